@@ -1,0 +1,19 @@
+"""The one exception a user is meant to read, and the habit of suggesting the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what is wrong, then how to mend it."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
+    """A `UserError` for a name that is not known, with the nearest one that is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    by_lower = {n.lower(): n for n in names}
+    advice = f'did you mean "{by_lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
+    return UserError(f'no {kind} is called "{name}"; {advice}{" " + hint if hint else ""}')

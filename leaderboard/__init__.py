@@ -1,0 +1,1 @@
+"""How good an edit is: outcomes, metrics, records, tables."""

@@ -1,0 +1,210 @@
+"""SR, GR and LR from a table of outcomes (paper, eq. 8-10), and their intervals. Pure functions.
+
+Two figures of the authors' released code are reported beside the paper's: `gr_released` counts
+(correct - 1) / |S|, which takes the edit's own success for granted and divides by one too many;
+`lr_agreement` compares with the unedited model's prediction instead of the label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.outcomes import Outcomes
+
+REPLICATES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class GroupOutcomes:
+    """The edits of one group S: which of the group's images each edited model gets right.
+
+    `correct` (edits, |S|) bool; `own` (edits,) is the column of each edit's own sample.
+    """
+
+    id: str
+    subset: str
+    correct: np.ndarray
+    own: np.ndarray
+
+    @property
+    def success(self) -> np.ndarray:
+        """Which edits made their own sample right, (edits,) bool."""
+        return self.correct[np.arange(len(self.own)), self.own]
+
+    @property
+    def generalisation(self) -> np.ndarray:
+        """Accuracy of each edited model on the other |S| - 1 images (edits,); NaN in a group of one."""
+        others = self.correct.shape[1] - 1
+        hits = self.correct.sum(1) - self.success
+        return hits / others if others else np.full(len(self.own), np.nan)
+
+    @property
+    def released(self) -> np.ndarray:
+        """The released code's (correct - 1) / |S| of each edited model (edits,)."""
+        return (self.correct.sum(1) - 1) / self.correct.shape[1]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Outcomes as matrices. `locality` and `agreement` (all edits, |D_l|) bool, edits in the groups' order."""
+
+    groups: list[GroupOutcomes]
+    locality: np.ndarray
+    agreement: np.ndarray
+    drawings: dict[str, np.ndarray]
+    locality_drawings: np.ndarray
+
+
+def judged(outcomes: Outcomes) -> Judged:
+    """Compare predictions with labels. A failed edit's predictions are all -1, so it is wrong everywhere."""
+    edit = outcomes.samples[outcomes.samples["split"] == "edit"].reset_index(drop=True)
+    kept = outcomes.samples[outcomes.samples["split"] == "locality"]
+    groups, locality, drawings = [], [], {}
+    for group_id, edits in outcomes.edits.groupby("group_id", sort=False):
+        members = np.flatnonzero((edit["group_id"] == group_id).to_numpy())
+        predictions = np.stack(edits["group_predictions"].to_list())
+        groups.append(
+            GroupOutcomes(
+                str(group_id),
+                str(edit["subset"].iloc[members[0]]),
+                predictions == edit["label"].to_numpy()[members],
+                np.searchsorted(members, edits["sample"].to_numpy()),
+            )
+        )
+        drawings[str(group_id)] = pd.factorize(edit["drawing"].iloc[members])[0]
+        locality.append(np.stack(edits["locality_predictions"].to_list()))
+    stacked = np.concatenate(locality)
+    return Judged(
+        groups,
+        stacked == kept["label"].to_numpy(),
+        stacked == kept["base"].to_numpy(),
+        drawings,
+        pd.factorize(kept["drawing"])[0],
+    )
+
+
+def success_rate(judged: Judged) -> float:
+    """SR: share of all samples whose own edit makes them right (eq. 8)."""
+    return float(np.concatenate([group.success for group in judged.groups]).mean())
+
+
+def generalisation_rates(judged: Judged, released: bool = False) -> dict[str, float]:
+    """GR of each group (eq. 9): the mean, over its edits, of the accuracy on the group's other images."""
+    return {g.id: float((g.released if released else g.generalisation).mean()) for g in judged.groups}
+
+
+def mean_over_groups(judged: Judged, rates: dict[str, float], subset: str | None = None) -> float:
+    """Unweighted mean of per-group rates, over all groups or one subset's; NaN where none is defined."""
+    values = [rates[g.id] for g in judged.groups if subset in (None, g.subset)]
+    values = [value for value in values if not np.isnan(value)]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def locality_rate(judged: Judged) -> float:
+    """LR: accuracy on D_l of each edited model, averaged over all edits (eq. 10)."""
+    return float(judged.locality.mean())
+
+
+def locality_agreement(judged: Judged) -> float:
+    """The released LR: share of D_l on which edited and unedited model agree, averaged over all edits."""
+    return float(judged.agreement.mean())
+
+
+def locality_over_groups(judged: Judged) -> float:
+    """LR averaged within each group first, so that a large group counts no more than a small one."""
+    sizes = np.cumsum([len(group.own) for group in judged.groups])[:-1]
+    return float(np.mean([part.mean() for part in np.split(judged.locality, sizes)]))
+
+
+def scores(judged: Judged) -> dict[str, float]:
+    """All point values: ``sr``, ``gr``, ``gr_<subset>``, ``gr_released``, ``lr``, ``lr_groups``, ``lr_agreement``."""
+    rates = generalisation_rates(judged)
+    return {
+        "sr": success_rate(judged),
+        "gr": mean_over_groups(judged, rates),
+        **{f"gr_{subset}": mean_over_groups(judged, rates, subset) for subset in subsets(judged)},
+        "gr_released": mean_over_groups(judged, generalisation_rates(judged, released=True)),
+        "lr": locality_rate(judged),
+        "lr_groups": locality_over_groups(judged),
+        "lr_agreement": locality_agreement(judged),
+    }
+
+
+def subsets(judged: Judged) -> list[str]:
+    """The subsets in the order of their first group."""
+    return list(dict.fromkeys(group.subset for group in judged.groups))
+
+
+def intervals(judged: Judged, seed: int = 0, replicates: int = REPLICATES) -> dict[str, tuple[float, float]]:
+    """95 % percentile bootstrap intervals of `sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement`.
+
+    Views of one drawing are not independent, so what is resampled is groups (within their subset) and,
+    within a group and within D_l, drawings with all their views. A drawing's weight counts in both its
+    roles, as the sample edited and as a neighbour; a group drawn twice counts twice with the same
+    drawings, which errs on the wide side.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = _group_multiplicities(judged, rng, replicates)
+    hits: dict[str, list[np.ndarray]] = {"sr": [], "gr": []}
+    edit_weights = []
+    for column, group in enumerate(judged.groups):
+        codes = judged.drawings[group.id]
+        weights = _drawing_multiplicities(codes, rng, replicates)[:, codes]  # (replicates, |S|)
+        own = weights[:, group.own]
+        correct = group.correct.astype(np.float64)
+        right = ((own @ correct) * weights).sum(1) - (own * own * group.success).sum(1)
+        seen = own.sum(1) * weights.sum(1) - (own * own).sum(1)
+        hits["gr"].append(_ratio(right, seen))
+        hits["sr"].append((own * group.success).sum(1))
+        edit_weights.append(own * chosen[:, column, None])
+    rates = np.stack(hits["gr"], 1)
+    sampled = np.concatenate(edit_weights, 1)  # (replicates, edits)
+    total = sampled.sum(1)
+    result = {
+        "sr": _ratio((np.stack(hits["sr"], 1) * chosen).sum(1), total),
+        "gr": _weighted_mean(rates, chosen),
+    }
+    for subset in subsets(judged):
+        inside = np.array([group.subset == subset for group in judged.groups])
+        result[f"gr_{subset}"] = _weighted_mean(rates[:, inside], chosen[:, inside])
+    codes = judged.locality_drawings
+    kept = _drawing_multiplicities(codes, rng, replicates)[:, codes]
+    for name, matrix in (("lr", judged.locality), ("lr_agreement", judged.agreement)):
+        result[name] = _ratio(((sampled @ matrix) * kept).sum(1), total * kept.sum(1))
+    ends = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+    low_high = {}
+    for name, values in result.items():
+        defined = values[np.isfinite(values)]
+        low, high = np.percentile(defined, ends) if len(defined) else (np.nan, np.nan)
+        low_high[name] = (float(low), float(high))
+    return low_high
+
+
+def _group_multiplicities(judged: Judged, rng: np.random.Generator, replicates: int) -> np.ndarray:
+    """How often each group is drawn, (replicates, groups); each subset keeps its number of groups."""
+    drawn = np.zeros((replicates, len(judged.groups)))
+    for subset in subsets(judged):
+        inside = np.flatnonzero([group.subset == subset for group in judged.groups])
+        drawn[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=replicates)
+    return drawn
+
+
+def _drawing_multiplicities(codes: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
+    """How often each drawing is drawn, (replicates, drawings)."""
+    count = codes.max() + 1
+    return rng.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
+
+
+def _weighted_mean(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean over groups by multiplicity, leaving out undefined rates, (replicates,)."""
+    weights = np.where(np.isnan(rates), 0, weights)
+    return _ratio((np.nan_to_num(rates) * weights).sum(1), weights.sum(1))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where nothing was drawn."""
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

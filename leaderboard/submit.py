@@ -1,0 +1,120 @@
+"""``python -m leaderboard.submit EDITOR ...``: score editing methods and get a record others can trust."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from benchmark import dataset
+from benchmark.cli import run
+from benchmark.errors import UserError
+from benchmark.models import load_base
+from editors.base import knob_of
+from editors.registry import Choice, choose
+from leaderboard import tables
+from leaderboard.evaluate import Settings, evaluate
+from leaderboard.judge import Judge
+from leaderboard.record import Record
+
+
+def score(
+    editors: Sequence[str],
+    base: str,
+    data: str,
+    out: Path,
+    settings: Settings,
+    sweep: Sequence[float] | None = None,
+    device: str = "cpu",
+) -> list[Record]:
+    """Score some editors one after the other on one base and benchmark; finished runs in `out` are taken as they are.
+
+    `sweep` gives each editor's knob these values, or the values the editor names if it is empty.
+    """
+    choices = [one for spec in editors for one in _at_knobs(choose(spec, base.partition("=")[0]), sweep)]
+    for note in dict.fromkeys(note for choice in choices for note in choice.notes):
+        print(f"note: {note}", file=sys.stderr)
+    judge = Judge(load_base(base, device=_device(device)), dataset.load(data))
+    print(f"{judge.base.name} gets wrong: {judge.benchmark.kept}", file=sys.stderr)
+    return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
+
+
+def folder_name(choice: Choice) -> str:
+    """A run's folder: the editor as one would write it, in characters that every file system takes."""
+    return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in choice.spec)
+
+
+def show(records: Sequence[Record]) -> None:
+    """The table of some records, on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    header, *body = tables.rows(records)
+    table = Table(
+        title=tables.heading(records[0]),
+        title_justify="left",
+        caption=f"per cent; seconds on {records[0].environment.device_name}",
+        caption_justify="left",
+    )
+    for position, name in enumerate(header):
+        table.add_column(name, justify="right" if position else "left")
+    for cells in body:
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def _at_knobs(choice: Choice, sweep: Sequence[float] | None) -> list[Choice]:
+    if sweep is None:
+        return [choice]
+    found = knob_of(choice.config)
+    if found is None:
+        return [choice]
+    return [choice.at_knob(value) for value in (sweep or found[1])]
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device is there; leave --device out to use the CPU")
+    return name
+
+
+def main(
+    editors: Annotated[tuple[str, ...], tyro.conf.Positional],
+    base: str = "mini",
+    data: str = "mini",
+    limit: int | None = None,
+    sweep: tuple[float, ...] | None = None,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
+    out: Path = Path("out/leaderboard"),
+) -> None:
+    """Score editors and print the table; records and outcomes go to OUT, one folder a run.
+
+    An editor is a name (null-edit, ft, ft-l1, ft-l2, random-mask), a name with settings
+    (ft-l2:c=0.01) or your own class (my_editor.py:MyEditor). Stop it when you like: the same
+    command goes on where it stopped.
+
+    Args:
+        editors: one or more editors.
+        base: base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.
+        data: mini, or a folder in the Hub's layout.
+        limit: edit only this many samples, a seeded draw spread over the groups; what an edit is judged on stays whole.
+        sweep: score each editor at several values of its knob; without values, at those the editor names.
+        seed: seed of the draw and of every edit.
+        device: where to compute.
+        out: where records go.
+    """
+    if not editors:
+        raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
+    records = score(editors, base, data, out, Settings(seed, limit), sweep, device)
+    show(records)
+    print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,95 @@
+"""Small things the tests share: random ViTs, and a benchmark in the Hub's layout made of noise."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
+
+from benchmark.dataset import Benchmark, load
+from benchmark.images import Preprocessing
+from benchmark.models import BaseModel, hash_weights
+
+PREPROCESSING = Preprocessing(32, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def small_vit(seed: int = 0, dtype: torch.dtype = torch.float32, **settings) -> VisionTransformer:
+    """A random 6-block ViT on 32-px images whose logits differ between images."""
+    torch.manual_seed(seed)
+    shape = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 6, "num_heads": 3, "num_classes": 1000}
+    model = timm.create_model("vit_tiny_patch16_224", **{**shape, **settings})
+    torch.nn.init.normal_(model.head.weight, std=0.3)
+    for block in model.blocks:
+        torch.nn.init.normal_(block.mlp.fc1.weight, std=0.2)
+        torch.nn.init.normal_(block.mlp.fc2.weight, std=0.2)
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def vit() -> VisionTransformer:
+    return small_vit()
+
+
+@pytest.fixture
+def base(vit: VisionTransformer) -> BaseModel:
+    return BaseModel("small", vit, PREPROCESSING, hash_weights(vit))
+
+
+def png(rng: np.random.Generator) -> bytes:
+    """A 32-px PNG of coloured noise."""
+    coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse).resize((32, 32), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_split(folder: Path, split: str, rows: list[dict]) -> None:
+    """One split of a data set in the Hub's layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / f"{split}-00000-of-00001.parquet")
+
+
+def rows_of(groups: dict[tuple[str | None, str | None], int], seed: int, labels: int = 20) -> list[dict]:
+    """Rows for (group id, subset) -> count, two views a drawing."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (group, subset), count in groups.items():
+        for number in range(count):
+            image = png(rng)
+            rows.append(
+                {
+                    "image": {"bytes": image, "path": None},
+                    "label": int(rng.integers(labels)),
+                    "group": group,
+                    "group_id": group,
+                    "subset": subset,
+                    "drawing": f"{group}/{number // 2}",
+                    "sha256": hashlib.sha256(image).hexdigest(),
+                }
+            )
+    return rows
+
+
+@pytest.fixture
+def small_data(tmp_path: Path) -> Path:
+    """A folder with 4 groups in 2 subsets (one of them of a single image) and 12 locality images."""
+    data = tmp_path / "noise" / "data"
+    groups = {("1-2", "pairs"): 4, ("3-4", "pairs"): 3, ("5-6", "pairs"): 1, ("line", "line_drawing"): 5}
+    write_split(data, "edit", rows_of(groups, seed=1))
+    write_split(data, "locality", rows_of({(None, "locality"): 12}, seed=2))
+    write_split(data, "train", rows_of({(None, "train"): 6}, seed=3))
+    return data.parent
+
+
+@pytest.fixture
+def small_benchmark(small_data: Path) -> Benchmark:
+    return load(str(small_data))

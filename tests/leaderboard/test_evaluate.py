@@ -1,0 +1,274 @@
+"""Runs end to end on a small random ViT: fast path and slow path, resume, the base left alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmark.dataset import Benchmark
+from benchmark.errors import UserError
+from benchmark.models import BaseModel
+from editors.base import Edit, Editor
+from editors.registry import BUILT_IN, Choice, choose
+from leaderboard import outcomes, record
+from leaderboard.evaluate import Settings, chosen_samples, edit_seed, evaluate
+from leaderboard.judge import Judge
+from tests.conftest import small_vit
+
+EDITORS = [name for name in BUILT_IN if name != "null-edit"]
+
+
+def quick(spec: str) -> Choice:
+    """An editor with few, large steps, so that predictions do change."""
+    return choose(f"{spec}:lr=0.002,max_steps=2", "small")
+
+
+@pytest.fixture
+def judge(base: BaseModel, small_benchmark: Benchmark) -> Judge:
+    return Judge(base, small_benchmark, score_batch=5)
+
+
+class AsModule(Editor):
+    """The same edits as another editor, handed back as whole models."""
+
+    inner: Editor
+
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> nn.Module:
+        edit = self.inner.edit_many(model, images[None], labels[None], [int(images.sum().abs() * 1000)])[0]
+        edited = copy.deepcopy(model)
+        edited.load_state_dict({**model.state_dict(), **edit.overrides})
+        return self.finish(edited)
+
+    def finish(self, edited: nn.Module) -> nn.Module:
+        return edited
+
+
+class Hooked(AsModule):
+    """Equal weights, but a hook adds to the logits: only its outputs tell."""
+
+    def finish(self, edited: nn.Module) -> nn.Module:
+        edited.head.register_forward_hook(lambda module, args, output: output + torch.arange(output.shape[-1]) % 7)
+        return edited
+
+
+class OtherActivation(AsModule):
+    """Equal weights, but one block has another activation function."""
+
+    def finish(self, edited: nn.Module) -> nn.Module:
+        edited.blocks[2].mlp.act = nn.ReLU()
+        return edited
+
+
+class OtherPooling(AsModule):
+    """Equal weights, types and printed settings, no hook: a plain attribute differs, and only outputs tell."""
+
+    def finish(self, edited: nn.Module) -> nn.Module:
+        edited.global_pool = "avg"
+        return edited
+
+
+def run(judge: Judge, choice: Choice, folder: Path, **settings) -> tuple[record.Record, outcomes.Outcomes]:
+    found = evaluate(choice, judge, Settings(**settings), folder, progress=False)
+    return found, outcomes.read(folder)
+
+
+def called(judge: Judge, kind: type[AsModule], spec: str, folder: Path) -> outcomes.Outcomes:
+    kind = type(kind.__name__, (kind,), {"inner": quick(spec).make(), "__module__": __name__})
+    return run(judge, Choice(kind.__name__, kind, kind.Config()), folder)[1]
+
+
+def predictions(found: outcomes.Outcomes) -> list[list[int]]:
+    return [
+        [*group, *locality]
+        for group, locality in zip(found.edits["group_predictions"], found.edits["locality_predictions"], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("spec", EDITORS)
+def test_fast_path_equals_full_forward_of_the_edited_model(judge: Judge, spec: str, tmp_path: Path) -> None:
+    """Against the plain way: load the overrides into a copy and run it on every image."""
+    _, found = run(judge, quick(spec), tmp_path / "run")
+    assert set(found.edits["scored"]) == {"tail"}
+    editor, bench, changed = quick(spec).make(), judge.benchmark, 0
+    for row in found.edits.to_dict("records"):
+        sample = bench.edit.table.iloc[row["sample"]]
+        image = bench.edit.images(judge.base.preprocessing, [row["sample"]])
+        edit = editor.edit_many(
+            judge.base.module, image[None], torch.tensor([[sample["label"]]]), [edit_seed(0, sample["sha256"])]
+        )[0]
+        plain = copy.deepcopy(judge.base.module)
+        plain.load_state_dict({**plain.state_dict(), **edit.overrides})
+        members = bench.members(row["group_id"])
+        for images, fast in (
+            (bench.edit.images(judge.base.preprocessing, members.tolist()), row["group_predictions"]),
+            (bench.locality.images(judge.base.preprocessing), row["locality_predictions"]),
+        ):
+            logits = plain(images)
+            margin = logits.topk(2).values.diff().abs().squeeze(-1) > 1e-4
+            assert np.array_equal(logits.argmax(-1)[margin], fast[margin.numpy()])
+        changed += int((row["locality_predictions"] != judge.base_locality).sum())
+    assert changed > 0, "nothing was edited, so nothing was tested"
+
+
+def test_a_returned_module_is_scored_by_its_weights(judge: Judge, tmp_path: Path) -> None:
+    fast = run(judge, quick("ft"), tmp_path / "fast", edit_batch=1)[1]
+    module = called(judge, AsModule, "ft", tmp_path / "module")
+    assert set(module.edits["scored"]) == {"tail"}
+    assert predictions(module) == predictions(fast)
+
+
+@pytest.mark.parametrize("kind", [Hooked, OtherActivation, OtherPooling])
+def test_a_module_that_is_more_than_its_weights_is_called(judge: Judge, kind: type[AsModule], tmp_path: Path) -> None:
+    found = called(judge, kind, "ft", tmp_path / "run")
+    assert set(found.edits["scored"]) == {"called"}
+    plain = called(judge, AsModule, "ft", tmp_path / "plain")
+    assert predictions(found) != predictions(plain)
+    # and rightly: the module itself, on the images of the first edit's group
+    kind = type(kind.__name__, (kind,), {"inner": quick("ft").make()})
+    row = found.edits.iloc[0]
+    bench = judge.benchmark
+    image = bench.edit.images(judge.base.preprocessing, [row["sample"]])
+    module = kind().edit(judge.base.module, image, torch.tensor([bench.edit.labels[row["sample"]]]))
+    images = bench.edit.images(judge.base.preprocessing, bench.members(row["group_id"]).tolist())
+    assert np.array_equal(module(images).argmax(-1), row["group_predictions"])
+
+
+def test_null_edit_changes_nothing(judge: Judge, tmp_path: Path) -> None:
+    found, rows = run(judge, choose("null-edit", "small"), tmp_path / "run")
+    assert found.scores["sr"].value == 0
+    assert found.scores["lr"].value == pytest.approx(found.base.locality_accuracy)
+    assert found.scores["lr_agreement"].value == 1
+    assert found.noise_floor.flips == 0
+    assert found.noise_floor.images == len(judge.benchmark.members("1-2")) + 12
+
+
+class Breaks(Editor):
+    """Gives weights that are not finite on every other call, and fails outright on every third."""
+
+    calls = 0
+
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
+        type(self).calls += 1
+        if self.calls % 3 == 0:
+            raise FloatingPointError("overflow")
+        weight = model.head.weight.clone()
+        if self.calls % 2 == 0:
+            weight[0, 0] = torch.nan
+        return Edit({"head.weight": weight})
+
+
+def test_failed_edits_count_and_are_not_dropped(judge: Judge, tmp_path: Path) -> None:
+    found, rows = run(judge, Choice("breaks", Breaks, Breaks.Config()), tmp_path / "run")
+    total = len(judge.benchmark.edit)
+    failed = rows.edits["failure"].notna()
+    assert found.outcomes.edits == total
+    assert found.outcomes.failed == failed.sum() > 0
+    assert all((p == -1).all() for p in rows.edits.loc[failed, "locality_predictions"])
+    assert found.scores["lr_agreement"].value == pytest.approx(1 - failed.mean())
+
+
+class Damages(Editor):
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
+        model.head.bias.data[3] += 1
+        return Edit({"head.bias": model.head.bias.clone()})
+
+
+def test_an_editor_that_changes_the_base_is_caught(judge: Judge, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="changed the base model"):
+        run(judge, Choice("damages", Damages, Damages.Config()), tmp_path / "run")
+
+
+def test_limit_spreads_over_groups_and_is_judged_on_everything(judge: Judge, tmp_path: Path) -> None:
+    bench = judge.benchmark
+    rows = chosen_samples(bench, limit=5, seed=3)
+    assert len(rows) == 5
+    assert set(bench.edit.table["group_id"].iloc[rows]) == set(bench.groups)
+    assert np.array_equal(rows, chosen_samples(bench, limit=5, seed=3))
+    _, found = run(judge, quick("ft"), tmp_path / "run", limit=5)
+    sizes = {group: len(bench.members(group)) for group in bench.groups}
+    assert [len(p) for p in found.edits["group_predictions"]] == [sizes[g] for g in found.edits["group_id"]]
+    assert {len(p) for p in found.edits["locality_predictions"]} == {12}
+    with pytest.raises(UserError, match="1 or more"):
+        chosen_samples(bench, limit=0, seed=0)
+
+
+def test_batching_and_limits_leave_an_edit_as_it_is(judge: Judge, tmp_path: Path) -> None:
+    """The same masks and predictions, whatever the batch and whichever other samples are edited."""
+    whole = run(judge, quick("random-mask"), tmp_path / "whole", edit_batch=4)[1].edits.set_index("sample")
+    some = run(judge, quick("random-mask"), tmp_path / "some", edit_batch=1, limit=5)[1].edits.set_index("sample")
+    for sample, row in some.iterrows():
+        assert np.array_equal(row["locality_predictions"], whole.loc[sample, "locality_predictions"])
+
+
+def test_another_run_in_the_folder_is_refused(judge: Judge, tmp_path: Path) -> None:
+    run(judge, quick("ft"), tmp_path / "run", limit=2)
+    with pytest.raises(UserError, match=r"holds another run \(its protocol.limit is 2, yours is 3\)"):
+        run(judge, quick("ft"), tmp_path / "run", limit=3)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty"):
+        run(judge, quick("ft"), tmp_path / "full")
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+from benchmark.dataset import load
+from benchmark.models import BaseModel, hash_weights
+from editors.registry import choose
+from leaderboard import outcomes
+from leaderboard.evaluate import Settings, evaluate
+from leaderboard.judge import Judge
+from tests.conftest import PREPROCESSING, small_vit
+data, folder, pause = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+write = outcomes.write_part
+def slowly(*arguments):
+    write(*arguments); print("part", flush=True); time.sleep(pause)
+outcomes.write_part = slowly
+vit = small_vit()
+judge = Judge(BaseModel("small", vit, PREPROCESSING, hash_weights(vit)), load(data))
+evaluate(choose("random-mask:lr=0.01,max_steps=5", "small"), judge, Settings(edit_batch=2), folder, progress=False)
+"""
+
+
+def test_kill_in_the_middle_and_resume_gives_the_same_record(small_data: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+
+    def start(folder: str, pause: float) -> subprocess.Popen:
+        words = [sys.executable, "-c", RUN, str(small_data), str(tmp_path / folder), str(pause)]
+        return subprocess.Popen(words, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE)
+
+    killed = start("killed", pause=60)
+    assert killed.stdout is not None and killed.stdout.readline() == b"part\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "record.json").exists()
+    kept = next((tmp_path / "killed" / "parts").glob("0*.parquet"))
+    stamp = kept.stat().st_mtime_ns
+    resumed, whole = start("killed", pause=0), start("whole", pause=0)
+    parts = resumed.communicate()[0].count(b"part"), whole.communicate()[0].count(b"part")
+    assert resumed.returncode == whole.returncode == 0
+    assert parts[0] == parts[1] - 1, "the part that was on disk is not made again"
+    assert stamp
+    records = [json.loads((tmp_path / name / "record.json").read_text()) for name in ("killed", "whole")]
+    for one in records:
+        del one["costs"], one["created"]
+    assert records[0] == records[1]
+
+
+def test_slow_bases_are_refused_before_anything_runs(small_benchmark: Benchmark) -> None:
+    from tests.conftest import PREPROCESSING
+
+    averaging = small_vit(class_token=False, global_pool="avg")
+    with pytest.raises(UserError, match="class token"):
+        Judge(BaseModel("avg", averaging, PREPROCESSING, ""), small_benchmark)

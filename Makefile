@@ -1,0 +1,34 @@
+# make demo: find failures of a real model, edit them, score the edits (two minutes, offline)
+# make test: what continuous integration runs
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+OUT := out/demo
+
+.PHONY: demo test lint
+.DEFAULT_GOAL := demo
+
+# The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate \
+#   --no-header --extra dev --extra rebuild pyproject.toml -o constraints.txt
+.venv/installed: pyproject.toml constraints.txt
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || \
+	  { echo "error: python3 cannot make a virtual environment; install python3-venv (Debian, Ubuntu)"; exit 2; }
+	@echo "installing into .venv (some minutes the first time)"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: .venv/installed
+	@rm -rf $(OUT)
+	@$(RUN) mad.search --pair mini,mini-strong --out $(OUT)/mad
+	@$(RUN) leaderboard.submit null-edit ft ft-l2 random-mask --limit 54 --out $(OUT)/leaderboard
+	@echo
+	@echo "next:  open $(OUT)/mad/report.html"
+	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep        the trade-off of one editor"
+	@echo "       .venv/bin/python -m leaderboard.submit my_editor.py:MyEditor    your own (see README.md)"
+
+test: .venv/installed lint
+	@OMP_NUM_THREADS=1 $(RUN) pytest -n 2 -m "not slow and not gpu"
+
+lint: .venv/installed
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy

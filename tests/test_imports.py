@@ -1,0 +1,82 @@
+"""The arrows of DESIGN.md: who may import whom, and nothing heavy or global at import time."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "benchmark": {"benchmark"},
+    "mad": {"mad", "benchmark"},
+    "generation": {"generation", "benchmark"},
+    "editors": {"editors", "benchmark"},
+    "leaderboard": {"leaderboard", "editors", "benchmark"},
+}
+PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of all modules a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where the arrows point"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_arrows_point_one_way(package: str) -> None:
+    for path in modules(package):
+        ours = {name.split(".")[0] for name in imported(path)} & set(MAY_IMPORT)
+        assert ours <= MAY_IMPORT[package], f"{path} imports {ours - MAY_IMPORT[package]}"
+
+
+def test_no_cycles_between_modules() -> None:
+    paths = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for n in PACKAGES for p in modules(n)}
+    graph = {name: imported(path) & paths.keys() - {name} for name, path in paths.items()}
+    while graph:
+        leaves = {name for name, needs in graph.items() if not needs & graph.keys()}
+        assert leaves, f"a cycle among {sorted(graph)}"
+        graph = {name: needs for name, needs in graph.items() if name not in leaves}
+
+
+def test_files_are_short_and_documented() -> None:
+    for package in PACKAGES:
+        for path in modules(package):
+            text = path.read_text()
+            assert len(text.splitlines()) <= 300, f"{path} is two rooms"
+            assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+
+
+def test_importing_the_core_is_light() -> None:
+    """Neither the CLI library nor any of the heavy optional ones; scoring must run where they are missing."""
+    script = (
+        "import sys, benchmark.dataset, benchmark.models, editors.registry, leaderboard.judge, leaderboard.metrics\n"
+        "print([m for m in ('tyro', 'datasets', 'diffusers', 'open_clip', 'nltk', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_branch_on_a_methods_name() -> None:
+    """Only the registry knows methods by name."""
+    from editors.registry import BUILT_IN
+
+    for package in PACKAGES:
+        for path in modules(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Compare):
+                    constants = [c.value for c in ast.walk(node) if isinstance(c, ast.Constant)]
+                    assert not set(map(str, constants)) & set(BUILT_IN), f"{path}:{node.lineno} asks for a name"

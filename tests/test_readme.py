@@ -1,0 +1,45 @@
+"""The README's example is the file in examples/, short, and runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmark import cli
+from leaderboard import record, submit
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_example_is_complete_short_and_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert code == (ROOT / "examples" / "my_editor.py").read_text()
+    assert len(code.splitlines()) <= 30
+    (tmp_path / "my_editor.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    cli.run(submit.main, ["my_editor.py:MyEditor", "--limit", "2", "--out", "out"])
+    (found,) = (one for _, one in record.find([tmp_path / "out"]))
+    assert found.scores["sr"].value == 1
+    assert found.outcomes.called == 0, "it changes weights only, so it is scored by its weights"
+
+
+def test_every_command_of_the_readme_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    import importlib
+
+    commands = set(re.findall(r"python -m ([\w.]+)", (ROOT / "README.md").read_text()))
+    assert {"mad.search", "leaderboard.submit", "leaderboard.tables"} <= commands
+    for name in commands:
+        with pytest.raises(SystemExit) as stop:
+            cli.run(importlib.import_module(name).main, ["--help"])
+        assert stop.value.code == 0
+        assert "usage" in capsys.readouterr().out
+
+
+def test_files_named_in_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", text):
+        assert (ROOT / target).exists(), target
+    for line in re.findall(r"`((?:benchmark|examples)/[\w/.]+)`", text):
+        assert (ROOT / line).exists(), line

@@ -86,6 +86,15 @@ class Benchmark:
         """Group ids in the order in which they first appear."""
         return list(dict.fromkeys(self.edit.table["group_id"]))
 
+    def group(self, wanted: str) -> str:
+        """The id of a group given by id or name. Raises `UserError` with the nearest one if there is none."""
+        names = dict(zip(self.edit.table["group"], self.edit.table["group_id"], strict=True))
+        if wanted in names.values():
+            return wanted
+        if wanted not in names:
+            raise unknown(f"group of {self.name}", wanted, [*names, *names.values()])
+        return names[wanted]
+
     def members(self, group_id: str) -> np.ndarray:
         """Row numbers of one group's editing samples."""
         return np.flatnonzero((self.edit.table["group_id"] == group_id).to_numpy())

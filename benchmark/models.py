@@ -126,6 +126,7 @@ def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessin
             raise UserError(f"{weights}: these weights do not load into {timm_name} ({_first_line(error)})") from error
     else:
         try:
+            _require_hub(timm_name)
             module = timm.create_model(timm_name, pretrained=True)
         except Exception as error:
             raise UserError(
@@ -135,6 +136,23 @@ def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessin
             ) from error
     preprocessing = RELEASED if name in ("vitb16", "vits16") else _timm_preprocessing(module)
     return module, preprocessing
+
+
+def _require_hub(timm_name: str) -> None:
+    """Raise unless the weights are in the Hub's cache or the Hub answers; its own client tries for a minute."""
+    import requests
+    from huggingface_hub import constants, try_to_load_from_cache
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(timm_name)
+    repository = config.hf_hub_id if config is not None else None
+    if repository and any(
+        isinstance(try_to_load_from_cache(repository, file), str) for file in ("model.safetensors", "pytorch_model.bin")
+    ):
+        return
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    requests.head(constants.ENDPOINT, timeout=10)
 
 
 def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> BaseModel:

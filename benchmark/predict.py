@@ -30,7 +30,8 @@ PROTOCOL = "predict-1"
 class Pool(Protocol):
     """Images by position. `ids` are stable names; `open` raises `BrokenImage` for what does not decode."""
 
-    ids: Sequence[str]
+    @property
+    def ids(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 

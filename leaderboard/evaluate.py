@@ -30,10 +30,12 @@ from leaderboard.judge import Judge
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run samples and seeds. `limit` bounds the number of edits, never what they are judged on."""
+    """How a run samples and seeds. `limit` and `groups` (ids or names) choose what is edited, never what it is
+    judged on."""
 
     seed: int = 0
     limit: int | None = None
+    groups: tuple[str, ...] = ()
     edit_batch: int | None = None
 
 
@@ -54,7 +56,7 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
 
     _write_samples(folder, judge)
     before = judge.weights_sha256()
-    rows = chosen_samples(benchmark, settings.limit, settings.seed)
+    rows = chosen_samples(benchmark, settings)
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     if not (folder / "outcomes.parquet").is_file():
         done = outcomes.parts_done(folder)
@@ -71,21 +73,21 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
     return result
 
 
-def chosen_samples(benchmark: Benchmark, limit: int | None, seed: int) -> np.ndarray:
+def chosen_samples(benchmark: Benchmark, settings: Settings) -> np.ndarray:
     """Rows of the samples to edit, in order: all, or a seeded draw of `limit` spread evenly over the groups.
 
     The draw takes one sample of each group in turn, until there are enough.
     """
-    if limit is None:
-        order = [benchmark.members(group) for group in benchmark.groups]
-        return np.concatenate(order)
-    if limit < 1:
+    groups = [benchmark.group(wanted) for wanted in settings.groups] or benchmark.groups
+    members = {group: benchmark.members(group) for group in benchmark.groups if group in groups}
+    if settings.limit is None:
+        return np.concatenate(list(members.values()))
+    if settings.limit < 1:
         raise UserError("--limit must be 1 or more; leave it out to edit every sample")
-    rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(benchmark.members(group)) for group in benchmark.groups]
-    turns = [members[turn] for turn in range(max(map(len, shuffled))) for members in shuffled if turn < len(members)]
-    wanted = set(turns[:limit])
-    return np.array([row for group in benchmark.groups for row in benchmark.members(group) if row in wanted])
+    rng = np.random.default_rng(settings.seed)
+    shuffled = [rng.permutation(rows) for rows in members.values()]
+    turns = [rows[turn] for turn in range(max(map(len, shuffled))) for rows in shuffled if turn < len(rows)]
+    return np.concatenate([rows[np.isin(rows, turns[: settings.limit])] for rows in members.values()])
 
 
 def edit_seed(seed: int, sample: str) -> int:
@@ -183,6 +185,7 @@ def _facts(choice: Choice, editor: Editor, judge: Judge, settings: Settings, bat
             device=base.device.type,
             seed=settings.seed,
             limit=settings.limit,
+            edited_groups=list(settings.groups) or None,
             edit_batch=batch,
             score_batch=judge.score_batch,
         ).model_dump(),

@@ -60,6 +60,7 @@ class Protocol(_Part):
     device: str
     seed: int
     limit: int | None
+    edited_groups: list[str] | None
     edit_batch: int
     score_batch: int
 

@@ -88,6 +88,7 @@ def main(
     base: str = "mini",
     data: str = "mini",
     limit: int | None = None,
+    groups: tuple[str, ...] = (),
     sweep: tuple[float, ...] | None = None,
     seed: int = 0,
     device: Literal["cpu", "cuda"] = "cpu",
@@ -104,6 +105,7 @@ def main(
         base: base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.
         data: mini, or a folder in the Hub's layout.
         limit: edit only this many samples, a seeded draw spread over the groups; what an edit is judged on stays whole.
+        groups: edit only samples of these groups (ids or names).
         sweep: score each editor at several values of its knob; without values, at those the editor names.
         seed: seed of the draw and of every edit.
         device: where to compute.
@@ -111,7 +113,7 @@ def main(
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    records = score(editors, base, data, out, Settings(seed, limit), sweep, device)
+    records = score(editors, base, data, out, Settings(seed, limit, groups), sweep, device)
     show(records)
     print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")
 

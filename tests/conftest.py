@@ -27,7 +27,7 @@ def small_vit(seed: int = 0, dtype: torch.dtype = torch.float32, **settings) -> 
     torch.manual_seed(seed)
     shape = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 6, "num_heads": 3, "num_classes": 1000}
     model = timm.create_model("vit_tiny_patch16_224", **{**shape, **settings})
-    torch.nn.init.normal_(model.head.weight, std=0.3)
+    torch.nn.init.normal_(model.head.weight)
     for block in model.blocks:
         torch.nn.init.normal_(block.mlp.fc1.weight, std=0.2)
         torch.nn.init.normal_(block.mlp.fc2.weight, std=0.2)

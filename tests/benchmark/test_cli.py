@@ -46,7 +46,11 @@ def test_debug_and_bugs_keep_their_traceback() -> None:
 
 
 def test_help_and_wrong_options(capsys) -> None:
-    for words, code, said in ((["--help"], 0, "how often"), (["--cuont", "3"], 2, "--cuont"), (["--count", "x"], 2, "x")):
+    for words, code, said in (
+        (["--help"], 0, "how often"),
+        (["--cuont", "3"], 2, "--cuont"),
+        (["--count", "x"], 2, "x"),
+    ):
         with pytest.raises(SystemExit) as stop:
             cli.run(raises(UserError("not reached")), words)
         printed = capsys.readouterr()

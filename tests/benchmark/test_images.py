@@ -34,6 +34,7 @@ def test_exif_rotation_is_applied() -> None:
 
 def bomb() -> bytes:
     """A tiny PNG that says it is 60,000 x 60,000."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

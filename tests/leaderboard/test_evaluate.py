@@ -144,7 +144,7 @@ def test_a_module_that_is_more_than_its_weights_is_called(judge: Judge, kind: ty
 
 
 def test_null_edit_changes_nothing(judge: Judge, tmp_path: Path) -> None:
-    found, rows = run(judge, choose("null-edit", "small"), tmp_path / "run")
+    found, _ = run(judge, choose("null-edit", "small"), tmp_path / "run")
     assert found.scores["sr"].value == 0
     assert found.scores["lr"].value == pytest.approx(found.base.locality_accuracy)
     assert found.scores["lr_agreement"].value == 1
@@ -190,16 +190,24 @@ def test_an_editor_that_changes_the_base_is_caught(judge: Judge, tmp_path: Path)
 
 def test_limit_spreads_over_groups_and_is_judged_on_everything(judge: Judge, tmp_path: Path) -> None:
     bench = judge.benchmark
-    rows = chosen_samples(bench, limit=5, seed=3)
+    rows = chosen_samples(bench, Settings(seed=3, limit=5))
     assert len(rows) == 5
     assert set(bench.edit.table["group_id"].iloc[rows]) == set(bench.groups)
-    assert np.array_equal(rows, chosen_samples(bench, limit=5, seed=3))
+    assert np.array_equal(rows, chosen_samples(bench, Settings(seed=3, limit=5)))
     _, found = run(judge, quick("ft"), tmp_path / "run", limit=5)
     sizes = {group: len(bench.members(group)) for group in bench.groups}
     assert [len(p) for p in found.edits["group_predictions"]] == [sizes[g] for g in found.edits["group_id"]]
     assert {len(p) for p in found.edits["locality_predictions"]} == {12}
     with pytest.raises(UserError, match="1 or more"):
-        chosen_samples(bench, limit=0, seed=0)
+        chosen_samples(bench, Settings(limit=0))
+
+
+def test_only_some_groups_by_id_or_name(judge: Judge) -> None:
+    bench = judge.benchmark
+    rows = chosen_samples(bench, Settings(groups=("line", "1-2")))
+    assert rows.tolist() == [*bench.members("1-2"), *bench.members("line")]
+    with pytest.raises(UserError, match='did you mean "line"'):
+        chosen_samples(bench, Settings(groups=("lime",)))
 
 
 def test_batching_and_limits_leave_an_edit_as_it_is(judge: Judge, tmp_path: Path) -> None:

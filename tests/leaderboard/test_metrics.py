@@ -96,8 +96,9 @@ def test_intervals_hold_the_value_and_shrink_to_it_without_variation(hand_worked
     for name, (low, high) in spread.items():
         assert low <= values[name] <= high, name
     frame = hand_worked.edits.copy()
-    frame["group_predictions"] = [np.full_like(p, label) for p, label in zip(
-        frame["group_predictions"], [1, 1, 1, 2, 3, 3], strict=True)]
+    frame["group_predictions"] = [
+        np.full_like(p, label) for p, label in zip(frame["group_predictions"], [1, 1, 1, 2, 3, 3], strict=True)
+    ]
     perfect = metrics.intervals(metrics.judged(Outcomes(hand_worked.samples, frame)))
     assert perfect["sr"] == perfect["gr"] == (1.0, 1.0)
 

@@ -6,6 +6,7 @@ mend is one line on standard error and exit code 2; `--debug` shows the tracebac
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,7 +25,10 @@ def run(command: Callable[..., None], arguments: Sequence[str] | None = None, pr
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    description = (command.__doc__ or "").strip() + "\n\nAdd --debug to see a traceback instead of a one-line error."
+    description = (
+        inspect.cleandoc(command.__doc__ or "").partition("\n\nArgs:")[0]
+        + "\n\nAdd --debug to see a traceback instead of a one-line error."
+    )
     try:
         tyro.cli(command, args=words, prog=prog or _prog(), description=description)
     except UserError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+# Only formats that Pillow itself decodes: an EPS by another name would be handed to Ghostscript.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 
 
@@ -82,13 +83,13 @@ def decode(source: bytes | Path) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            if opened.width * opened.height > MAX_PIXELS:
-                raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
-            return ImageOps.exif_transpose(opened).convert("RGB")
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        if opened.width * opened.height > MAX_PIXELS:
+            raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
+        return ImageOps.exif_transpose(opened).convert("RGB")
     except BrokenImage:
         raise
+    except Image.UnidentifiedImageError as error:
+        raise BrokenImage("not an image") from error
     except Exception as error:  # Pillow's decoders raise whatever they like on hostile bytes
-        raise BrokenImage(f"{type(error).__name__}: {error}") from error
+        raise BrokenImage(f"does not decode ({type(error).__name__})") from error

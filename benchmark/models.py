@@ -68,7 +68,7 @@ def load_base(
     path = Path(file) if file else weights
     if path is not None and not path.is_file():
         raise UserError(f"{path}: no such weights file for {name}")
-    module, preprocessing = _from_folder(name) if _folder(name) else _from_timm(name, path)
+    module, preprocessing = _from_folder(name, path) if _folder(name) else _from_timm(name, path)
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, preprocessing, hash_weights(module))
 
@@ -94,14 +94,15 @@ def _folder(name: str) -> Path | None:
     return path if (path / "config.json").is_file() else None
 
 
-def _from_folder(name: str) -> tuple[nn.Module, Preprocessing]:
+def _from_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
     import timm
 
     folder = _folder(name)
+    overlay = {"file": str(weights)} if weights is not None else None
     try:
-        module = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        module = timm.create_model(f"local-dir:{folder}", pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:
-        raise UserError(f"{folder}: not a model in timm's folder layout ({_first_line(error)})") from error
+        raise UserError(f"{weights or folder}: does not load as a timm model ({_first_line(error)})") from error
     return module, _timm_preprocessing(module)
 
 

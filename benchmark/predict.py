@@ -24,6 +24,7 @@ from benchmark.images import BrokenImage
 from benchmark.models import BaseModel
 
 PART = 512  # images a part file
+DECODERS = 2  # threads; more of them and the models' own threads keep each other waiting on a small machine
 PROTOCOL = "predict-1"
 
 
@@ -82,7 +83,7 @@ def top2(module: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, t
 def _predict_part(models: Sequence[BaseModel], pool: Pool, positions: range, batch_size: int) -> pd.DataFrame:
     columns: dict[str, list] = {"image": [pool.ids[position] for position in positions], "error": []}
     outputs: dict[str, list[np.ndarray]] = {}
-    with ThreadPoolExecutor(max_workers=4) as decoders:
+    with ThreadPoolExecutor(max_workers=DECODERS) as decoders:
         opened = decoders.map(lambda position: _open(pool, position, models), positions)
         pending: list[tuple[torch.Tensor, ...]] = []
         good: list[int] = []

@@ -53,16 +53,25 @@ def show(records: Sequence[Record]) -> None:
     from rich.table import Table
 
     header, *body = tables.rows(records)
+    seconds = f"per cent; seconds on {records[0].environment.device_name}"
     table = Table(
         title=tables.heading(records[0]),
         title_justify="left",
-        caption=f"per cent; seconds on {records[0].environment.device_name}",
+        caption=seconds,
         caption_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
     )
-    for position, name in enumerate(header):
-        table.add_column(name, justify="right" if position else "left")
+    # 80 columns are enough if words stand above each other; a column of noughts is left out.
+    shown = [
+        n
+        for n, name in enumerate(header)
+        if name != "steps" and (name != "failed" or any(r.outcomes.failed for r in records))
+    ]
+    for position in shown:
+        table.add_column(header[position].replace(" ", "\n"), justify="right" if position else "left", no_wrap=True)
     for cells in body:
-        table.add_row(*cells)
+        table.add_row(cells[0].replace(":", "\n  "), *(cells[position] for position in shown[1:]))
     Console().print(table)
 
 

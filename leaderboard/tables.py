@@ -29,8 +29,8 @@ def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
         *((name, f"GR {name.removeprefix('gr_').replace('_', ' ')}") for name in subsets),
         ("gr", "GR all"),
         ("lr", "LR"),
-        ("gr_released", "GR (released)"),
-        ("lr_agreement", "LR (agreement)"),
+        ("gr_released", "GR released"),
+        ("lr_agreement", "LR agreement"),
     ]
 
 
@@ -59,7 +59,7 @@ def heading(record: Record) -> str:
 def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     """Header and one row a record."""
     wanted = columns(records)
-    table = [["editor", *(title for _, title in wanted), "failed", "steps", "s / edit"]]
+    table = [["editor", *(title for _, title in wanted), "failed", "steps", "s/edit"]]
     for one in records:
         table.append(
             [
@@ -67,7 +67,7 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
                 *(cell(one.scores.get(name), intervals) for name, _ in wanted),
                 str(one.outcomes.failed),
                 f"{one.outcomes.median_steps:g}",
-                f"{one.costs.median_edit_seconds:.3g}",
+                f"{one.costs.median_edit_seconds:.2g}",
             ]
         )
     return table

@@ -48,6 +48,9 @@ def test_a_folder_in_timms_layout(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(facts))
     base = load_base(str(tmp_path))
     assert base.weights_sha256 == hash_weights(model)
+    other = small_vit(seed=1)
+    save_file(other.state_dict(), str(tmp_path / "other.safetensors"))
+    assert load_base(f"{tmp_path}={tmp_path / 'other.safetensors'}").weights_sha256 == hash_weights(other)
     assert base.preprocessing == Preprocessing(32, 32, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 

@@ -53,7 +53,7 @@ def test_tables_come_from_records_alone(submitted: Path, capsys: pytest.CaptureF
     cli.run(tables.main, [str(submitted)])
     printed = capsys.readouterr().out
     assert printed.count("| ft-l2:c=") == 2
-    assert "GR pairs" in printed and "GR (released)" in printed and "LR (agreement)" in printed
+    assert "GR pairs" in printed and "GR released" in printed and "LR agreement" in printed
     null = next(line for line in printed.splitlines() if line.startswith("| null-edit"))
     assert "| 0.0 [0.0, 0.0] |" in null and "100.0 [100.0, 100.0]" in null
 
@@ -74,7 +74,7 @@ def test_a_typed_in_score_or_key_is_refused(submitted: Path, tmp_path: Path, cap
         (["ft", "--data", "mimi"], 'did you mean "mini"'),
         (["ft", "--limit", "0"], "--limit must be 1 or more"),
         (["ft", "--device", "cuda"], "no CUDA device"),
-        (["ft", "--base", "resnet10t"], "no base model"),
+        (["ft", "--groups", "orange-lemmon"], 'did you mean "orange-lemon"'),
         (["ft", "--base", "mini=weights.pth"], "no such weights file"),
     ],
 )

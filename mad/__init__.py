@@ -1,0 +1,1 @@
+"""Finding failures of a classifier by the maximum discrepancy (MAD) competition."""

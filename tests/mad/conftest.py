@@ -1,0 +1,43 @@
+"""A small pool of pictures and two tiny models that disagree about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two random ViTs in timm's folder layout, with large weights so that pictures get different classes."""
+    import timm
+    import torch
+    from timm.models import save_for_hf
+
+    size = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
+    folders = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = timm.create_model("vit_tiny_patch16_224", num_classes=1000, **size)
+        torch.nn.init.normal_(model.patch_embed.proj.weight, std=0.3)
+        torch.nn.init.normal_(model.head.weight, std=1.0)
+        model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, 32, 32), "crop_pct": 1.0}
+        folder = tmp_path_factory.mktemp(f"model-{seed}")
+        save_for_hf(model, str(folder), model_args=size, safe_serialization=True)
+        folders.append(folder)
+    return folders[0], folders[1]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Thirty pictures of noise in a folder and one below it."""
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for i in range(30):
+        pixels = random.integers(0, 256, (4 + i % 3, 5, 3), dtype=np.uint8)
+        where = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
+        Image.fromarray(pixels).resize((40, 30 + i)).save(where)
+    return folder

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from benchmark import dataset
+from benchmark.errors import UserError
+from benchmark.images import BrokenImage
+from mad import pool as pools
+
+
+def png(colour: tuple[int, int, int]) -> bytes:
+    encoded = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+@pytest.fixture
+def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
+    """Stand-ins for the embedded splits; one picture is in two of them."""
+    images = {
+        "pool": [png((1, 2, 3)), b"no image"],
+        "edit": [png((4, 5, 6)), png((1, 2, 3))],
+        "dev_edit": [png((7, 8, 9))],
+        "locality": [png((0, 0, 0))],
+    }
+    for split, encoded in images.items():
+        table = {
+            "image": [{"bytes": data, "path": None} for data in encoded],
+            "label": [-1] * len(encoded),
+            "group_id": [None] * len(encoded),
+            "subset": [None] * len(encoded),
+            "sha256": [hashlib.sha256(data).hexdigest() for data in encoded],
+        }
+        (tmp_path / "mini").mkdir(exist_ok=True)
+        pq.write_table(pa.table(table), tmp_path / "mini" / f"{split}-00000-of-00001.parquet")
+    monkeypatch.setattr(dataset, "MINI", tmp_path / "mini")
+    return images
+
+
+# -- a folder
+
+
+def test_a_folder_is_listed_by_name_with_the_folders_below_it(pictures: Path) -> None:
+    (pictures / "notes.txt").write_text("no image")
+    (pictures / ".hidden.png").write_bytes(png((0, 0, 0)))
+    (pictures / ".cache").mkdir()
+    (pictures / ".cache" / "thumb.png").write_bytes(png((0, 0, 0)))
+    (pictures / "UPPER.PNG").write_bytes(png((9, 9, 9)))
+    os.mkfifo(pictures / "waits-for-ever.png")
+    pool = pools.open_pool(pictures)
+    assert pool.ids == sorted(pool.ids) and len(pool) == len(set(pool.ids)) == 31
+    assert {"01.png", "more/00.png", "UPPER.PNG"} <= set(pool.ids)
+    assert pool.open(pool.ids.index("UPPER.PNG")).getpixel((0, 0)) == (9, 9, 9)
+
+
+def test_a_folder_signs_its_contents(pictures: Path) -> None:
+    first = pools.open_pool(pictures).signature
+    assert first == pools.open_pool(pictures).signature
+    (pictures / "01.png").write_bytes(png((3, 3, 3)))
+    assert first != pools.open_pool(pictures).signature
+
+
+def test_a_file_name_that_is_no_unicode_can_be_tabulated(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(png((5, 5, 5)))
+    pool = pools.open_pool(tmp_path)
+    assert pool.ids == ["\\xff.png"]
+    assert pool.open(0).getpixel((0, 0)) == (5, 5, 5)
+    pd.DataFrame({"image": pool.ids}).to_csv(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such folder"),
+        (lambda path: path.write_text("text"), "not a folder"),
+        (lambda path: path.mkdir(), "no images in it"),
+    ],
+)
+def test_no_pool_is_an_error(tmp_path: Path, make, message: str) -> None:
+    make(tmp_path / "given")
+    with pytest.raises(UserError, match=message):
+        pools.open_pool(tmp_path / "given")
+
+
+# -- the embedded pool, and which pool it is
+
+
+def test_the_embedded_pool_has_every_picture_once(splits) -> None:
+    pool = pools.embedded_pool()
+    wanted = [splits["pool"][0], splits["pool"][1], splits["edit"][0], splits["dev_edit"][0]]
+    assert pool.ids == [hashlib.sha256(data).hexdigest() for data in wanted]
+    assert pool.open(2).getpixel((0, 0)) == (4, 5, 6)
+    with pytest.raises(BrokenImage):
+        pool.open(1)
+
+
+def test_a_crawl_goes_before_the_embedded_pool(splits, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pools.open_pool().title == "the embedded pool"
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "crawl" / "a.png").write_bytes(png((1, 1, 1)))
+    assert pools.open_pool().title == "crawl"
+
+
+@pytest.mark.skipif(not dataset.MINI.is_dir(), reason="the mini benchmark is not built")
+def test_the_real_embedded_pool_opens() -> None:
+    pool = pools.embedded_pool()
+    assert len(pool) == len(set(pool.ids)) > 1000
+    assert pool.open(0).mode == pool.open(len(pool) - 1).mode == "RGB"

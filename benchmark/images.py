@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 # Only formats that Pillow itself decodes: an EPS by another name would be handed to Ghostscript.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 
 
@@ -75,6 +75,14 @@ def _transform(preprocessing: Preprocessing) -> Any:
     )
 
 
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # AVIF is optional in Pillow
+
+
 def decode(source: bytes | Path) -> Image.Image:
     """An RGB image, upright (EXIF rotation applied, as the `datasets` library does).
 
@@ -83,7 +91,7 @@ def decode(source: bytes | Path) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
         if opened.width * opened.height > MAX_PIXELS:
             raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
         return ImageOps.exif_transpose(opened).convert("RGB")

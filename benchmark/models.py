@@ -98,9 +98,10 @@ def _from_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess
     import timm
 
     folder = _folder(name)
-    overlay = {"file": str(weights)} if weights is not None else None
     try:
-        module = timm.create_model(f"local-dir:{folder}", pretrained=True, pretrained_cfg_overlay=overlay)
+        module = timm.create_model(f"local-dir:{folder}", pretrained=weights is None)
+        if weights is not None:
+            timm.models.load_checkpoint(module, str(weights))
     except Exception as error:
         raise UserError(f"{weights or folder}: does not load as a timm model ({_first_line(error)})") from error
     return module, _timm_preprocessing(module)

@@ -13,6 +13,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ BUILT_IN = {
     "ft-l1": "editors.finetune:FineTuneL1",
     "ft-l2": "editors.finetune:FineTuneL2",
     "random-mask": "editors.random_mask:RandomMask",
+    "hypernetwork": "editors.hypernetwork.editor:Hypernetwork",
 }
 SETTINGS = Path(__file__).parent / "settings.json"
 
@@ -103,6 +105,7 @@ def _from_file(path: Path, class_name: str) -> type[Editor]:
     spec = importlib.util.spec_from_file_location(f"third_party_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # a .py path always has a loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and inspect look a class's module up there
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:

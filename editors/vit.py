@@ -67,6 +67,18 @@ def check_supported(model: Model) -> None:
         )
 
 
+def check_inputs(model: Model, images: Tensor, labels: Tensor) -> None:
+    """Raise `UserError` unless images (n, 3, H, W) have this base's size and labels (n,) are class indices of it."""
+    height, width = model.patch_embed.img_size
+    if tuple(images.shape[1:]) != (3, height, width):
+        raise UserError(
+            f"images of shape {tuple(images.shape[1:])} were given to a base model that takes (3, {height}, {width}); "
+            "preprocess them with its own preprocessing (BaseModel.preprocessing)"
+        )
+    if ((labels < 0) | (labels >= model.num_classes)).any():
+        raise UserError(f"labels {labels.tolist()} are not all class indices 0 to {model.num_classes - 1} of this base")
+
+
 def depth(model: Model) -> int:
     """Number of attention blocks L."""
     return len(model.blocks)
@@ -142,6 +154,11 @@ def prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
     for block in range(min(cut.block, depth(model))):
         tokens = _block(model, block, tokens, {})
     return _attention(model, cut.block, tokens, {}) if cut.ffn else tokens
+
+
+def cls_features(model: Model, images: Tensor) -> Tensor:
+    """Features e(x) (n, N): the [cls] token behind the final norm, which the head classifies."""
+    return model.norm(prefix(model, images, Cut(depth(model))))[:, 0]
 
 
 def tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,28 +47,21 @@ def choose_settings(name: str, judge: Judge, settings: Settings) -> tuple[dict[s
     for field, values in steps:
         rows = [_try(choice, field, value, judge, settings) for value in values]
         tried.extend(rows)
-        enough = ENOUGH * max(row["sr"] for row in rows)
-        best = max((row for row in rows if row["sr"] >= enough), key=lambda row: row["gr"] + row["lr"])
-        chosen[field] = best[field]
-        choice = replace(choice, config=replace(choice.config, **{field: best[field]}))
+        enough = ENOUGH * max(row["SR"] for row in rows)
+        best = max((row for row in rows if row["SR"] >= enough), key=lambda row: row["GR"] + row["LR"])
+        chosen[field] = best["config"][field]
+        choice = replace(choice, config=replace(choice.config, **{field: chosen[field]}))
     return chosen, tried
 
 
 def _try(choice: Choice, field: str, value: float, judge: Judge, settings: Settings) -> dict[str, Any]:
+    """One setting on the dev groups: its config, SR, GR and LR."""
     trial = replace(choice, config=replace(choice.config, **{field: value}))
     with tempfile.TemporaryDirectory() as scratch:
         scores = evaluate(trial, judge, settings, Path(scratch) / "run").scores
-    row = {
-        "editor": choice.name,
-        "tuned": field,
-        **{f: getattr(trial.config, f) for f in ("lr",) if hasattr(trial.config, f)},
-    }
-    found = knob_of(trial.config)
-    if found is not None:
-        row[found[0]] = getattr(trial.config, found[0])
-    row.update({name: round(scores[name].value or 0.0, 4) for name in ("sr", "gr", "lr")})
-    print("  ".join(f"{key}={shown}" for key, shown in row.items()), flush=True)
-    return row
+    row = {name.upper(): round(scores[name].value or 0.0, 4) for name in ("sr", "gr", "lr")}
+    print(f"{choice.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()), flush=True)
+    return {"editor": choice.name, "config": asdict(trial.config), **row}
 
 
 def main(

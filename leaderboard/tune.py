@@ -60,7 +60,9 @@ def _try(choice: Choice, field: str, value: float, judge: Judge, settings: Setti
     with tempfile.TemporaryDirectory() as scratch:
         scores = evaluate(trial, judge, settings, Path(scratch) / "run").scores
     row = {name.upper(): round(scores[name].value or 0.0, 4) for name in ("sr", "gr", "lr")}
-    print(f"{choice.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()), flush=True)
+    print(
+        f"{choice.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()), flush=True
+    )
     return {"editor": choice.name, "config": asdict(trial.config), **row}
 
 

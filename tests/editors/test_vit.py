@@ -49,7 +49,8 @@ EVERYTHING_IN_A_BLOCK = [
 def test_overrides_of_many_edits_equal_one_copy_each(part: str) -> None:
     """m edits in one tail against functional_call of the whole model, edit by edit."""
     model = small_vit(dtype=torch.float64, init_values=0.5)
-    names = [f"blocks.{block}.{part}" for block in (3, 5)] + ["norm.weight", "norm.bias", "head.weight", "head.bias"]
+    names = [f"blocks.{block}.{part}" for block in (3, 5)]
+    names += ["norm.weight", "norm.bias", "head.weight", "head.bias"]
     changed = randomly_changed(model, names, edits=4)
     images = torch.randn(4, 2, 3, 32, 32, dtype=torch.float64)
     cut = vit.cut_for(model, names)
@@ -63,7 +64,7 @@ def test_overrides_of_many_edits_equal_one_copy_each(part: str) -> None:
 
 def test_one_edit_alone_takes_the_short_way_with_the_same_result() -> None:
     model = small_vit(dtype=torch.float64)
-    names = list(vit.ffn_matrices(model)) + ["blocks.3.mlp.fc1.bias"]
+    names = [*vit.ffn_matrices(model), "blocks.3.mlp.fc1.bias"]
     changed = randomly_changed(model, names, edits=2)
     cut = vit.cut_for(model, names)
     tokens = torch.randn(2, 1, 5, 24, dtype=torch.float64)

@@ -82,9 +82,8 @@ def test_gr_is_a_mean_over_groups_and_not_over_images(hand_worked: Outcomes) -> 
 def test_own_sample_is_excluded_from_gr(hand_worked: Outcomes) -> None:
     """An editor that mends its own sample and nothing else has GR 0, whatever its SR."""
     frame = hand_worked.edits.copy()
-    frame["group_predictions"] = [
-        np.array([1, 0, 0]), np.array([0, 1, 0]), np.array([0, 0, 1]), np.array([2]), np.array([3, 0]), np.array([0, 3]),
-    ]  # fmt: skip
+    alone = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [2], [3, 0], [0, 3]]
+    frame["group_predictions"] = [np.array(predictions) for predictions in alone]
     found = metrics.scores(metrics.judged(Outcomes(hand_worked.samples, frame)))
     assert found["sr"] == 1
     assert found["gr"] == 0

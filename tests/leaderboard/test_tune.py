@@ -1,0 +1,46 @@
+"""Settings are chosen on dev data, by the stated rule, and land where the registry looks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.dataset import Benchmark, load
+from benchmark.errors import UserError
+from benchmark.models import BaseModel
+from editors import registry
+from leaderboard import tune
+from leaderboard.evaluate import Settings
+from leaderboard.judge import Judge
+
+
+def test_the_best_of_those_that_succeed_is_chosen(
+    base: BaseModel, small_benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "LEARNING_RATES", (1e-6, 1e-3, 4e-3))
+    chosen, tried = tune.choose_settings("ft-l2", Judge(base, small_benchmark), Settings())
+    rates, knobs = tried[:3], tried[3:]
+    assert [row["config"]["lr"] for row in rates] == [1e-6, 1e-3, 4e-3]
+    assert len(knobs) == 7 and {row["config"]["lr"] for row in knobs} == {chosen["lr"]}
+    for rows, field in ((rates, "lr"), (knobs, "c")):
+        enough = [row for row in rows if row["SR"] >= 0.95 * max(r["SR"] for r in rows)]
+        best = max(enough, key=lambda row: row["GR"] + row["LR"])
+        assert chosen[field] == best["config"][field]
+
+
+def test_what_is_scored_is_refused() -> None:
+    with pytest.raises(UserError, match="mini-dev"):
+        tune.main(data="mini")
+
+
+@pytest.mark.parametrize("log", sorted((Path(registry.__file__).parent / "tuned").glob("*.json")), ids=lambda p: p.stem)
+def test_committed_settings_are_what_was_chosen_on_dev_data(log: Path) -> None:
+    facts = json.loads(log.read_text())
+    base, _, name = log.stem.partition("-")
+    assert json.loads(registry.SETTINGS.read_text())[base][name] == facts["chosen"]
+    assert facts["data"] == "mini-dev"
+    dev, scored = load("mini-dev"), load("mini")
+    assert set(dev.edit.table["drawing"]).isdisjoint(scored.edit.table["drawing"])
+    assert {"SR", "GR", "LR", "config"} <= facts["tried"][0].keys()

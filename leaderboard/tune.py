@@ -25,7 +25,7 @@ from editors.registry import SETTINGS, Choice, choose
 from leaderboard.evaluate import Settings, evaluate
 from leaderboard.judge import Judge
 
-LEARNING_RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3)
+LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (paper, 4.2)
 
 

@@ -9,28 +9,42 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.errors import UserError
 
+Command = Callable[..., None]
 
-def run(command: Callable[..., None], arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+
+def run(
+    command: Command | Mapping[str, Command],
+    arguments: Sequence[str] | None = None,
+    prog: str | None = None,
+    about: str = "",
+) -> None:
     """Parse the command line for `command`, call it, and turn its `UserError` into one line and exit code 2.
 
-    `prog` is the name shown by `--help`; by default it is worked out from how Python was started.
+    A mapping holds subcommands by name; `about` then says what they have in common. `prog` is the name shown
+    by `--help`; by default it is worked out from how Python was started.
     """
     import tyro
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    text = about if isinstance(command, Mapping) else command.__doc__ or ""
     description = (
-        inspect.cleandoc(command.__doc__ or "").partition("\n\nArgs:")[0]
+        inspect.cleandoc(text).partition("\n\nArgs:")[0]
         + "\n\nAdd --debug to see a traceback instead of a one-line error."
     )
     try:
-        tyro.cli(command, args=words, prog=prog or _prog(), description=description)
+        if isinstance(command, Mapping):
+            tyro.extras.subcommand_cli_from_dict(
+                dict(command), args=words, prog=prog or _prog(), description=description
+            )
+        else:
+            tyro.cli(command, args=words, prog=prog or _prog(), description=description)
     except UserError as error:
         if debug:
             raise

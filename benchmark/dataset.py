@@ -42,6 +42,11 @@ class Samples:
         """ImageNet-1k class indices, int64 (n,)."""
         return self.table["label"].to_numpy(np.int64)
 
+    @property
+    def drawings(self) -> pd.Series:
+        """What each image is a view of; where no drawing is named, every image stands for itself."""
+        return self.table.reindex(columns=["drawing"])["drawing"].fillna(self.table["sha256"])
+
     def take(self, rows: np.ndarray | Sequence[int]) -> Samples:
         """The samples at these positions, in this order."""
         rows = np.asarray(rows, dtype=np.int64)
@@ -68,13 +73,17 @@ class Samples:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Editing samples in groups, and the locality set D_l, as one base model is judged on them."""
+    """Editing samples in groups, and the locality set D_l, as one base model is judged on them.
+
+    `source` is what it was loaded from: its training images are found by it.
+    """
 
     name: str
     version: str
     edit: Samples
     locality: Samples
     kept: str = "all"
+    source: str = ""
 
     def __post_init__(self) -> None:
         for split, samples in (("edit", self.edit), ("locality", self.locality)):
@@ -129,17 +138,20 @@ def load(name: str) -> Benchmark:
     """
     if name in EMBEDDED:
         edit, locality = EMBEDDED[name]
-        return Benchmark(name, MINI_VERSION, read_split(MINI, edit), read_split(MINI, locality))
+        return Benchmark(name, MINI_VERSION, read_split(MINI, edit), read_split(MINI, locality), source=name)
     folder = Path(name)
     data = folder / "data"
     if not data.is_dir():
         raise unknown("data set", name, EMBEDDED, "(or give a folder that holds data/<split>-*.parquet)")
-    return Benchmark(folder.name, "local", read_split(data, "edit"), read_split(data, "locality"))
+    return Benchmark(folder.name, "local", read_split(data, "edit"), read_split(data, "locality"), source=name)
 
 
-def training_images(name: str) -> Samples:
-    """The labelled images that editors may learn from; they share no drawing or photograph with what is scored."""
-    return read_split(MINI if name in EMBEDDED else Path(name) / "data", "train")
+def training_images(source: str) -> Samples:
+    """The labelled images that editors may learn from, of a benchmark's `source`.
+
+    They share no drawing or photograph with what is scored.
+    """
+    return read_split(MINI if source in EMBEDDED else Path(source) / "data", "train")
 
 
 def read_split(folder: Path, split: str) -> Samples:

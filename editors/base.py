@@ -6,6 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -36,11 +37,19 @@ class Edit:
 
 @dataclass(frozen=True)
 class TrainingPool:
-    """Labelled images an editor may learn from in `fit`; never the images it is scored on."""
+    """Labelled images an editor may learn from in `fit`; never the images it is scored on.
 
-    samples: Samples
+    They are read when first asked for: data without any is no obstacle to an editor that needs none.
+    """
+
+    load: Callable[[], Samples]
     preprocessing: Preprocessing
     device: torch.device
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The images and their table. Raises `UserError` where the data has no training split."""
+        return self.load()
 
     def __len__(self) -> int:
         return len(self.samples)

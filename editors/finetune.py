@@ -45,10 +45,10 @@ class FineTune(Editor):
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """All failures in one descent; nothing here is random, so the seeds are not used."""
-        names = ffn_matrices(model)
+        names = self.matrices(model)
         base = {name: model.get_parameter(name) for name in names}
         cut = cut_for(model, names)
-        assert cut is not None  # FFNs lie behind the first block's attention
+        assert cut is not None  # they lie in the blocks
         with torch.no_grad():
             tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
         start = {name: weight.expand(len(images), *weight.shape) for name, weight in base.items()}
@@ -62,6 +62,10 @@ class FineTune(Editor):
             masks=self.masks(model, images, labels, seeds),
             penalty=lambda trained: self.penalty(trained, base),
         )
+
+    def matrices(self, model: nn.Module) -> tuple[str, ...]:
+        """Names of the weight matrices that are tuned: those of the edited FFNs here."""
+        return ffn_matrices(model)
 
     def rule(self) -> Rule:
         """How to step: the released FT's first step is plain SGD."""

@@ -6,24 +6,22 @@ device's ceiling.
 
 from __future__ import annotations
 
-from torch import nn
-
-from editors.vit import Cut, cut_for, depth, ffn_matrices, hidden_width
+from editors.vit import Cut, Model, cut_for, depth, ffn_matrices, hidden_width
 
 
-def forward_flops(model: nn.Module) -> int:
+def forward_flops(model: Model) -> int:
     """One image through the whole model, as the model itself computes it."""
     pixels = model.patch_embed.proj.weight[0].numel()
     patches = 2 * model.patch_embed.num_patches * pixels * model.embed_dim
     return patches + _behind(model, Cut(0), _tokens(model))
 
 
-def tail_flops(model: nn.Module, cut: Cut) -> int:
+def tail_flops(model: Model, cut: Cut) -> int:
     """One image from `cut` to the logits; of the last block only [cls]."""
     return _behind(model, cut, 1)
 
 
-def step_flops(model: nn.Module, plain: bool = False) -> int:
+def step_flops(model: Model, plain: bool = False) -> int:
     """One gradient step on one image for the edited FFN matrices: from the cached prefix, or `plain` in full.
 
     Backward takes one product for each forward behind the cut, a second one where both factors want a gradient
@@ -43,16 +41,16 @@ def step_flops(model: nn.Module, plain: bool = False) -> int:
     return (forward_flops(model) if plain else behind) + behind + attention + weights
 
 
-def _tokens(model: nn.Module) -> int:
+def _tokens(model: Model) -> int:
     return model.pos_embed.shape[1] + (model.num_prefix_tokens if model.no_embed_class else 0)
 
 
-def _attention(model: nn.Module, queries: int) -> int:
+def _attention(model: Model, queries: int) -> int:
     """The two products of attention itself, q k^T and its use on v, for so many queries of one image."""
     return 4 * queries * _tokens(model) * model.embed_dim
 
 
-def _behind(model: nn.Module, cut: Cut, last_rows: int) -> int:
+def _behind(model: Model, cut: Cut, last_rows: int) -> int:
     """Everything behind `cut` for one image, with `last_rows` tokens leaving the last block's attention."""
     tokens, width, total = _tokens(model), model.embed_dim, 2 * model.embed_dim * model.num_classes
     for block in range(cut.block, depth(model)):

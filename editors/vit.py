@@ -99,6 +99,11 @@ def ffn_matrices(model: Model, blocks: Iterable[int] | None = None) -> tuple[str
     return tuple(f"blocks.{block}.mlp.{layer}.weight" for block in chosen for layer in ("fc1", "fc2"))
 
 
+def msa_matrices(blocks: Iterable[int]) -> tuple[str, ...]:
+    """Names of the two weight matrices of each MSA, query-key-value and projection; never biases."""
+    return tuple(f"blocks.{block}.attn.{layer}.weight" for block in blocks for layer in ("qkv", "proj"))
+
+
 def hidden_width(model: Model) -> int:
     """N_m, the intermediate dimension of the FFNs."""
     return model.blocks[0].mlp.fc1.out_features

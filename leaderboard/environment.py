@@ -36,20 +36,6 @@ def commit() -> tuple[str | None, bool | None]:
     return head, bool(changed)
 
 
-def device_name(device: torch.device) -> str:
-    """The accelerator's name, or the processor's with the number of threads in use."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{model}, {torch.get_num_threads()} threads"
-
-
 def peak_memory_mb(device: torch.device) -> float:
     """Peak memory of this process so far, MiB: the device's on CUDA, resident memory on a CPU."""
     if device.type == "cuda":

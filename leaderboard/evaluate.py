@@ -7,8 +7,8 @@ import hashlib
 import inspect
 import json
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from benchmark.dataset import Benchmark, training_images
+from benchmark.dataset import training_images
+from benchmark.devices import device_name, wait
 from benchmark.errors import UserError
 from benchmark.files import replacing, sha256, write_text
 from benchmark.models import hash_tensors
@@ -26,17 +27,7 @@ from editors.registry import Choice
 from editors.vit import edits_at_once
 from leaderboard import environment, metrics, outcomes, record
 from leaderboard.judge import Judge
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run samples and seeds. `limit` and `groups` (ids or names) choose what is edited, never what it is
-    judged on."""
-
-    seed: int = 0
-    limit: int | None = None
-    groups: tuple[str, ...] = ()
-    edit_batch: int | None = None
+from leaderboard.sampling import Settings, chosen_samples, edit_seed, with_partners
 
 
 def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, progress: bool = True) -> record.Record:
@@ -47,7 +38,7 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
     """
     base, benchmark = judge.base, judge.benchmark
     editor = choice.make()
-    fit_seconds = _fit(editor, judge, settings)
+    fit_seconds = fit(editor, judge, settings)
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
     facts = _facts(choice, editor, judge, settings, batch)
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -56,7 +47,7 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
 
     _write_samples(folder, judge)
     before = judge.weights_sha256()
-    rows = chosen_samples(benchmark, settings)
+    rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     if not (folder / "outcomes.parquet").is_file():
         done = outcomes.parts_done(folder)
@@ -73,46 +64,25 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
     return result
 
 
-def chosen_samples(benchmark: Benchmark, settings: Settings) -> np.ndarray:
-    """Rows of the samples to edit, in order: all, or a seeded draw of `limit` spread evenly over the groups.
-
-    The draw takes one sample of each group in turn, until there are enough.
-    """
-    groups = [benchmark.group(wanted) for wanted in settings.groups] or benchmark.groups
-    members = {group: benchmark.members(group) for group in benchmark.groups if group in groups}
-    if settings.limit is None:
-        return np.concatenate(list(members.values()))
-    if settings.limit < 1:
-        raise UserError("--limit must be 1 or more; leave it out to edit every sample")
-    rng = np.random.default_rng(settings.seed)
-    shuffled = [rng.permutation(rows) for rows in members.values()]
-    turns = [rows[turn] for turn in range(max(map(len, shuffled))) for rows in shuffled if turn < len(rows)]
-    return np.concatenate([rows[np.isin(rows, turns[: settings.limit])] for rows in members.values()])
-
-
-def edit_seed(seed: int, sample: str) -> int:
-    """The seed of one edit, from the run's seed and the sample's hash: order, limits and resumes change nothing."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {sample}".encode()).digest()[:4], "big")
-
-
-def _fit(editor: Editor, judge: Judge, settings: Settings) -> float:
+def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
+    """Let the editor learn from the benchmark's training images, if it wants to; seconds it took."""
     if type(editor).fit is Editor.fit:
         return 0.0
     base = judge.base
     torch.manual_seed(settings.seed)
-    pool = TrainingPool(training_images(judge.benchmark.name), base.preprocessing, base.device)
+    pool = TrainingPool(partial(training_images, judge.benchmark.source), base.preprocessing, base.device)
     start = time.perf_counter()
     editor.fit(base.module, pool)
     return time.perf_counter() - start
 
 
 def _edit_batch(name: str, editor: Editor, judge: Judge, rows: np.ndarray, seed: int) -> list[dict[str, Any]]:
-    """Edit and judge some samples; one outcome row each."""
+    """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
     base, table = judge.base, judge.benchmark.edit
-    images = table.images(base.preprocessing, rows.tolist())[:, None]
+    images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
     images = images.to(base.device, next(base.module.parameters()).dtype)
-    labels = torch.as_tensor(table.labels[rows], device=base.device)[:, None]
-    seeds = [edit_seed(seed, table.table["sha256"].iloc[row]) for row in rows]
+    labels = torch.as_tensor(table.labels[rows], device=base.device)
+    seeds = [edit_seed(seed, table.table["sha256"].iloc[row]) for row in rows[:, 0]]
     checksum = judge.checksum()
     start = time.perf_counter()
     try:
@@ -120,16 +90,16 @@ def _edit_batch(name: str, editor: Editor, judge: Judge, rows: np.ndarray, seed:
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        sample = table.table["sha256"].iloc[rows[0]][:12]
+        sample = table.table["sha256"].iloc[rows[0, 0]][:12]
         raise UserError(f"{name} broke at sample {sample}: {type(error).__name__}: {error}") from error
-    _wait(base.device)
+    wait(base.device)
     seconds = (time.perf_counter() - start) / len(rows)
     if len(edits) != len(rows):
         raise UserError(f"{name}: edit_many returned {len(edits)} edits for {len(rows)} samples")
     if judge.checksum() != checksum:
         raise UserError(f"{name} changed the base model; an editor must work on a copy and leave it as it was")
     result = []
-    for row, edited, probes in zip(rows, edits, images, strict=True):
+    for (row, *partners), edited, probes in zip(rows, edits, images, strict=True):
         edit = to_edit(base.module, edited, probes)
         group_id = table.table["group_id"].iloc[row]
         start = time.perf_counter()
@@ -137,6 +107,7 @@ def _edit_batch(name: str, editor: Editor, judge: Judge, rows: np.ndarray, seed:
         result.append(
             {
                 "sample": int(row),
+                "partners": partners,
                 "group_id": group_id,
                 "steps": edit.steps,
                 "seconds": seconds,
@@ -188,6 +159,7 @@ def _facts(choice: Choice, editor: Editor, judge: Judge, settings: Settings, bat
             edited_groups=list(settings.groups) or None,
             edit_batch=batch,
             score_batch=judge.score_batch,
+            samples_per_edit=settings.samples_per_edit,
         ).model_dump(),
         "libraries": {name: versions[name] for name in ("torch", "timm")},
     }
@@ -251,7 +223,7 @@ def _record(
             versions=environment.versions(),
             commit=commit,
             dirty=dirty,
-            device_name=environment.device_name(judge.base.device),
+            device_name=device_name(judge.base.device),
         ),
         costs=record.Costs(
             fit_seconds=fit_seconds,
@@ -283,8 +255,3 @@ def _plain(config: Any) -> dict[str, Any]:
 def _source_hash(kind: type[Editor]) -> str:
     """Hex SHA-256 of the file the editor is written in."""
     return sha256(Path(inspect.getfile(kind)))
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

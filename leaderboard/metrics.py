@@ -7,6 +7,7 @@ Two figures of the authors' released code are reported beside the paper's: `gr_r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,8 @@ LEVEL = 0.95
 class GroupOutcomes:
     """The edits of one group S: which of the group's images each edited model gets right.
 
-    `correct` (edits, |S|) bool; `own` (edits,) is the column of each edit's own sample.
+    `correct` (edits, |S|) bool; `own` (edits, n) holds the columns of the n samples each edit was made on, its
+    own first. n is 1 as a rule; a column may be named twice.
     """
 
     id: str
@@ -32,20 +34,25 @@ class GroupOutcomes:
 
     @property
     def success(self) -> np.ndarray:
-        """Which edits made their own sample right, (edits,) bool."""
-        return self.correct[np.arange(len(self.own)), self.own]
+        """Which edits made all samples they were made on right, (edits,) bool."""
+        return np.take_along_axis(self.correct, self.own, 1).min(1)
+
+    @property
+    def others(self) -> np.ndarray:
+        """Which images each edit did not see, (edits, |S|) bool: GR is of these."""
+        unseen = np.ones_like(self.correct)
+        np.put_along_axis(unseen, self.own, False, 1)
+        return unseen
 
     @property
     def generalisation(self) -> np.ndarray:
-        """Accuracy of each edited model on the other |S| - 1 images (edits,); NaN in a group of one."""
-        others = self.correct.shape[1] - 1
-        hits = self.correct.sum(1) - self.success
-        return hits / others if others else np.full(len(self.own), np.nan)
+        """Accuracy of each edited model on the group's other images (edits,); NaN where there are none."""
+        return ratio((self.correct & self.others).sum(1), self.others.sum(1))
 
     @property
     def released(self) -> np.ndarray:
-        """The released code's (correct - 1) / |S| of each edited model (edits,)."""
-        return (self.correct.sum(1) - 1) / self.correct.shape[1]
+        """The released code's (correct - n) / |S| of each edited model (edits,); its n is 1."""
+        return (self.correct.sum(1) - self.own.shape[1]) / self.correct.shape[1]
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,13 @@ def judged(outcomes: Outcomes) -> Judged:
     for group_id, edits in outcomes.edits.groupby("group_id", sort=False):
         members = np.flatnonzero((edit["group_id"] == group_id).to_numpy())
         predictions = np.stack(edits["group_predictions"].to_list())
+        own = [[sample, *more] for sample, more in zip(edits["sample"], edits["partners"], strict=True)]
         groups.append(
             GroupOutcomes(
                 str(group_id),
                 str(edit["subset"].iloc[members[0]]),
                 predictions == edit["label"].to_numpy()[members],
-                np.searchsorted(members, edits["sample"].to_numpy()),
+                np.searchsorted(members, own),
             )
         )
         drawings[str(group_id)] = pd.factorize(edit["drawing"].iloc[members])[0]
@@ -88,7 +96,7 @@ def judged(outcomes: Outcomes) -> Judged:
 
 
 def success_rate(judged: Judged) -> float:
-    """SR: share of all samples whose own edit makes them right (eq. 8)."""
+    """SR: share of all edits that make the samples they were made on right (eq. 8)."""
     return float(np.concatenate([group.success for group in judged.groups]).mean())
 
 
@@ -144,57 +152,58 @@ def intervals(judged: Judged, seed: int = 0, replicates: int = REPLICATES) -> di
 
     Views of one drawing are not independent, so what is resampled is groups (within their subset) and,
     within a group and within D_l, drawings with all their views. A drawing's weight counts in both its
-    roles, as the sample edited and as a neighbour; a group drawn twice counts twice with the same
+    roles, as the edit's own (first) sample and as a neighbour; a group drawn twice counts twice with the same
     drawings, which errs on the wide side.
     """
     rng = np.random.default_rng(seed)
-    chosen = _group_multiplicities(judged, rng, replicates)
+    chosen = group_multiplicities([group.subset for group in judged.groups], rng, replicates)
     hits: dict[str, list[np.ndarray]] = {"sr": [], "gr": []}
     edit_weights = []
     for column, group in enumerate(judged.groups):
         codes = judged.drawings[group.id]
-        weights = _drawing_multiplicities(codes, rng, replicates)[:, codes]  # (replicates, |S|)
-        own = weights[:, group.own]
-        correct = group.correct.astype(np.float64)
-        right = ((own @ correct) * weights).sum(1) - (own * own * group.success).sum(1)
-        seen = own.sum(1) * weights.sum(1) - (own * own).sum(1)
-        hits["gr"].append(_ratio(right, seen))
+        weights = drawing_multiplicities(codes, rng, replicates)[:, codes]  # (replicates, |S|)
+        own = weights[:, group.own[:, 0]]
+        others = group.others.astype(np.float64)
+        right = ((own @ (others * group.correct)) * weights).sum(1)
+        seen = ((own @ others) * weights).sum(1)
+        hits["gr"].append(ratio(right, seen))
         hits["sr"].append((own * group.success).sum(1))
         edit_weights.append(own * chosen[:, column, None])
     rates = np.stack(hits["gr"], 1)
     sampled = np.concatenate(edit_weights, 1)  # (replicates, edits)
     total = sampled.sum(1)
     result = {
-        "sr": _ratio((np.stack(hits["sr"], 1) * chosen).sum(1), total),
+        "sr": ratio((np.stack(hits["sr"], 1) * chosen).sum(1), total),
         "gr": _weighted_mean(rates, chosen),
     }
     for subset in subsets(judged):
         inside = np.array([group.subset == subset for group in judged.groups])
         result[f"gr_{subset}"] = _weighted_mean(rates[:, inside], chosen[:, inside])
     codes = judged.locality_drawings
-    kept = _drawing_multiplicities(codes, rng, replicates)[:, codes]
+    kept = drawing_multiplicities(codes, rng, replicates)[:, codes]
     for name, matrix in (("lr", judged.locality), ("lr_agreement", judged.agreement)):
-        result[name] = _ratio(((sampled @ matrix) * kept).sum(1), total * kept.sum(1))
-    ends = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-    low_high = {}
-    for name, values in result.items():
-        defined = values[np.isfinite(values)]
-        low, high = np.percentile(defined, ends) if len(defined) else (np.nan, np.nan)
-        low_high[name] = (float(low), float(high))
-    return low_high
+        result[name] = ratio(((sampled @ matrix) * kept).sum(1), total * kept.sum(1))
+    return {name: percentiles(values) for name, values in result.items()}
 
 
-def _group_multiplicities(judged: Judged, rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """How often each group is drawn, (replicates, groups); each subset keeps its number of groups."""
-    drawn = np.zeros((replicates, len(judged.groups)))
-    for subset in subsets(judged):
-        inside = np.flatnonzero([group.subset == subset for group in judged.groups])
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """The ends of the 95 % interval of bootstrap replicates, those that are NaN left out."""
+    defined = values[np.isfinite(values)]
+    low, high = np.percentile(defined, (50 * (1 - LEVEL), 50 * (1 + LEVEL))) if len(defined) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def group_multiplicities(subsets: Sequence[str], rng: np.random.Generator, replicates: int) -> np.ndarray:
+    """How often each group is drawn, (replicates, groups), given its subset; each subset keeps its number of groups."""
+    drawn = np.zeros((replicates, len(subsets)))
+    for subset in dict.fromkeys(subsets):
+        inside = np.flatnonzero([one == subset for one in subsets])
         drawn[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=replicates)
     return drawn
 
 
-def _drawing_multiplicities(codes: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """How often each drawing is drawn, (replicates, drawings)."""
+def drawing_multiplicities(codes: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
+    """How often each drawing is drawn, (replicates, drawings); `codes` (images,) number each image's drawing."""
     count = codes.max() + 1
     return rng.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
 
@@ -202,9 +211,9 @@ def _drawing_multiplicities(codes: np.ndarray, rng: np.random.Generator, replica
 def _weighted_mean(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over groups by multiplicity, leaving out undefined rates, (replicates,)."""
     weights = np.where(np.isnan(rates), 0, weights)
-    return _ratio((np.nan_to_num(rates) * weights).sum(1), weights.sum(1))
+    return ratio((np.nan_to_num(rates) * weights).sum(1), weights.sum(1))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where nothing was drawn."""
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part of whole, elementwise; NaN where the whole is nought."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

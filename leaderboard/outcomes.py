@@ -23,6 +23,7 @@ from benchmark.files import replacing
 SCHEMA = pa.schema(
     [
         ("sample", pa.int32()),  # row among the editing samples
+        ("partners", pa.list_(pa.int32())),  # rows of those it was edited together with; as a rule none
         ("group_id", pa.string()),
         ("steps", pa.int32()),
         ("seconds", pa.float64()),  # editing, this edit's share of its batch
@@ -51,11 +52,9 @@ def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.
         ("edit", benchmark.edit, base_edit),
         ("locality", benchmark.locality, base_locality),
     ):
-        table = samples.table.reindex(columns=["sha256", "label", "group_id", "group", "subset", "drawing"])
-        parts.append(table.assign(split=split, base=predictions))
-    joined = pd.concat(parts, ignore_index=True)
-    # Where no drawing is named, every image stands for itself.
-    return joined.assign(drawing=joined["drawing"].fillna(joined["sha256"]))
+        table = samples.table.reindex(columns=["sha256", "label", "group_id", "group", "subset"])
+        parts.append(table.assign(drawing=samples.drawings, split=split, base=predictions))
+    return pd.concat(parts, ignore_index=True)
 
 
 def write_part(folder: Path, number: int, rows: list[dict]) -> None:

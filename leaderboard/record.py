@@ -63,6 +63,7 @@ class Protocol(_Part):
     edited_groups: list[str] | None
     edit_batch: int
     score_batch: int
+    samples_per_edit: int = 1
 
 
 class Environment(_Part):

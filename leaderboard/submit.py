@@ -11,6 +11,7 @@ import tyro
 
 from benchmark import dataset
 from benchmark.cli import run
+from benchmark.devices import pick
 from benchmark.errors import UserError
 from benchmark.models import load_base
 from editors.base import knob_of
@@ -37,7 +38,7 @@ def score(
     choices = [one for spec in editors for one in _at_knobs(choose(spec, base.partition("=")[0]), sweep)]
     for note in dict.fromkeys(note for choice in choices for note in choice.notes):
         print(f"note: {note}", file=sys.stderr)
-    judge = Judge(load_base(base, device=_device(device)), dataset.load(data))
+    judge = Judge(load_base(base, device=pick(device)), dataset.load(data))
     print(f"{judge.base.name} gets wrong: {judge.benchmark.kept}", file=sys.stderr)
     return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
 
@@ -82,14 +83,6 @@ def _at_knobs(choice: Choice, sweep: Sequence[float] | None) -> list[Choice]:
     if found is None:
         return [choice]
     return [choice.at_knob(value) for value in (sweep or found[1])]
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device is there; leave --device out to use the CPU")
-    return name
 
 
 def main(

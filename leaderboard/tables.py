@@ -50,8 +50,9 @@ def heading(record: Record) -> str:
     sample = (
         f"{protocol.limit} editing samples drawn with seed {protocol.seed}" if protocol.limit else "all editing samples"
     )
+    several = f", {protocol.samples_per_edit} an edit," if protocol.samples_per_edit > 1 else ""
     return (
-        f"{record.base.name} on {data.name} {data.version}: {sample} in {data.groups} groups, "
+        f"{record.base.name} on {data.name} {data.version}: {sample}{several} in {data.groups} groups, "
         f"{data.locality_images:,} locality images, {protocol.precision}, protocol {protocol.version}"
     )
 

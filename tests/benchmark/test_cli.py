@@ -72,3 +72,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["record.json"]
     assert sha256(path) == "cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4"
+
+
+def test_subcommands_by_name(capsys) -> None:
+    called = []
+
+    def one(count: int = 1) -> None:
+        """The one."""
+        called.append(count)
+
+    commands = {"one": one, "other": raises(UserError("no"))}
+    cli.run(commands, ["one", "--count", "3"], about="Two commands.")
+    assert called == [3]
+    with pytest.raises(SystemExit) as stop:
+        cli.run(commands, ["other"], about="Two commands.")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: no\n"
+    with pytest.raises(SystemExit) as stop:
+        cli.run(commands, ["--help"], about="Two commands.")
+    assert stop.value.code == 0
+    assert "Two commands." in capsys.readouterr().out

@@ -74,7 +74,7 @@ def test_a_typed_in_score_or_key_is_refused(submitted: Path, tmp_path: Path, cap
         (["ft", "--data", "mimi"], 'did you mean "mini"'),
         (["ft", "--limit", "0"], "--limit must be 1 or more"),
         (["ft", "--device", "cuda"], "no CUDA device"),
-        (["ft", "--groups", "orange-lemmon"], 'did you mean "orange-lemon"'),
+        (["ft", "--groups", "red fox-tigger"], 'did you mean "red fox-tiger"'),
         (["ft", "--base", "mini=weights.pth"], "no such weights file"),
     ],
 )

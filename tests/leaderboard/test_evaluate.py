@@ -15,17 +15,31 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.dataset import Benchmark
+from benchmark.dataset import Benchmark, load
 from benchmark.errors import UserError
-from benchmark.models import BaseModel
-from editors.base import Edit, Editor
+from benchmark.models import BaseModel, hash_weights
+from editors.base import Edit, Editor, TrainingPool
+from editors.hypernetwork import checkpoint
+from editors.hypernetwork.checkpoint import facts_of
+from editors.hypernetwork.network import Shape, new_network
+from editors.hypernetwork.recipe import preset
 from editors.registry import BUILT_IN, Choice, choose
 from leaderboard import outcomes, record
 from leaderboard.evaluate import Settings, chosen_samples, edit_seed, evaluate
 from leaderboard.judge import Judge
-from tests.conftest import small_vit
+from tests.conftest import PREPROCESSING, small_vit
 
 EDITORS = [name for name in BUILT_IN if name != "null-edit"]
+
+
+@pytest.fixture(autouse=True)
+def untrained_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editors that need a trained network find an untrained one for the small base among the shipped."""
+    vit, recipe = small_vit(), preset("released").but(blocks=1)
+    base = BaseModel("small", vit, PREPROCESSING, hash_weights(vit))
+    network = new_network(Shape.of(vit, recipe), seed=0)
+    checkpoint.save(tmp_path / "shipped" / "small.safetensors", network, facts_of(base, recipe, 0, "", None), 0)
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "shipped")
 
 
 def quick(spec: str) -> Choice:
@@ -275,8 +289,38 @@ def test_kill_in_the_middle_and_resume_gives_the_same_record(small_data: Path, t
 
 
 def test_slow_bases_are_refused_before_anything_runs(small_benchmark: Benchmark) -> None:
-    from tests.conftest import PREPROCESSING
-
     averaging = small_vit(class_token=False, global_pool="avg")
     with pytest.raises(UserError, match="class token"):
         Judge(BaseModel("avg", averaging, PREPROCESSING, ""), small_benchmark)
+
+
+class Learns(Editor):
+    """Fits to the training images: their mean becomes part of its state."""
+
+    mean = torch.zeros(1)
+
+    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+        self.mean = pool.images(range(len(pool))).mean()[None]
+        assert len(pool.labels) == len(pool) == 6
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"mean": self.mean}
+
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
+        return Edit({"head.bias": model.head.bias + self.mean})
+
+
+def test_fit_gets_training_images_and_its_state_is_recorded(judge: Judge, tmp_path: Path) -> None:
+    found, _ = run(judge, Choice("learns", Learns, Learns.Config()), tmp_path / "run", limit=2)
+    assert found.editor.state_sha256 is not None
+    assert run(judge, quick("ft"), tmp_path / "ft", limit=2)[0].editor.state_sha256 is None
+
+
+def test_data_without_training_images_stops_only_who_needs_them(
+    base: BaseModel, small_data: Path, tmp_path: Path
+) -> None:
+    (small_data / "data" / "train-00000-of-00001.parquet").unlink()
+    judge = Judge(base, load(str(small_data)))
+    run(judge, quick("hypernetwork"), tmp_path / "hypernetwork", limit=2)
+    with pytest.raises(UserError, match="train-"):
+        run(judge, Choice("learns", Learns, Learns.Config()), tmp_path / "learns", limit=2)

@@ -43,6 +43,7 @@ def hand_worked() -> Outcomes:
     frame = pd.DataFrame(
         {
             "sample": [e[0] for e in edits],
+            "partners": [np.array([], np.int32) for _ in edits],
             "group_id": [e[1] for e in edits],
             "group_predictions": [np.array(e[2], np.int16) for e in edits],
             "locality_predictions": [np.array(e[3], np.int16) for e in edits],
@@ -124,7 +125,7 @@ def _plain_bootstrap(judged: metrics.Judged, seed: int, replicates: int) -> np.n
             drawn = redrawn[group.id]
             hits = []
             for image in drawn:
-                for edit in np.flatnonzero(group.own == image):
+                for edit in np.flatnonzero(group.own[:, 0] == image):
                     success.append(group.success[edit])
                     hits += [group.correct[edit, other] for other in drawn if other != image]
                     locality.append(judged.locality[offsets[group.id] + edit][kept].mean())
@@ -140,7 +141,9 @@ def test_intervals_agree_with_a_bootstrap_by_plain_loops() -> None:
     for number in range(6):
         size = int(rng.integers(4, 9))
         rate = rng.uniform(0.1, 0.9)
-        groups.append(metrics.GroupOutcomes(str(number), "pairs", rng.random((size, size)) < rate, np.arange(size)))
+        groups.append(
+            metrics.GroupOutcomes(str(number), "pairs", rng.random((size, size)) < rate, np.arange(size)[:, None])
+        )
         drawings[str(number)] = np.arange(size) // 2
     edits = sum(len(g.own) for g in groups)
     locality = rng.random((edits, 30)) < 0.8
@@ -149,3 +152,22 @@ def test_intervals_agree_with_a_bootstrap_by_plain_loops() -> None:
     plain = np.nanpercentile(_plain_bootstrap(judged, seed=1, replicates=1500), [2.5, 97.5], axis=0)
     for column, name in enumerate(("sr", "gr", "lr")):
         assert fast[name] == pytest.approx(tuple(plain[:, column]), abs=0.03), name
+
+
+def test_gr_leaves_out_all_samples_of_an_edit(hand_worked: Outcomes) -> None:
+    """Two samples an edit: in A (0, 1), (1, 2), (2, 0); B has one image only; in C both, so no other is left."""
+    frame = hand_worked.edits.copy()
+    frame["partners"] = [np.array([other], np.int32) for other in (1, 2, 0, 3, 5, 4)]
+    judged = metrics.judged(Outcomes(hand_worked.samples, frame))
+    a, b, c = judged.groups
+    # A predicts [1, 1, 0], [1, 0, 1], [0, 0, 1] of label 1
+    assert a.success.tolist() == [True, False, False]
+    assert a.generalisation.tolist() == [0, 1, 0]
+    assert a.released.tolist() == [0, 0, pytest.approx(-1 / 3)]
+    assert b.success.tolist() == [True] and np.isnan(b.generalisation).all()
+    assert c.success.tolist() == [True, False] and np.isnan(c.generalisation).all()
+    found = metrics.scores(judged)
+    assert found["sr"] == pytest.approx(3 / 6)
+    assert found["gr"] == found["gr_pairs"] == pytest.approx(1 / 3)
+    low, high = metrics.intervals(judged)["gr"]
+    assert 0 <= low <= 1 / 3 <= high <= 1

@@ -1,0 +1,217 @@
+"""``python -m leaderboard.analyse layers|iou|ablation|curve``: the paper's analyses, one command each.
+
+Each writes a csv and a picture to OUT, prints a short table, and goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from benchmark import dataset
+from benchmark.cli import run
+from benchmark.devices import pick
+from benchmark.models import load_base
+from editors.hypernetwork.pictures import open_pictures
+from editors.hypernetwork.recipe import preset
+from editors.masked import SPARSITIES
+from editors.registry import Choice, choose
+from leaderboard import ablation as studies
+from leaderboard import curves, figures, record
+from leaderboard import iou as overlaps
+from leaderboard import layers as depths
+from leaderboard.judge import Judge
+from leaderboard.sampling import Settings
+from leaderboard.tables import cell
+
+
+@dataclass(frozen=True)
+class On:
+    """What is analysed, and where."""
+
+    base: str = "mini"
+    """base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder."""
+    data: str = "mini"
+    """mini, mini-dev, or a folder in the Hub's layout."""
+    limit: int | None = None
+    """edit only this many samples, a seeded draw spread over the groups."""
+    groups: tuple[str, ...] = ()
+    """edit only samples of these groups (ids or names)."""
+    seed: int = 0
+    """seed of the draw and of every edit."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """where to compute."""
+
+    def judge(self) -> Judge:
+        """The base and the images its edits are judged on."""
+        return Judge(load_base(self.base, device=pick(self.device)), dataset.load(self.data))
+
+    @property
+    def settings(self) -> Settings:
+        """What is edited."""
+        return Settings(self.seed, self.limit, self.groups)
+
+    def choose(self, spec: str) -> Choice:
+        """An editor with the settings that suit this base; what should be known of it goes to standard error."""
+        choice = choose(spec, self.base.partition("=")[0])
+        for note in choice.notes:
+            print(f"note: {note}", file=sys.stderr)
+        return choice
+
+
+Flat = tyro.conf.arg(name="")
+
+
+def layers(on: Annotated[On, Flat] = On(), out: Path = Path("out/analysis/layers")) -> None:
+    """Where to edit: plain fine-tuning of three consecutive FFNs or MSAs at every depth (paper, Fig. 2b).
+
+    Args:
+        on: what is analysed.
+        out: where runs, layers.csv and layers.png go.
+    """
+    found = depths.search(on.choose("ft"), on.judge(), on.settings, out / "runs")
+    rows = [
+        {"part": one.part, "first": one.first, "last": one.last, **curves.columns(curves.shown(one.record))}
+        for one in found
+    ]
+    curves.write_csv(out / "layers.csv", rows)
+    title = f"Fine-tuning three consecutive FFNs or MSAs\n{_of(found[0].record)}"
+    figures.layers(found, title, out / "layers.png")
+    _table(["part", "blocks", "SR", "GR", "LR"], [
+        [one.part.upper(), f"{one.first}-{one.last}", *map(cell, curves.shown(one.record).values())] for one in found
+    ])  # fmt: skip
+    _written(out / "layers")
+
+
+def iou(
+    editors: Annotated[tuple[str, ...], tyro.conf.Positional] = ("hypernetwork", "random-mask"),
+    sparsity: float = 0.95,
+    on: Annotated[On, Flat] = On(),
+    out: Path = Path("out/analysis/iou"),
+) -> None:
+    """How specific masks are: their IoU within and across groups (paper, Figs. 6 and I).
+
+    Means count groups of one label, each group once, and no pair of views of one drawing.
+
+    Args:
+        editors: editors that mask units.
+        sparsity: share of units that a mask leaves out.
+        on: what is analysed.
+        out: where iou.csv (each two groups), iou-means.csv and iou.png go.
+    """
+    judge, choices = on.judge(), [on.choose(spec) for spec in editors]
+    found = [overlaps.overlap(choice, judge, sparsity, on.settings) for choice in choices]
+    pairs = [
+        {"editor": one.editor, "group": a, "other": b, "iou": one.matrix[i, j]}
+        for one in found
+        for i, a in enumerate(one.groups)
+        for j, b in enumerate(one.groups)
+    ]
+    curves.write_csv(out / "iou.csv", pairs)
+    curves.write_csv(
+        out / "iou-means.csv",
+        [{"editor": one.editor, "sparsity": sparsity, **curves.columns(one.means)} for one in found],
+    )
+    data = judge.benchmark
+    title = f"Overlap of masks at sparsity {sparsity:g}: {judge.base.name}, {data.name} ({data.version})"
+    figures.overlaps(found, title, out / "iou.png")
+    _table(["editor", "within", "across", "difference"], [
+        [one.editor, *(cell(score, interval=True) for score in one.means.values())] for one in found
+    ])  # fmt: skip
+    _written(out / "iou")
+
+
+def ablation(
+    what: studies.What,
+    editor: str = "hypernetwork",
+    recipe: Literal["released", "paper"] = "released",
+    pictures: str = "mini",
+    bank_size: int = 1024,
+    iterations: int = 1000,
+    seeds: tuple[int, ...] = (0,),
+    sparsities: tuple[float, ...] = SPARSITIES,
+    on: Annotated[On, Flat] = On(data="mini-dev"),
+    out: Path = Path("out/analysis/ablation"),
+) -> None:
+    """What matters in the method: hypernetworks trained with one item changed (Figs. J-N), or 1 to 3 editing samples.
+
+    Settings are chosen on dev data; give --data mini for what is published.
+
+    Args:
+        what: what is varied; samples trains nothing.
+        editor: the editor that is scored; but for samples, its checkpoint is the one trained here.
+        recipe: the recipe of which one item is changed.
+        pictures: what hypernetworks are trained on: a folder of images per class, a data set on the Hub, or mini.
+        bank_size: pseudo-samples in each bank of targets.
+        iterations: batches of each fit.
+        seeds: of the fits; each value is fitted once a seed.
+        sparsities: where each hypernetwork is scored.
+        on: what is analysed.
+        out: where banks, hypernetworks, runs, WHAT.csv and WHAT.png go.
+    """
+    judge, choice = on.judge(), on.choose(editor)
+    if what == "samples":
+        found = studies.of_samples(choice, judge, sparsities, on.settings, out)
+    else:
+        changed = preset(recipe).but(iterations=iterations)
+        training = studies.Training(changed, open_pictures(pictures), bank_size, seeds)
+        found = studies.of_recipe(what, choice, judge, training, sparsities, on.settings, out)
+    _show_curves(found, f"Ablation: {studies.TITLES[what]}", out / what)
+
+
+def curve(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("out/analysis/curve")) -> None:
+    """The GR-LR curves of finished runs, from their records alone (Figs. 4 and 5).
+
+    Runs that differ only in their seed, or in the file an editor learned from, are repetitions of one line.
+
+    Args:
+        folders: folders that hold records, at any depth.
+        out: where curve.csv and curve.png go.
+    """
+    _show_curves(
+        curves.lines([one for _, one in record.find(list(folders))]), "Generalisation and locality", out / "curve"
+    )
+
+
+def _show_curves(found: Sequence[curves.Line], title: str, path: Path) -> None:
+    """Write csv and picture of GR-LR curves, print their points."""
+    rows = curves.rows(found)
+    curves.write_csv(path.with_suffix(".csv"), rows)
+    figures.gr_lr(found, f"{title}\n{_of(found[0].runs[0][0])}", path.with_suffix(".png"))
+    _table(["line", "knob", "SR", "GR", "LR"], [
+        [line.label, "" if point.value is None else f"{line.knob} {point.value:g}", *map(cell, point.scores.values())]
+        for line in found
+        for point in line.points
+    ])  # fmt: skip
+    _written(path)
+
+
+def _of(one: record.Record) -> str:
+    """What all runs of a picture share, in a line."""
+    edits = f"{one.protocol.limit} edits" if one.protocol.limit else f"{one.data.editing_samples:,} edits"
+    return f"{one.base.name}, {one.data.name} ({one.data.version}), {edits}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), caption="per cent", caption_justify="left")
+    for position, name in enumerate(header):
+        table.add_column(name, justify="right" if position > 1 else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _written(path: Path) -> None:
+    print(f"{path.with_suffix('.csv')}   {path.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    run({"layers": layers, "iou": iou, "ablation": ablation, "curve": curve}, about=__doc__ or "")

@@ -1,0 +1,250 @@
+"""The analyses on a small random ViT: each command's files, and the numbers behind them worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmark import cli
+from benchmark.dataset import Benchmark, training_images
+from benchmark.errors import UserError
+from benchmark.models import BaseModel
+from editors.finetune import FineTune, FineTuneConfig
+from editors.hypernetwork.pictures import Encoded
+from editors.hypernetwork.recipe import Recipe
+from editors.masked import MaskedFineTune
+from editors.registry import Choice, choose
+from editors.vit import forward, hidden_width
+from leaderboard import ablation, analyse, curves, iou, layers, outcomes
+from leaderboard.evaluate import evaluate
+from leaderboard.judge import Judge
+from leaderboard.record import Record
+from leaderboard.sampling import Settings, with_partners
+
+COMMANDS = {"layers": analyse.layers, "iou": analyse.iou, "ablation": analyse.ablation, "curve": analyse.curve}
+
+
+@pytest.fixture
+def judge(base: BaseModel, small_benchmark: Benchmark) -> Judge:
+    return Judge(base, small_benchmark)
+
+
+@pytest.fixture
+def analysed(judge: Judge, monkeypatch: pytest.MonkeyPatch):
+    """Run a command as typed, on the small ViT and the small data."""
+    monkeypatch.setattr(analyse.On, "judge", lambda self: judge)
+    return lambda *words: cli.run(COMMANDS, [str(word) for word in words], about="analyses")
+
+
+def is_picture(path: Path) -> bool:
+    with Image.open(path) as image:
+        return image.format == "PNG" and min(image.size) > 300
+
+
+def test_layers_scores_every_position_and_goes_on(analysed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    analysed("layers", "--limit", 2, "--out", tmp_path)
+    table = pd.read_csv(tmp_path / "layers.csv")
+    assert table.groupby("part")["first"].apply(list).to_dict() == {"ffn": [1, 2, 3, 4], "msa": [1, 2, 3, 4]}
+    assert (table["last"] - table["first"] == 2).all()
+    assert is_picture(tmp_path / "layers.png")
+    assert "MSA" in capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("record.json")}
+    assert len(before) == 8
+    analysed("layers", "--limit", 2, "--out", tmp_path)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("record.json")}
+
+
+def at(part: layers.Part, first: int) -> layers.FineTuneAt:
+    return layers.FineTuneAt(layers.FineTuneAtConfig(lr=1e-3, max_steps=3, part=part, first=first))
+
+
+def test_tuning_the_usual_three_ffns_is_plain_fine_tuning(vit: nn.Module) -> None:
+    images, labels = torch.randn(2, 1, 3, 32, 32), torch.tensor([[3], [5]])
+    usual = FineTune(FineTuneConfig(lr=1e-3, max_steps=3)).edit_many(vit, images, labels, [0, 0])
+    same = at("ffn", 1).edit_many(vit, images, labels, [0, 0])  # blocks 1, 2, 3 of 6
+    for one, other in zip(usual, same, strict=True):
+        assert one.overrides.keys() == other.overrides.keys()
+        assert all(torch.equal(one.overrides[name], other.overrides[name]) for name in one.overrides)
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_tuning_three_msas_moves_their_weight_matrices_and_lowers_the_loss(vit: nn.Module, first: int) -> None:
+    image, label = torch.randn(1, 3, 32, 32), torch.tensor([3])
+    edit = at("msa", first).edit(vit, image, label)
+    blocks = range(first, first + 3)
+    assert set(edit.overrides) == {f"blocks.{b}.attn.{layer}.weight" for b in blocks for layer in ("qkv", "proj")}
+    losses = [nn.functional.cross_entropy(forward(vit, image, some), label) for some in ({}, edit.overrides)]
+    assert losses[1] < losses[0]
+
+
+def test_iou_by_hand() -> None:
+    masks = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 1], [0, 0, 0, 0]], bool)
+    expected = np.array([[1, 1, 1 / 4, 0], [1, 1, 1 / 4, 0], [1 / 4, 1 / 4, 1, 0], [0, 0, 0, 0]])
+    assert iou.pairwise(masks) == pytest.approx(expected)
+
+
+def test_group_means_leave_out_views_of_one_drawing_and_weigh_samples() -> None:
+    """Group 0 holds samples 0, 1 (one drawing) and 2; group 1 holds 3 alone."""
+    values = np.array([[1, 0.9, 0.2, 0.1], [0.9, 1, 0.4, 0.3], [0.2, 0.4, 1, 0.5], [0.1, 0.3, 0.5, 1]])
+    drawings, codes = np.array([0, 0, 1, 2]), np.array([0, 0, 0, 1])
+    pairs = (drawings[:, None] != drawings).astype(float)
+    once, weighted = iou.group_means(values, pairs, codes, np.array([[1, 1, 1, 1], [0, 2, 1, 1]]))
+    assert once[0, 0] == pytest.approx((0.2 + 0.4) / 2)
+    assert once[0, 1] == once[1, 0] == pytest.approx((0.1 + 0.3 + 0.5) / 3)
+    assert np.isnan(once[1, 1])
+    assert weighted[0, 0] == pytest.approx(0.4)
+    assert weighted[0, 1] == pytest.approx((2 * 0.3 + 0.5) / 3)
+    found = iou.within_and_across(once[None], np.array([[1, 1]]))
+    assert found["within"][0] == pytest.approx(0.3)
+    assert found["across"][0] == pytest.approx(0.3)
+    assert found["difference"][0] == pytest.approx(0)
+
+
+class ByLabel(MaskedFineTune):
+    """Masks that depend on the label alone: IoU 1 for equal labels."""
+
+    def scores(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
+        drawn = [
+            torch.rand(6, hidden_width(model), generator=torch.Generator().manual_seed(int(n))) for n in labels[:, 0]
+        ]
+        return torch.stack(drawn)
+
+
+def test_overlap_within_and_across_groups(judge: Judge, small_benchmark: Benchmark) -> None:
+    table = small_benchmark.edit.table
+    table["label"] = table["group_id"].map({group: n for n, group in enumerate(small_benchmark.groups)})
+    judge = Judge(judge.base, small_benchmark)
+    found = iou.overlap(Choice("by-label", ByLabel, ByLabel.Config()), judge, 0.5, Settings(), progress=False)
+    assert found.means["within"].value == pytest.approx(1)
+    assert found.means["within"].low == found.means["within"].high == pytest.approx(1)
+    across = found.means["across"]
+    assert across.value == pytest.approx(1 / 3, abs=0.05)  # half of all units, by chance
+    assert across.low is not None and across.high is not None and across.low <= across.value <= across.high
+    assert np.isnan(found.matrix[2, 2]), "a group of one image has no pair"
+
+
+def test_iou_writes_matrix_means_and_picture(analysed, tmp_path: Path) -> None:
+    analysed("iou", "random-mask", "random-mask:lr=1", "--sparsity", 0.5, "--out", tmp_path)
+    assert len(pd.read_csv(tmp_path / "iou.csv")) == 2 * 4 * 4
+    means = pd.read_csv(tmp_path / "iou-means.csv")
+    assert list(means.columns)[:3] == ["editor", "sparsity", "within"]
+    assert is_picture(tmp_path / "iou.png")
+
+
+def test_iou_wants_editors_that_mask(analysed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        analysed("iou", "ft", "--out", tmp_path)
+    assert "masks no units" in capsys.readouterr().err
+
+
+@pytest.fixture
+def run(judge: Judge, tmp_path: Path) -> Record:
+    choice = choose("random-mask:lr=0.01,max_steps=2,sparsity=0.5", "small")
+    return evaluate(choice, judge, Settings(), tmp_path / "run", progress=False)
+
+
+def like(run: Record, gr: float, seed: int = 0, config: dict | None = None, **protocol) -> Record:
+    """The same record with another GR, seed and settings."""
+    score = run.scores["gr"].model_copy(update={"value": gr, "low": gr - 0.1, "high": gr + 0.2})
+    editor = run.editor.model_copy(update={"config": {**run.editor.config, **(config or {})}})
+    return run.model_copy(
+        update={
+            "scores": {**run.scores, "gr": score},
+            "editor": editor,
+            "protocol": run.protocol.model_copy(update={"seed": seed, **protocol}),
+        }
+    )
+
+
+def test_seeds_and_learned_files_are_pooled_and_settings_are_not(run: Record) -> None:
+    records = [
+        like(run, 0.4, seed=1),
+        like(run, 0.2, seed=0, config={"checkpoint": "a.safetensors"}),
+        like(run, 0.6, seed=0, config={"sparsity": 0.9}),
+        like(run, 0.9, config={"lr": 0.1}),
+    ]
+    pooled, alone = curves.lines(records)
+    assert (pooled.label, alone.label) == ("random-mask lr=0.01", "random-mask lr=0.1")
+    assert sorted(len(repetition) for repetition in pooled.runs) == [1, 2]
+    half, most = pooled.points
+    assert (half.value, half.runs, most.value, most.runs) == (0.5, 2, 0.9, 1)
+    gr = half.scores["gr"]
+    assert (gr.value, gr.low, gr.high) == pytest.approx((0.3, 0.2, 0.5))
+
+
+def test_runs_that_differ_in_more_are_refused(run: Record) -> None:
+    with pytest.raises(UserError, match=r"not comparable: samples_per_edit is 1 in one and 2"):
+        curves.lines([run, like(run, 0.1, samples_per_edit=2)])
+    with pytest.raises(UserError, match=r"leaderboard\.submit makes one"):
+        curves.lines([])
+
+
+def test_curve_is_drawn_from_records(analysed, run: Record, tmp_path: Path) -> None:
+    for number, value in enumerate((0.25, 0.75)):
+        like(run, value, config={"sparsity": value}).write(tmp_path / "runs" / str(number) / "record.json")
+    analysed("curve", tmp_path / "runs", "--out", tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "curve.csv")
+    assert table[["line", "knob", "value", "runs", "gr"]].values.tolist() == [
+        ["random-mask", "sparsity", 0.25, 1, 0.25],
+        ["random-mask", "sparsity", 0.75, 1, 0.75],
+    ]
+    assert is_picture(tmp_path / "out" / "curve.png")
+
+
+def test_ablation_of_samples(analysed, tmp_path: Path) -> None:
+    words = ["--editor", "random-mask:max_steps=2", "--limit", 2, "--sparsities", 0.5]
+    analysed("ablation", "--what", "samples", *words, "--out", tmp_path)
+    table = pd.read_csv(tmp_path / "samples.csv")
+    assert table["line"].to_list() == ["1 sample", "2 samples", "3 samples"]
+    assert is_picture(tmp_path / "samples.png")
+
+
+def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -> None:
+    """An edit on one sample is judged without the two that edits on three saw."""
+    settings = Settings(groups=("line",))
+    choice = choose("random-mask:lr=0.01,max_steps=3", "small")
+    found = ablation.of_samples(choice, judge, [0.5], settings, tmp_path)
+    edits = outcomes.read(tmp_path / "runs" / "1sample" / "0-random-mask-0.5").edits
+    three = with_partners(judge.benchmark, edits["sample"].to_numpy(), Settings(samples_per_edit=3))
+    members = judge.benchmark.members("line")
+    labels = judge.benchmark.edit.labels[members]
+    rates = [
+        (predictions == labels)[~np.isin(members, seen)].mean()
+        for predictions, seen in zip(edits["group_predictions"], three, strict=True)
+    ]
+    assert found[0].points[0].scores["gr"].value == pytest.approx(np.mean(rates))
+
+
+def test_ablation_refits_from_one_bank_and_goes_on(judge: Judge, small_data: Path, tmp_path: Path) -> None:
+    training = ablation.Training(
+        Recipe(inner_steps=1, outer_steps=1, steps_a_batch=1, iterations=2),
+        Encoded(training_images(str(small_data))),
+        bank_size=8,
+        seeds=(0, 1),
+    )
+    choice = choose("hypernetwork:max_steps=1", "small")
+
+    def study(what: str) -> list[curves.Line]:
+        return ablation.of_recipe(what, choice, judge, training, [0.5], Settings(limit=2), tmp_path)
+
+    found = study("blocks")
+    assert [line.label for line in found] == ["blocks = 1", "blocks = 3", "blocks = 5"]
+    assert [len(line.runs) for line in found] == [2, 2, 2]
+    assert len(list((tmp_path / "banks").iterdir())) == 1
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.suffix in (".safetensors", ".json")}
+    study("blocks")
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    study("T")
+    assert len(list((tmp_path / "banks").iterdir())) == 3, "T = 1 shares the bank of the recipe, 5 and 10 do not"
+
+
+def test_ablation_of_training_wants_an_editor_that_is_trained(judge: Judge, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="takes no trained hypernetwork"):
+        ablation.of_recipe("T", choose("ft", "small"), judge, None, [0.5], Settings(), tmp_path)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ class Samples:
     @property
     def labels(self) -> np.ndarray:
         """ImageNet-1k class indices, int64 (n,)."""
-        return self.table["label"].to_numpy(np.int64)
+        return self.table["label"].to_numpy(np.int64, copy=True)
 
     @property
     def drawings(self) -> pd.Series:

@@ -1,0 +1,1 @@
+"""The paper's method: a hypernetwork, meta-trained on pseudo-samples, that says where to edit."""

@@ -2,11 +2,13 @@
 
 Random weights, random images. *Ours* is `ft` as the harness calls it. *Plain* is the manner of the released
 code: copy the model, one sample at a time, full forwards, torch's RMSprop. Both take a fixed number of steps.
+``python -m editors.bench metatrain`` compares the hypernetwork's meta-training in the same manner.
 """
 
 from __future__ import annotations
 
 import copy
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -23,6 +25,7 @@ from editors.base import Edit
 from editors.descent import LOSS_BELOW, Rule
 from editors.finetune import FineTune, FineTuneConfig
 from editors.flops import step_flops
+from editors.hypernetwork import bench as metatrain
 from editors.vit import Model, check_supported, edits_at_once, ffn_matrices
 
 LR = 1e-4  # the paper's for ViT-S/16
@@ -191,4 +194,7 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    if sys.argv[1:2] == ["metatrain"]:
+        run(metatrain.main, sys.argv[2:], prog="python -m editors.bench metatrain")
+    else:
+        run(main)

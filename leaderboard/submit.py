@@ -72,7 +72,7 @@ def show(records: Sequence[Record]) -> None:
     for position in shown:
         table.add_column(header[position].replace(" ", "\n"), justify="right" if position else "left", no_wrap=True)
     for cells in body:
-        table.add_row(cells[0].replace(":", "\n  "), *(cells[position] for position in shown[1:]))
+        table.add_row(cells[0].replace(":", "\n  ").replace(",", "\n  "), *(cells[position] for position in shown[1:]))
     Console().print(table)
 
 

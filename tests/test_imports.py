@@ -60,6 +60,15 @@ def test_files_are_short_and_documented() -> None:
             assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
 
 
+def test_every_package_is_named_in_pyproject() -> None:
+    """They are listed one by one there, and an unlisted one would be missing from a wheel."""
+    import re
+
+    (listed,) = re.findall(r"^packages = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), flags=re.S | re.M)
+    found = {".".join(p.parent.relative_to(ROOT).parts) for n in PACKAGES for p in (ROOT / n).rglob("__init__.py")}
+    assert set(re.findall(r'"([\w.]+)"', listed)) == found
+
+
 def test_importing_the_core_is_light() -> None:
     """Neither the CLI library nor any of the heavy optional ones; scoring must run where they are missing."""
     script = (

@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmark.cli import run
 from benchmark.devices import device_name, matmul_ceiling, pick
 from benchmark.models import random_base
 from benchmark.timing import Comparison, interleaved, write_json
@@ -192,7 +191,3 @@ def main(
     print(f"metatrain: {found.speed.ratio:.1f}x")
     if json is not None:
         write_json(json, found)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -73,10 +73,11 @@ def inner_loop(model: Model, episodes: Episodes, mask: Tensor, recipe: Recipe, f
     graph = recipe.second_order and mask.requires_grad
     masks = unit_masks(mask if graph else mask.detach(), ffn_matrices(model))
     change = {name: -recipe.inner_lr * gradient for name, gradient in first.items()}
+    subtract = Tensor.sub if graph else Tensor.sub_  # in place where autograd keeps nothing
     for _ in range(recipe.inner_steps - 1):
         weights = _masked(model, masks, change)
         gradients = _gradient(model, episodes, weights, recipe, graph)
-        change = {name: torch.sub(change[name], gradients[name], alpha=recipe.inner_lr) for name in change}
+        change = {name: subtract(change[name], gradients[name], alpha=recipe.inner_lr) for name in change}
     return change
 
 

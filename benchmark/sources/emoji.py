@@ -182,11 +182,11 @@ def _read_webp(archive: Path, icons: list[str]):
 def _read_iconify(archive: Path, icons: list[str]):
     from PIL import Image
 
+    book = json.loads(_members(archive, {"package/icons.json"})["package/icons.json"])
     try:
         import resvg_py
     except ModuleNotFoundError:
         raise UserError("resvg-py is missing: pip install 'vit-edit-bench[rebuild]'") from None
-    book = json.loads(_members(archive, {"package/icons.json"})["package/icons.json"])
     for icon in icons:
         parent = icon
         while parent not in book["icons"]:

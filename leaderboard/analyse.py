@@ -213,5 +213,7 @@ def _written(path: Path) -> None:
     print(f"{path.with_suffix('.csv')}   {path.with_suffix('.png')}")
 
 
+main = {"layers": layers, "iou": iou, "ablation": ablation, "curve": curve}
+
 if __name__ == "__main__":
-    run({"layers": layers, "iou": iou, "ablation": ablation, "curve": curve}, about=__doc__ or "")
+    run(main, about=__doc__ or "")

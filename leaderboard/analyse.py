@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from benchmark import dataset
-from benchmark.cli import run
+from benchmark.cli import Command, run
 from benchmark.devices import pick
 from benchmark.models import load_base
 from editors.hypernetwork.pictures import open_pictures
@@ -213,7 +213,7 @@ def _written(path: Path) -> None:
     print(f"{path.with_suffix('.csv')}   {path.with_suffix('.png')}")
 
 
-main = {"layers": layers, "iou": iou, "ablation": ablation, "curve": curve}
+main: dict[str, Command] = {"layers": layers, "iou": iou, "ablation": ablation, "curve": curve}
 
 if __name__ == "__main__":
     run(main, about=__doc__ or "")

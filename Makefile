@@ -22,8 +22,8 @@ demo: .venv/installed
 	@$(RUN) leaderboard.submit null-edit ft ft-l2 random-mask --limit 54 --out $(OUT)/leaderboard
 	@echo
 	@echo "next:  open $(OUT)/mad/report.html"
-	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep        the trade-off of one editor"
-	@echo "       .venv/bin/python -m leaderboard.submit my_editor.py:MyEditor    your own (see README.md)"
+	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep                     the trade-off of one editor"
+	@echo "       .venv/bin/python -m leaderboard.submit examples/my_editor.py:MyEditor    your own (see README.md)"
 
 test: .venv/installed lint
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n 2 -m "not slow and not gpu"

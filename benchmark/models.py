@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ TIMM_NAMES = {
 EMBEDDED = ("mini", "mini-strong")
 
 # The released evaluation of the two AugReg models; timm's config for these weights differs (SPEC, 1).
+RELEASED_FOR = ("vitb16", "vits16")
 RELEASED = Preprocessing(224, 256, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -104,7 +105,7 @@ def _from_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess
             timm.models.load_checkpoint(module, str(weights))
     except Exception as error:
         raise UserError(f"{weights or folder}: does not load as a timm model ({_first_line(error)})") from error
-    return module, _timm_preprocessing(module)
+    return module, _preprocessing(name, module)
 
 
 def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
@@ -136,8 +137,7 @@ def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessin
                 f"download its model.safetensors elsewhere and name it as {name}=FILE; "
                 "the mini base models (mini, mini-strong) need no download"
             ) from error
-    preprocessing = RELEASED if name in ("vitb16", "vits16") else _timm_preprocessing(module)
-    return module, preprocessing
+    return module, _preprocessing(name, module)
 
 
 def _require_hub(timm_name: str) -> None:
@@ -165,13 +165,14 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     known = f"local-dir:{ASSETS / name}" if name in EMBEDDED else TIMM_NAMES.get(name, name)
     module = timm.create_model(known, pretrained=False)
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    base = BaseModel(name, module, _timm_preprocessing(module), hash_weights(module))
-    return replace(base, preprocessing=RELEASED) if name in ("vitb16", "vits16") else base
+    return BaseModel(name, module, _preprocessing(name, module), hash_weights(module))
 
 
-def _timm_preprocessing(module: nn.Module) -> Preprocessing:
+def _preprocessing(name: str, module: nn.Module) -> Preprocessing:
     from timm.data import resolve_data_config
 
+    if name in RELEASED_FOR:
+        return RELEASED
     return Preprocessing.from_timm(resolve_data_config({}, model=module))
 
 

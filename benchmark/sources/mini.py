@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.dataset import MINI_VERSION
 from benchmark.errors import UserError
 from benchmark.files import replacing, write_text
 from benchmark.sources.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES
@@ -236,7 +237,7 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
         write_split(table, out / "data" / f"{name}-00000-of-00001.parquet")
         print(f"{name:13} {len(table):5} images {table['drawing'].nunique():5} drawings")
     write_text(out / "NOTICE", notice())
-    write_text(out / "build.json", json.dumps({"version": "mini-1", "plan": asdict(plan)}, indent=2) + "\n")
+    write_text(out / "build.json", json.dumps({"version": MINI_VERSION, "plan": asdict(plan)}, indent=2) + "\n")
     if out == ASSETS:
         fill(out)
 

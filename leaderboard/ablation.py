@@ -15,10 +15,10 @@ from benchmark.errors import UserError
 from editors.hypernetwork import fit
 from editors.hypernetwork.bank import build
 from editors.hypernetwork.checkpoint import facts_of
-from editors.hypernetwork.pictures import Pictures
 from editors.hypernetwork.pseudo import PseudoSamples
 from editors.hypernetwork.recipe import Recipe
 from editors.registry import Choice
+from editors.training.pictures import Pictures
 from leaderboard import metrics, outcomes
 from leaderboard.curves import Line, line
 from leaderboard.evaluate import evaluate

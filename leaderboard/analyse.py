@@ -17,10 +17,10 @@ from benchmark import dataset
 from benchmark.cli import Command, run
 from benchmark.devices import pick
 from benchmark.models import load_base
-from editors.hypernetwork.pictures import open_pictures
 from editors.hypernetwork.recipe import preset
 from editors.masked import SPARSITIES
 from editors.registry import Choice, choose
+from editors.training.pictures import open_pictures
 from leaderboard import ablation as studies
 from leaderboard import curves, figures, record
 from leaderboard import iou as overlaps

@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 
 from benchmark.errors import UserError
 from benchmark.files import replacing, write_text
-from editors.hypernetwork.checkpoint import refuse_other_settings
 from editors.hypernetwork.meta import Episodes, optimise_targets, prepare
-from editors.hypernetwork.pseudo import PseudoSamples, generator
+from editors.hypernetwork.pseudo import PseudoSamples
+from editors.training.checkpoint import refuse_other_settings
+from editors.training.views import generator
 from editors.vit import edits_at_once, ffn_matrices, hidden_width
 
 PART = 64  # pairs a file

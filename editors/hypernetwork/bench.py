@@ -19,9 +19,10 @@ from benchmark.models import random_base
 from benchmark.timing import Comparison, interleaved, write_json
 from editors.flops import step_flops
 from editors.hypernetwork.fit import fit_loss
-from editors.hypernetwork.meta import divergence, optimise_targets, prepare
+from editors.hypernetwork.meta import optimise_targets, prepare
 from editors.hypernetwork.network import Shape, new_network
 from editors.hypernetwork.recipe import Recipe, preset
+from editors.training.losses import divergence
 from editors.vit import Model, check_supported, edits_at_once, ffn_matrices, forward, hidden_width, unit_masks
 
 FLOAT64_DISTANCE = 1e-6  # largest difference of two masks; RMSProp amplifies the rounding of tiny gradients

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmark.models import hash_weights
-from editors.base import Edit, TrainingPool
-from editors.hypernetwork.checkpoint import Checkpoint, load, shipped_for
+from editors.base import Edit
+from editors.hypernetwork.checkpoint import STORE, Checkpoint, load
 from editors.masked import MaskedConfig, MaskedFineTune
+from editors.training.trained import Trained
 from editors.vit import check_inputs, cls_features, ffn_matrices, unit_masks
 
 
@@ -28,35 +28,15 @@ class HypernetworkConfig(MaskedConfig):
     rho: float | None = None
 
 
-class Hypernetwork(MaskedFineTune):
+class Hypernetwork(Trained, MaskedFineTune):
     """Masked fine-tuning of the units that the hypernetwork picks from the unedited model's features (paper, 3.4)."""
 
     Config = HypernetworkConfig
+    store = STORE
 
-    def __init__(self, config: HypernetworkConfig | None = None) -> None:
-        super().__init__(config)
-        self._base: nn.Module | None = None
-        self._loaded: Checkpoint | None = None
-
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
-        """Load the checkpoint for this base; the training itself is ``python -m editors.hypernetwork.train``."""
-        self.checkpoint(model)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The network's tensors, once it is loaded."""
-        return {} if self._loaded is None else dict(self._loaded.network.state_dict())
-
-    def checkpoint(self, model: nn.Module) -> Checkpoint:
-        """The checkpoint for this base, found and checked by the hash of its weights, once a base.
-
-        Raises `UserError` if there is none, or if it is for another base.
-        """
-        if self._loaded is None or self._base is not model:
-            weights = hash_weights(model)
-            found = load(self.config.checkpoint or shipped_for(weights), weights)
-            found.network.to(next(model.parameters()).device)
-            self._base, self._loaded = model, found
-        return self._loaded
+    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint:
+        """See `editors.hypernetwork.checkpoint.load`."""
+        return load(path, base_weights_sha256)
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """See `Editor.edit_many`. Raises `UserError` for images or labels this base does not take."""

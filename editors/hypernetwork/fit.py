@@ -1,22 +1,18 @@
-"""Training the hypernetwork in either form of Algorithm 1, with checkpoints a killed run goes on from, bit by bit."""
+"""Training the hypernetwork in either form of Algorithm 1."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from benchmark.errors import UserError
-from benchmark.files import replacing
-from editors.hypernetwork import checkpoint, curves
 from editors.hypernetwork.bank import Bank, pairs
+from editors.hypernetwork.checkpoint import STORE
 from editors.hypernetwork.meta import (
     Episodes,
     differentiable_twice,
@@ -27,24 +23,21 @@ from editors.hypernetwork.meta import (
     prepare,
 )
 from editors.hypernetwork.network import Hypernetwork, Shape, new_network
-from editors.hypernetwork.pseudo import PseudoSamples, generator
+from editors.hypernetwork.pseudo import PseudoSamples
 from editors.hypernetwork.recipe import Recipe
+from editors.training.curves import Panel
+from editors.training.loop import Training
+from editors.training.views import generator
 from editors.vit import edits_at_once
 
 HELD_OUT = range(10**9, 10**9 + 32)  # pseudo-samples no run trains on: the training curves are theirs
-POINTS = 100  # on a training curve
+PANELS = (  # the picture of the paper's Fig. H, and the loss
+    Panel({"kl": "KL on held-out pseudo-samples"}),
+    Panel({"sparsity": "mask sparsity"}, rate=True),
+    Panel({"loss": "training loss", "held_out_loss": "held-out loss"}),
+)
 
 BatchLoss = Callable[[int], Callable[[], Tensor]]  # from an iteration to the loss of its batch, to be called anew
-
-
-@dataclass
-class Progress:
-    """What a run needs to go on as if it had never stopped."""
-
-    network: Hypernetwork
-    optimizer: torch.optim.Optimizer
-    iteration: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit_loss(scores: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
@@ -118,53 +111,44 @@ def train(
     checkpoint_every: int = 500,
     progress: bool = True,
 ) -> Hypernetwork:
-    """Train a network and write it to `out`; its curves (csv, png) and its state go beside it.
+    """Train a network and write it to `out`, as `editors.training.loop` does; `bank` is for the decoupled form.
 
-    `bank` is for the decoupled form. A state found beside `out` is gone on from: same data order, same
-    optimiser, same curve. Raises `UserError` if it was made with other settings, or for a loss that is not
-    finite; the checkpoint before stays whole.
+    Raises `UserError` for a state of other settings beside `out`, and for a loss that is not finite; the
+    checkpoint before stays whole.
     """
-    recipe, device = samples.recipe, samples.base.device
-    network = new_network(Shape.of(samples.base.module, recipe), seed).to(device)
-    state = Progress(network, torch.optim.RMSprop(network.parameters(), lr=recipe.lr))
-    _restore(state, state_path(out), facts)
+    recipe = samples.recipe
+    network = new_network(Shape.of(samples.base.module, recipe), seed).to(samples.base.device)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
     batch_loss = end_to_end(network, samples) if bank is None else from_bank(network, bank, recipe, seed)
-    measure = _held_out(samples, network)
     steps = 1 if bank is None else recipe.steps_a_batch
-    every = max(1, recipe.iterations // POINTS)
-    with tqdm(total=recipe.iterations, initial=state.iteration, unit="it", desc=out.stem, disable=not progress) as bar:
-        while state.iteration < recipe.iterations:
-            loss = _steps(state, batch_loss(state.iteration), steps, recipe)
-            state.iteration += 1
-            bar.update()
-            if state.iteration % every == 0 or state.iteration in (1, recipe.iterations):
-                state.curve.append({"iteration": state.iteration, "loss": loss, **measure()})
-                bar.set_postfix(
-                    {name: f"{value:.3f}" for name, value in state.curve[-1].items() if name != "iteration"}
-                )
-            if state.iteration % checkpoint_every == 0 or state.iteration == recipe.iterations:
-                _keep(state, out, facts)
+    Training(
+        network,
+        optimizer,
+        step=lambda iteration: _steps(optimizer, batch_loss(iteration), steps, recipe, iteration),
+        measure=_held_out(samples, network),
+        panels=PANELS,
+        iterations=recipe.iterations,
+        facts=facts,
+        store=STORE,
+    ).run(out, checkpoint_every, progress)
     return network
 
 
-def state_path(out: Path) -> Path:
-    """Where a run to `out` keeps what it needs to go on."""
-    return out.with_suffix(".state.pt")
-
-
-def _steps(state: Progress, loss_now: Callable[[], Tensor], steps: int, recipe: Recipe) -> float:
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, state.iteration)
+def _steps(
+    optimizer: torch.optim.Optimizer, loss_now: Callable[[], Tensor], steps: int, recipe: Recipe, iteration: int
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, iteration)
     for _ in range(steps):
         loss = loss_now()
         if not loss.isfinite():
             raise UserError(
-                f"the loss is not finite at iteration {state.iteration}; lower --lr ({recipe.lr}) "
+                f"the loss is not finite at iteration {iteration}; lower --lr ({recipe.lr}) "
                 f"or --inner-lr ({recipe.inner_lr}). The last checkpoint is as it was"
             )
-        state.optimizer.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        state.optimizer.step()
+        optimizer.step()
     return loss.item()
 
 
@@ -189,34 +173,3 @@ def _held_out(samples: PseudoSamples, network: Hypernetwork) -> Callable[[], dic
         return found
 
     return measure
-
-
-def _keep(state: Progress, out: Path, facts: dict[str, str]) -> None:
-    """Write checkpoint, curves and state; the state last, so that it never runs ahead of the checkpoint."""
-    checkpoint.save(out, state.network, facts, state.iteration)
-    curves.write(state.curve, out)
-    with replacing(state_path(out)) as temporary:
-        torch.save(
-            {
-                "facts": facts,
-                "iteration": state.iteration,
-                "curve": state.curve,
-                "network": state.network.state_dict(),
-                "optimizer": state.optimizer.state_dict(),
-            },
-            temporary,
-        )
-
-
-def _restore(state: Progress, path: Path, facts: dict[str, str]) -> None:
-    if not path.is_file():
-        return
-    try:
-        kept = torch.load(path, map_location=state.network.tokens.device, weights_only=True)
-    except Exception as error:  # a file that is no state at all fails in many ways
-        raise UserError(f"{path} cannot be read ({type(error).__name__}); delete it to start anew") from error
-    found, wanted = ({**f, **json.loads(f["recipe"]), "recipe": ""} for f in (kept["facts"], facts))
-    checkpoint.refuse_other_settings(path, found, wanted, "resume with those, or give another --out")
-    state.network.load_state_dict(kept["network"])
-    state.optimizer.load_state_dict(kept["optimizer"])
-    state.iteration, state.curve = kept["iteration"], kept["curve"]

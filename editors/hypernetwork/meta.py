@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from editors.hypernetwork.recipe import RELEASED_BATCH, Recipe
+from editors.training.losses import divergence
 from editors.vit import Cut, Model, cls_features, cut_for, depth, ffn_matrices, prefix, tail, unit_masks
 
 Change = dict[str, Tensor]  # Delta by parameter name, one row a pseudo-sample
@@ -50,12 +50,6 @@ def prepare(model: Model, clean: Tensor, altered: Tensor) -> Episodes:
         wanted=tail(model, prefix(model, clean, end), end, {}),
         features=cls_features(model, altered),
     )
-
-
-def divergence(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-    """KL(p(.|x') || p(.|x)) of each row, eq. (3), both sides at a temperature, times its square: (m,)."""
-    log_p, log_target = (logits / temperature).log_softmax(-1), (wanted / temperature).log_softmax(-1)
-    return temperature**2 * F.kl_div(log_p, log_target, reduction="none", log_target=True).sum(-1)
 
 
 def first_gradient(model: Model, episodes: Episodes, recipe: Recipe) -> Change:

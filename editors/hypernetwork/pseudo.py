@@ -5,12 +5,9 @@ Each one is drawn from its own number and the run's seed, so that batch sizes an
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import torch
 from PIL import Image
@@ -18,19 +15,14 @@ from torch import Tensor
 
 from benchmark.images import Preprocessing
 from benchmark.models import BaseModel
-from editors.hypernetwork.meta import divergence
-from editors.hypernetwork.pictures import Pictures
 from editors.hypernetwork.recipe import Recipe
+from editors.training.losses import divergence
+from editors.training.pictures import Pictures
+from editors.training.views import epoch_order, generator, integer, view
 from editors.vit import Model
 
 SIDES = (3 / 14, 8 / 14)  # of the image: 48 and 128 of 224 pixels, 3 and 8 of 14 patches
 PGD_STEPS, PGD_STEP, PGD_RADIUS = 10, 2 / 255, 8 / 255  # paper, C.4; for pixels of 0..1
-
-
-def generator(*words: object) -> torch.Generator:
-    """A source of randomness of its own, on the CPU, for whatever `words` name."""
-    digest = hashlib.sha256(" ".join(map(str, words)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 class PseudoSamples:
@@ -53,7 +45,7 @@ class PseudoSamples:
         """x' and, of CutMix, x; of PGD, where in the ball it starts."""
         random = generator(self.seed, "pseudo-sample", number)
         epoch, place = divmod(number, len(self.pictures) // 2)
-        own, partner = _order(len(self.pictures), self.seed, epoch)[2 * place : 2 * place + 2].tolist()
+        own, partner = epoch_order(len(self.pictures), self.seed, epoch)[2 * place : 2 * place + 2].tolist()
         clean = self._image(own, random)
         if self.recipe.pseudo == "pgd":
             return clean, torch.rand(clean.shape, generator=random) * 2 - 1
@@ -68,36 +60,7 @@ class PseudoSamples:
         image, preprocessing = self.pictures[index], self.base.preprocessing
         if self.recipe.crop_scale is None:
             return preprocessing(image)
-        from torchvision.transforms import InterpolationMode
-        from torchvision.transforms import functional as transforms
-
-        box = crop_box(image.height, image.width, self.recipe.crop_scale, random)
-        size, mode = [preprocessing.size, preprocessing.size], InterpolationMode(preprocessing.interpolation)
-        pixels = transforms.to_tensor(transforms.resized_crop(image, *box, size, mode))
-        return transforms.normalize(pixels, list(preprocessing.mean), list(preprocessing.std))
-
-
-@lru_cache(maxsize=4)
-def _order(count: int, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch deals all images out, two a pseudo-sample: its own and an unrelated one."""
-    return torch.randperm(count, generator=generator(seed, "epoch", epoch))
-
-
-def crop_box(height: int, width: int, least: float, random: torch.Generator) -> tuple[int, int, int, int]:
-    """Top, left, height, width of a random crop, as torchvision's RandomResizedCrop draws it.
-
-    An area share of `least` to 1, a ratio of sides of 3/4 to 4/3; after ten misses the largest central crop
-    with such a ratio. (torchvision itself draws from the global generator, which threads would share.)
-    """
-    for _ in range(10):
-        share, log_ratio = torch.rand(2, generator=random).tolist()
-        area = height * width * (least + share * (1 - least))
-        ratio = math.exp((2 * log_ratio - 1) * math.log(4 / 3))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            return _integer(0, height - h, random), _integer(0, width - w, random), h, w
-    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
-    return (height - h) // 2, (width - w) // 2, h, w
+        return view(image, preprocessing, self.recipe.crop_scale, random)
 
 
 def cutmix_box(size: int, patch: int | None, random: torch.Generator) -> tuple[int, int, int, int]:
@@ -109,14 +72,10 @@ def cutmix_box(size: int, patch: int | None, random: torch.Generator) -> tuple[i
     unit = patch or 1
     cells = size // unit
     low, high = (max(1, round(cells * side)) for side in SIDES)
-    height = _integer(low, high, random)
-    width = _integer(low, high, random) if patch else height
-    top, left = _integer(0, cells - height, random), _integer(0, cells - width, random)
+    height = integer(low, high, random)
+    width = integer(low, high, random) if patch else height
+    top, left = integer(0, cells - height, random), integer(0, cells - width, random)
     return unit * top, unit * left, unit * height, unit * width
-
-
-def _integer(low: int, high: int, random: torch.Generator) -> int:
-    return int(torch.randint(low, high + 1, (), generator=random))
 
 
 def pgd(model: Model, clean: Tensor, start: Tensor, preprocessing: Preprocessing) -> Tensor:

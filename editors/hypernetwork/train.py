@@ -12,16 +12,12 @@ from typing import Literal
 import torch
 
 from benchmark.cli import run
-from benchmark.devices import pick
-from benchmark.errors import UserError
-from benchmark.models import load_base
 from editors.hypernetwork.bank import build
 from editors.hypernetwork.checkpoint import facts_of
-from editors.hypernetwork.fit import state_path, train
-from editors.hypernetwork.pictures import open_pictures
+from editors.hypernetwork.fit import train
 from editors.hypernetwork.pseudo import PseudoSamples
 from editors.hypernetwork.recipe import preset
-from editors.vit import check_supported
+from editors.training.loop import opening
 
 
 def main(
@@ -93,16 +89,8 @@ def main(
         iterations=iterations,
         precision=precision,
     )
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out}: a checkpoint's name ends in .safetensors")
-    if state_path(out).is_file() and not resume:
-        raise UserError(f"{state_path(out)} is there from an earlier run; add --resume to go on with it, or delete it")
-    if checkpoint_every < 1:
-        raise UserError("--checkpoint-every must be 1 or more")
     torch.set_float32_matmul_precision("high" if chosen.precision == "tf32" else "highest")
-    model = load_base(base, device=pick(device))
-    check_supported(model.module)
-    pictures = open_pictures(data)
+    model, pictures = opening(base, data, out, device, resume, checkpoint_every)
     samples = PseudoSamples(model, pictures, chosen, bank_seed)
     pool = None
     if chosen.form == "decoupled":

@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.models import BaseModel, hash_weights
 from editors.hypernetwork.checkpoint import facts_of
-from editors.hypernetwork.pictures import Pictures, open_pictures
 from editors.hypernetwork.pseudo import PseudoSamples
 from editors.hypernetwork.recipe import Recipe, preset
+from editors.training.pictures import Pictures, open_pictures
 from tests.conftest import PREPROCESSING, png, small_vit
 
 QUICK = {"inner_steps": 2, "outer_steps": 2, "blocks": 1, "iterations": 12, "batch": 4}

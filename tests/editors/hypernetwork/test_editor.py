@@ -13,7 +13,7 @@ from benchmark.models import BaseModel, hash_tensors, hash_weights
 from editors import vit
 from editors.descent import Rule
 from editors.finetune import FineTune, FineTuneConfig
-from editors.hypernetwork.checkpoint import facts_of, save
+from editors.hypernetwork.checkpoint import STORE, facts_of
 from editors.hypernetwork.editor import Hypernetwork, HypernetworkConfig
 from editors.hypernetwork.network import Shape, new_network
 from editors.hypernetwork.recipe import Recipe, preset
@@ -35,7 +35,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def kept(path: Path, recipe: Recipe, base: BaseModel = BASE) -> Path:
     network = new_network(Shape.of(base.module, recipe), seed=1)
-    save(path, network, facts_of(base, recipe, 1, "data", None), iteration=1)
+    STORE.save(path, network, facts_of(base, recipe, 1, "data", None), iteration=1)
     return path
 
 
@@ -142,5 +142,5 @@ def test_bad_input_is_named(checkpoint: Path) -> None:
         editor.edit_many(other, images, labels, [0, 0])
     with pytest.raises(UserError, match="no such checkpoint"):
         Hypernetwork(HypernetworkConfig(checkpoint=checkpoint.with_name("none"))).edit_many(MODEL, images, labels, [0])
-    with pytest.raises(UserError, match="no hypernetwork for this base"):
+    with pytest.raises(UserError, match="no trained hypernetwork for this base"):
         Hypernetwork().edit_many(MODEL, images, labels, [0, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,7 @@ from safetensors.torch import save_file
 
 from benchmark.errors import UserError
 from benchmark.models import BaseModel
-from editors.hypernetwork import checkpoint
-from editors.hypernetwork.checkpoint import facts_of, load, save, shipped_for
+from editors.hypernetwork.checkpoint import STORE, facts_of, load
 from editors.hypernetwork.fit import learning_rate
 from editors.hypernetwork.network import Shape, new_network
 from editors.hypernetwork.recipe import Recipe, preset
@@ -20,7 +20,9 @@ from tests.conftest import small_vit
 
 
 def kept(path: Path, base: BaseModel, recipe: Recipe) -> Path:
-    save(path, new_network(Shape.of(base.module, recipe), seed=0), facts_of(base, recipe, 0, "data", None), iteration=5)
+    STORE.save(
+        path, new_network(Shape.of(base.module, recipe), seed=0), facts_of(base, recipe, 0, "data", None), iteration=5
+    )
     return path
 
 
@@ -88,15 +90,15 @@ def test_what_is_no_checkpoint_of_this_base_is_refused(tmp_path: Path, base: Bas
     with pytest.raises(UserError, match="not a safetensors file"):
         load(tmp_path / "bad.safetensors", base.weights_sha256)
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="holds no hypernetwork"):
+    with pytest.raises(UserError, match="holds no trained hypernetwork"):
         load(tmp_path / "other.safetensors", base.weights_sha256)
 
 
 def test_the_shipped_one_is_found_by_the_bases_weights(
     tmp_path: Path, base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
-    with pytest.raises(UserError, match=r"no hypernetwork for this base .*editors.hypernetwork.train"):
-        shipped_for(base.weights_sha256)
+    store = replace(STORE, shipped=tmp_path)
+    with pytest.raises(UserError, match=r"no trained hypernetwork for this base .*editors.hypernetwork.train"):
+        store.shipped_for(base.weights_sha256)
     path = kept(tmp_path / "small.safetensors", base, preset("released"))
-    assert shipped_for(base.weights_sha256) == path
+    assert store.shipped_for(base.weights_sha256) == path

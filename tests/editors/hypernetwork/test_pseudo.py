@@ -13,9 +13,10 @@ from PIL import Image
 from benchmark.errors import UserError
 from benchmark.images import Preprocessing
 from benchmark.models import BaseModel
-from editors.hypernetwork.meta import divergence
-from editors.hypernetwork.pictures import Pictures, open_pictures
-from editors.hypernetwork.pseudo import PGD_RADIUS, PseudoSamples, crop_box, cutmix_box, pgd
+from editors.hypernetwork.pseudo import PGD_RADIUS, PseudoSamples, cutmix_box, pgd
+from editors.training.losses import divergence
+from editors.training.pictures import Pictures, open_pictures
+from editors.training.views import crop_box
 from tests.conftest import png, rows_of, write_split
 from tests.editors.hypernetwork.conftest import quick
 

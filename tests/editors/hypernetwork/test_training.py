@@ -17,9 +17,10 @@ from editors.hypernetwork.bank import Bank, build, draw_start
 from editors.hypernetwork.checkpoint import load
 from editors.hypernetwork.meta import optimise_targets, prepare
 from editors.hypernetwork.network import Hypernetwork
-from editors.hypernetwork.pictures import Pictures
 from editors.hypernetwork.pseudo import PseudoSamples
 from editors.hypernetwork.train import main
+from editors.training.loop import state_path
+from editors.training.pictures import Pictures
 from tests.editors.hypernetwork.conftest import facts, quick
 
 
@@ -112,7 +113,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
         run(other, bank, out)
     with pytest.raises(UserError, match=r"seed 0 \(now 3\)"):
         run(samples, bank, out, seed=3)
-    fit.state_path(out).write_bytes(b"nonsense")
+    state_path(out).write_bytes(b"nonsense")
     with pytest.raises(UserError, match="cannot be read"):
         run(samples, bank, out)
 
@@ -142,7 +143,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
     out = tmp_path / "hn.safetensors"
     with pytest.raises(UserError, match=r"not finite at iteration 0; lower --lr"):
         run(samples, replace(bank, features=bank.features * torch.nan), out)
-    assert not out.exists() and not fit.state_path(out).exists()
+    assert not out.exists() and not state_path(out).exists()
     broken = PseudoSamples(tiny, pictures, quick(inner_lr=1e30), seed=0)
     with pytest.raises(UserError, match=r"pseudo-sample 0 is not finite; lower --inner-lr"):
         small_bank(broken, tmp_path / "other", monkeypatch)
@@ -153,7 +154,7 @@ def test_the_command(
     tiny: BaseModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(banks, "PART", 8)
-    monkeypatch.setattr("editors.hypernetwork.train.load_base", lambda name, device: tiny)
+    monkeypatch.setattr("editors.training.loop.load_base", lambda name, device: tiny)
     out = tmp_path / "hn.safetensors"
     options = {"inner_steps": 1, "outer_steps": 1, "blocks": 1, "batch": 2, "iterations": 4, "bank_size": 8}
     main("tiny", str(folder), out, **options)

@@ -1,6 +1,6 @@
-"""Where meta-training's images come from: a folder of images per class, the Hub, or the embedded training pool.
+"""Where a training command's images come from: a folder of images per class, the Hub, or the embedded training pool.
 
-No label is used: a pseudo-sample's target is the base's own prediction.
+No label is used: trained editors learn from the base's own predictions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Folder:
         classes = {p.relative_to(folder).parts[0] for p in self.files if p.parent != folder}
         if len(classes) < 2:
             raise UserError(
-                f"{folder} holds images of {len(classes)} classes; CutMix pastes from unrelated images, "
+                f"{folder} holds images of {len(classes)} classes; training needs unrelated images, "
                 "so give a folder with one folder of images a class (folder/class/image.jpg)"
             )
         facts = "".join(f"{p.relative_to(folder).as_posix()} {p.stat().st_size}\n" for p in self.files)
@@ -113,5 +113,5 @@ def open_pictures(data: str) -> Pictures:
     else:
         pictures = HubImages(data)
     if len(pictures) < 2:
-        raise UserError(f"{data} holds {len(pictures)} images; pseudo-samples are made from two at least")
+        raise UserError(f"{data} holds {len(pictures)} images; training needs two at least")
     return pictures

@@ -1,0 +1,1 @@
+"""What the trained editors share: images, views, the training loop, checkpoints and curves."""

@@ -1,0 +1,43 @@
+"""The training curves beside a checkpoint: numbers as csv, and a picture of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.files import replacing, write_text
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of the row: columns of the curve and how they are called; `rate` draws it from 0 to 1."""
+
+    lines: Mapping[str, str]
+    rate: bool = False
+
+
+def write(rows: Sequence[dict[str, float]], out: Path, panels: Sequence[Panel]) -> None:
+    """Write ``<out>.csv`` and ``<out>.png`` from rows that hold `iteration` and the panels' columns (or some)."""
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out.with_suffix(".csv"), text.getvalue())
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(panels), 3), layout="constrained")
+    iterations = [row["iteration"] for row in rows]
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name, title in panel.lines.items():
+            if name in rows[0]:
+                axes.plot(iterations, [row[name] for row in rows], label=title)
+        axes.set(xlabel="iteration", ylim=(0, 1) if panel.rate else None)
+        axes.legend(frameon=False, fontsize="small")
+    with replacing(out.with_suffix(".png")) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,65 @@
+"""What an editor is whose network was trained beforehand: it finds its checkpoint, and says what that is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from benchmark.models import hash_weights
+from editors.base import BatchEditor, TrainingPool
+from editors.training.checkpoint import Store
+
+RECORDED = ("format", "recipe", "base_weights_sha256", "matrices", "seed", "data", "iteration")
+
+
+class Loaded(Protocol):
+    """A checkpoint in memory: the network in evaluation mode, and the file's metadata."""
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def facts(self) -> dict[str, str]: ...
+
+
+class Trained(BatchEditor):
+    """An editor that uses a trained network: the one that its setting `checkpoint` names, or the base's shipped one."""
+
+    store: ClassVar[Store]
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._base: nn.Module | None = None
+        self._loaded: Any = None
+
+    @abstractmethod
+    def load(self, path: Path, base_weights_sha256: str) -> Loaded:
+        """The checkpoint in `path`, for the base whose weights have this hash. Raises `UserError`."""
+
+    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+        """Load the checkpoint for this base; the training itself is the room's own ``train`` command."""
+        self.checkpoint(model)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's tensors, once it is loaded."""
+        return {} if self._loaded is None else dict(self._loaded.network.state_dict())
+
+    def provenance(self) -> dict[str, str]:
+        """How and from what the network was trained, as its checkpoint says."""
+        facts = {} if self._loaded is None else self._loaded.facts
+        return {name: facts[name] for name in RECORDED if name in facts}
+
+    def checkpoint(self, model: nn.Module) -> Any:
+        """The checkpoint for this base, found and checked by the hash of its weights, once a base.
+
+        Raises `UserError` if there is none, or if it is for another base.
+        """
+        if self._loaded is None or self._base is not model:
+            weights = hash_weights(model)
+            found = self.load(self.config.checkpoint or self.store.shipped_for(weights), weights)
+            found.network.to(next(model.parameters()).device)
+            self._base, self._loaded = model, found
+        return self._loaded

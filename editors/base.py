@@ -88,6 +88,10 @@ class Editor(ABC):
         """What `fit` learned; its hash goes into the record."""
         return {}
 
+    def provenance(self) -> dict[str, str]:
+        """Where what `fit` learned came from (data and base hashes, counts, settings); goes into the record."""
+        return {}
+
     @abstractmethod
     def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit | nn.Module:
         """Correct one failure of `model` from n samples of it, n = 1 as a rule.
@@ -112,6 +116,19 @@ class Editor(ABC):
             except (ArithmeticError, torch.linalg.LinAlgError) as error:
                 edits.append(Edit(failure=f"{type(error).__name__}: {error}".splitlines()[0]))
         return edits
+
+
+class BatchEditor(Editor):
+    """An editor that edits many failures at once, and so a single one as a batch of one."""
+
+    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit:
+        """See `Editor.edit`; what is random comes from a seed that torch's global generator gives."""
+        seed = int(torch.randint(2**63 - 1, ()))
+        return self.edit_many(model, images[None], labels[None], [seed])[0]
+
+    @abstractmethod
+    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
+        """See `Editor.edit_many`; the edits must be those of one failure after the other."""
 
 
 def knob(default: float, sweep: Sequence[float]) -> Any:

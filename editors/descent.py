@@ -48,7 +48,9 @@ def descend(
     *,
     overrides: Callable[[Trained], Mapping[str, Tensor]] = dict,
     masks: Mapping[str, Tensor] | None = None,
-    penalty: Callable[[Trained], Tensor] | None = None,
+    penalty: Callable[[Trained, Tensor], Tensor] | None = None,
+    project: Callable[[Trained, Tensor], None] | None = None,
+    forward: Callable[[nn.Module, Tensor, Cut, Mapping[str, Tensor]], Tensor] = tail,
 ) -> list[Edit]:
     """Train `start` on m failures until each is right and its cross-entropy small (paper, 4.1).
 
@@ -59,7 +61,11 @@ def descend(
         start: initial values of what is trained, each (m, ...), one row a failure.
         overrides: from the trained tensors to the weight overrides they stand for; identity by default.
         masks: gradients are multiplied by these before the step, (m, ...), broadcast behind the first axis.
-        penalty: (m,) added to each failure's loss; the stop rule looks at the cross-entropy alone.
+        penalty: (m',) added to the losses of the failures that are still in the batch; the stop rule looks at
+            the cross-entropy alone. Called with what is trained of those, and with their numbers (m',).
+        project: called in the same way after every step, to bring what is trained back, in place, into a set.
+        forward: logits (m', n, classes) from model, tokens, cut and overrides; for an editor that changes no
+            weights, whose "overrides" are what its own forward takes.
 
     Returns:
         One `Edit` a failure, with the overrides at its own stop, and the number of steps it took. A loss
@@ -73,7 +79,7 @@ def descend(
 
     for step in range(rule.max_steps + 1):
         values = overrides(trained)
-        logits = tail(model, tokens, cut, values)
+        logits = forward(model, tokens, cut, values)
         fit = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
         right = (logits.argmax(-1) == labels).all(1)
         broken = ~fit.isfinite()
@@ -88,7 +94,7 @@ def descend(
             edits[int(active[row])] = edit
         if not going.any():
             break
-        loss = fit if penalty is None else fit + penalty(trained)
+        loss = fit if penalty is None else fit + penalty(trained, active)
         gradients = dict(zip(trained, torch.autograd.grad(loss[going].sum(), list(trained.values())), strict=True))
         if not going.all():  # the finished leave the batch
             active, tokens, labels = active[going], tokens[going], labels[going]
@@ -103,6 +109,9 @@ def descend(
                 value.data.add_(value.grad, alpha=-rule.lr)
         if step > 0 or not rule.first_step_sgd:
             optimizer.step()
+        if project is not None:
+            with torch.no_grad():
+                project(trained, active)
     return [edit for edit in edits if edit is not None]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from editors.base import Edit, Editor, knob
+from editors.base import BatchEditor, Edit, knob
 from editors.descent import MAX_STEPS, Rule, Trained, descend
 from editors.vit import cut_for, ffn_matrices, prefix
 
@@ -34,14 +34,10 @@ class PenaltyConfig(FineTuneConfig):
     c: float = knob(0.001, sweep=PENALTIES)
 
 
-class FineTune(Editor):
+class FineTune(BatchEditor):
     """Plain fine-tuning: one SGD step, then RMSProp, until right with cross-entropy below 0.01."""
 
     Config = FineTuneConfig
-
-    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit:
-        """See `Editor.edit`."""
-        return self.edit_many(model, images[None], labels[None], [0])[0]
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """All failures in one descent; nothing here is random, so the seeds are not used."""
@@ -60,7 +56,7 @@ class FineTune(Editor):
             start,
             self.rule(),
             masks=self.masks(model, images, labels, seeds),
-            penalty=lambda trained: self.penalty(trained, base),
+            penalty=lambda trained, _: self.penalty(trained, base),
         )
 
     def matrices(self, model: nn.Module) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
     ft    ft-l2:c=0.01    random-mask:sparsity=0.9,lr=1e-4    my_editor.py:MyEditor    my_editor.py:MyEditor:lr=0.1
 
 Settings that are not written come from the config's defaults, except those that belong to the pair of
-editor and base model: they are looked up in ``settings.json``.
+editor and base model: they are looked up in ``settings.json``. ``interpolate=0.5`` is a setting of every editor:
+half the way from the base to the edited model.
 """
 
 from __future__ import annotations
@@ -30,8 +31,18 @@ BUILT_IN = {
     "ft-l2": "editors.finetune:FineTuneL2",
     "random-mask": "editors.random_mask:RandomMask",
     "hypernetwork": "editors.hypernetwork.editor:Hypernetwork",
+    "t-patcher": "editors.t_patcher:TPatcher",
+    "kn": "editors.kn:KnowledgeNeurons",
+    "spt": "editors.spt:SPT",
+    "rome": "editors.rome:ROME",
+    "lora": "editors.lora:LoRA",
+    "ke": "editors.ke.editor:KnowledgeEditor",
+    "mend": "editors.mend.editor:MEND",
+    "head-only": "editors.head_only:HeadOnly",
+    "grace": "editors.grace:GRACE",
 }
 SETTINGS = Path(__file__).parent / "settings.json"
+INTERPOLATE = "interpolate"  # a setting of every editor
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,16 @@ class Choice:
     config: Any
     written: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    interpolate: float = 1.0
 
     @property
     def spec(self) -> str:
         """The editor as one would write it: its name, what was written, and always its knob."""
         found = knob_of(self.config)
         shown = dict.fromkeys([*self.written, *([found[0]] if found else [])])
-        settings = ",".join(f"{name}={getattr(self.config, name)}" for name in shown)
-        return f"{self.name}:{settings}" if settings else self.name
+        settings = [f"{name}={getattr(self.config, name)}" for name in shown]
+        settings += [f"{INTERPOLATE}={self.interpolate}"] if self.interpolate != 1 else []
+        return ":".join([self.name, *filter(None, [",".join(settings)])])
 
     def make(self) -> Editor:
         """A fresh editor with these settings."""
@@ -66,6 +79,10 @@ class Choice:
         found = knob_of(self.config)
         if found is None:
             raise UserError(f"{self.name} has no knob to sweep; leave --sweep out")
+        if isinstance(getattr(self.config, found[0]), int):
+            if not float(value).is_integer():
+                raise UserError(f"{self.name}: {found[0]} is a whole number, and {value} is none")
+            value = int(value)
         return dataclasses.replace(self, config=dataclasses.replace(self.config, **{found[0]: value}))
 
 
@@ -76,6 +93,7 @@ def choose(spec: str, base: str) -> Choice:
     """
     name, kind, written = _find(spec)
     values = _parse_settings(name, kind.Config, written)
+    interpolate = values.pop(INTERPOLATE, 1.0)
     usual = json.loads(SETTINGS.read_text()).get(base, {}).get(name, {})
     notes: tuple[str, ...] = ()
     if name in BUILT_IN and "lr" in _fields(kind.Config) and "lr" not in {**usual, **values}:
@@ -83,7 +101,7 @@ def choose(spec: str, base: str) -> Choice:
             f"no learning rate was chosen for {name} on {base}; the paper's for ViT-B/16 is used "
             "(python -m leaderboard.tune chooses one)",
         )
-    return Choice(name, kind, kind.Config(**{**usual, **values}), tuple(values), notes)
+    return Choice(name, kind, kind.Config(**{**usual, **values}), tuple(values), notes, interpolate)
 
 
 def _find(spec: str) -> tuple[str, type[Editor], str]:
@@ -130,11 +148,12 @@ def _fields(config: type) -> dict[str, dataclasses.Field]:
 
 
 def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
-    fields, types_of = _fields(config), typing.get_type_hints(config)
+    fields = _fields(config)
+    types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
     values: dict[str, Any] = {}
     for item in filter(None, written.split(",")):
         key, equals, text = item.partition("=")
-        if key not in fields:
+        if key not in types_of:
             raise unknown(f"setting of {name}", key, fields) if fields else UserError(f"{name} has no settings")
         if not equals:
             raise UserError(f"{name}: {key} wants a value; write {key}=VALUE")

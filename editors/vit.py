@@ -24,6 +24,7 @@ from benchmark.errors import UserError
 
 Overrides = Mapping[str, Tensor]
 Model = Any  # a timm VisionTransformer: the attributes of an nn.Module have no static types
+Taps = dict[str, tuple[Tensor, Tensor]]  # by the name of an FC matrix, the layer's inputs and outputs (..., T, width)
 
 
 @dataclass(frozen=True, order=True)
@@ -135,6 +136,14 @@ def unit_masks(mask: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
     }
 
 
+def unit_sums(values: Mapping[str, Tensor]) -> Tensor:
+    """Sums of what stands at each weight over its structured unit, as `unit_masks` counts them.
+
+    `values`: by name, each (..., rows, columns) like its matrix. Returns (..., len(values), N_m).
+    """
+    return torch.stack([value.sum(-1 if ".fc1." in name else -2) for name, value in values.items()], dim=-2)
+
+
 def cut_for(model: Model, names: Iterable[str]) -> Cut | None:
     """The last cut before anything that overrides of these parameters can change.
 
@@ -157,7 +166,7 @@ def prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
     """
     tokens = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
     for block in range(min(cut.block, depth(model))):
-        tokens = _block(model, block, tokens, {})
+        tokens = _ffn(model, block, _attention(model, block, tokens, {}), {})
     return _attention(model, cut.block, tokens, {}) if cut.ffn else tokens
 
 
@@ -166,24 +175,34 @@ def cls_features(model: Model, images: Tensor) -> Tensor:
     return model.norm(prefix(model, images, Cut(depth(model))))[:, 0]
 
 
-def tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides) -> Tensor:
-    """Logits (n, classes) or (m, n, classes) from the tokens at `cut`, under weight overrides."""
+def tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, taps: Taps | None = None) -> Tensor:
+    """Logits (n, classes) or (m, n, classes) from the tokens at `cut`, under weight overrides.
+
+    `taps`, if given, is filled with what goes in and out of every FC layer of the FFNs behind the cut.
+    """
     first = cut.block
     if cut.ffn:
-        tokens, first = _ffn(model, first, tokens, overrides), first + 1
+        tokens, first = _ffn(model, first, tokens, overrides, taps), first + 1
     for block in range(first, depth(model)):
-        tokens = _block(model, block, tokens, overrides)
+        tokens = _ffn(model, block, _attention(model, block, tokens, overrides), overrides, taps)
     features = _norm(model.norm, "norm", tokens[..., :1, :], overrides)
     return _linear(model.head, "head", features, overrides).squeeze(-2)
+
+
+def hidden_activations(model: Model, tokens: Tensor, block: int) -> Tensor:
+    """Activations (..., T, N_m) between the two FC layers of a block's FFN, from the tokens at its ffn cut."""
+    mlp = model.blocks[block].mlp
+    return mlp.act(mlp.fc1(model.blocks[block].norm2(tokens)))
+
+
+def tokens_after_ffn(model: Model, tokens: Tensor, hidden: Tensor, block: int) -> Tensor:
+    """The tokens behind a block's FFN, from those at its ffn cut and its activations, changed or not."""
+    return tokens + model.blocks[block].ls2(model.blocks[block].mlp.fc2(hidden))
 
 
 def forward(model: Model, images: Tensor, overrides: Overrides) -> Tensor:
     """Logits (n, classes) under overrides of any parameters whatever, the plain way: one full forward."""
     return torch.func.functional_call(model, dict(overrides), (images,))
-
-
-def _block(model: Model, index: int, tokens: Tensor, overrides: Overrides) -> Tensor:
-    return _ffn(model, index, _attention(model, index, tokens, overrides), overrides)
 
 
 def _attention(model: Model, index: int, tokens: Tensor, overrides: Overrides) -> Tensor:
@@ -215,15 +234,18 @@ def _heads(tokens: Tensor, heads: int) -> Tensor:
     return tokens.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
 
-def _ffn(model: Model, index: int, tokens: Tensor, overrides: Overrides) -> Tensor:
+def _ffn(model: Model, index: int, tokens: Tensor, overrides: Overrides, taps: Taps | None = None) -> Tensor:
     """One FFN half, residual included; of the last block only [cls], which alone reaches the head."""
     block, name = model.blocks[index], f"blocks.{index}"
     if index == depth(model) - 1:
         tokens = tokens[..., :1, :]
-    hidden = _norm(block.norm2, f"{name}.norm2", tokens, overrides)
-    hidden = block.mlp.act(_linear(block.mlp.fc1, f"{name}.mlp.fc1", hidden, overrides))
-    hidden = _linear(block.mlp.fc2, f"{name}.mlp.fc2", hidden, overrides)
-    return tokens + _scale(block.ls2, f"{name}.ls2", hidden, overrides)
+    normed = _norm(block.norm2, f"{name}.norm2", tokens, overrides)
+    before = _linear(block.mlp.fc1, f"{name}.mlp.fc1", normed, overrides)
+    hidden = block.mlp.act(before)
+    outputs = _linear(block.mlp.fc2, f"{name}.mlp.fc2", hidden, overrides)
+    if taps is not None:
+        taps[f"{name}.mlp.fc1.weight"], taps[f"{name}.mlp.fc2.weight"] = (normed, before), (hidden, outputs)
+    return tokens + _scale(block.ls2, f"{name}.ls2", outputs, overrides)
 
 
 def _linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, rows: slice = slice(None)) -> Tensor:

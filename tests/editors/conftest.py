@@ -1,0 +1,65 @@
+"""What tests of editors share: training images, and untrained networks for editors that need trained ones."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.dataset import Samples, read_split
+from benchmark.images import Preprocessing
+from benchmark.models import BaseModel
+from editors.base import TrainingPool
+from editors.hypernetwork import network
+from editors.hypernetwork.checkpoint import facts_of
+from editors.hypernetwork.editor import Hypernetwork
+from editors.hypernetwork.recipe import preset
+from editors.ke import fit as ke
+from editors.ke.editor import KnowledgeEditor
+from editors.mend import checkpoint as mend
+from editors.mend import network as mends
+from editors.mend.editor import MEND
+from editors.training.trained import Trained
+from tests.conftest import rows_of, write_split
+
+
+def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingPool:
+    """Small images of noise with labels of 20 classes."""
+
+    def load() -> Samples:
+        with tempfile.TemporaryDirectory() as folder:
+            write_split(Path(folder), "train", rows_of({(None, "train"): count}, seed=3))
+            return read_split(Path(folder), "train")
+
+    return TrainingPool(load, preprocessing, torch.device("cpu"))
+
+
+def add_untrained(base: BaseModel, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Editors that need a trained network find an untrained one for this base among the shipped."""
+    model, released = base.module, preset("released").but(blocks=1)
+    small = ke.Recipe(condition=16, hidden=8)
+    made: list[tuple[type[Trained], nn.Module, dict[str, str]]] = [
+        (
+            Hypernetwork,
+            network.new_network(network.Shape.of(model, released), seed=0),
+            facts_of(base, released, 0, "", None),
+        ),
+        (
+            KnowledgeEditor,
+            ke.new_network(ke.Shape.of(model, small), seed=0),
+            ke.facts_of(base, small, 0, ""),
+        ),
+        (
+            MEND,
+            mends.new_network(mends.Shape.of(model, mend.Recipe()), seed=0),
+            mend.facts_of(base, mend.Recipe(), 0, ""),
+        ),
+    ]
+    for kind, untrained, facts in made:
+        store = replace(kind.store, shipped=folder / kind.store.name)
+        store.save(store.shipped / "base.safetensors", untrained, facts, 0)
+        patch.setattr(kind, "store", store)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmark.errors import UserError
 from benchmark.files import replacing
+from editors.registry import INTERPOLATE
 from leaderboard.record import Record, Score
 
 SHOWN = ("sr", "gr", "lr")
@@ -47,7 +48,7 @@ class Line:
             by_value.setdefault(knob_value(record), []).append(record)
         return [
             Point(value, len(some), {name: _mean([shown(one)[name] for one in some]) for name in SHOWN})
-            for value, some in sorted(by_value.items(), key=lambda item: (item[0] is not None, item[0]))
+            for value, some in sorted(by_value.items(), key=lambda item: place(item[0]))
         ]
 
 
@@ -57,16 +58,19 @@ def shown(record: Record) -> dict[str, Score]:
 
 
 def knob_value(record: Record) -> float | None:
-    """Where this run's editor had its knob."""
-    return record.editor.config[record.editor.knob] if record.editor.knob else None
+    """Where this run's editor had its knob; of one without, how far it was interpolated, None if nothing was."""
+    if record.editor.knob:
+        return record.editor.config[record.editor.knob]
+    return None if record.editor.interpolate == 1 else record.editor.interpolate
 
 
 def line(label: str, records: Iterable[Record]) -> Line:
     """One line from the runs of one editor; those with the same seed and learned state are one repetition."""
     runs: dict[Any, list[Record]] = {}
-    for one in sorted(records, key=lambda record: knob_value(record) or 0.0):
+    for one in sorted(records, key=lambda record: place(knob_value(record))):
         runs.setdefault((one.protocol.seed, one.editor.state_sha256), []).append(one)
-    knob = next(iter(runs.values()))[0].editor.knob
+    first = next(iter(runs.values()))[0].editor
+    knob = first.knob or (INTERPOLATE if first.interpolate != 1 else None)
     return Line(label, knob, tuple(tuple(run) for run in runs.values()))
 
 
@@ -124,9 +128,19 @@ def _settings(record: Record) -> dict[str, Any]:
     """What makes two runs different lines: the config without the knob, without files, without what is not set."""
     return {
         name: value
-        for name, value in record.editor.config.items()
+        for name, value in {**record.editor.config, **_interpolated(record)}.items()
         if name != record.editor.knob and value is not None and not (isinstance(value, str) and Path(value).suffix)
     }
+
+
+def _interpolated(record: Record) -> dict[str, float]:
+    """How far a run was interpolated, where that is no point on a curve but another curve of an editor with a knob."""
+    return {INTERPOLATE: record.editor.interpolate} if record.editor.knob and record.editor.interpolate != 1 else {}
+
+
+def place(value: float | None) -> float:
+    """Where a point stands on its line: the edit as it is lies behind all that lies between it and the base."""
+    return 1.0 if value is None else value
 
 
 def _differing(settings: str, name: str, found: Iterable[tuple[str, str]]) -> str:

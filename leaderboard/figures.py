@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.files import replacing
-from leaderboard.curves import Line
+from leaderboard.curves import Line, place
 from leaderboard.iou import Overlap
 from leaderboard.layers import PARTS, Position
 from leaderboard.record import Score
@@ -39,9 +39,10 @@ def gr_lr(lines: Sequence[Line], title: str, path: Path) -> None:
         _crosses(axes, scores, colour)
         label = f"{line.label} ({len(line.runs)} runs)" if len(line.runs) > 1 else line.label
         marker = MARKERS[number % len(MARKERS)]
-        axes.plot(*_xy(scores), color=colour, marker=marker, markersize=5, linewidth=1.6, label=label)
+        style = "-" if number < len(COLOURS) else "--"  # when the colours begin again
+        axes.plot(*_xy(scores), color=colour, marker=marker, markersize=5, linewidth=1.6, linestyle=style, label=label)
         ends = (0, -1) if len(points) > 1 else ()
-        notes += [(f"{points[end].value:g}", *scores[end], colour) for end in ends]
+        notes += [(f"{place(points[end].value):g}", *scores[end], colour) for end in ends]
     knobs = list(dict.fromkeys(line.knob for line in lines if line.knob))
     _finish(axes, title, f"small numbers: {' or '.join(knobs)}" if knobs else "")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)

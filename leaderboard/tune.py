@@ -29,7 +29,9 @@ LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (paper, 4.2)
 
 
-def choose_settings(name: str, judge: Judge, settings: Settings) -> tuple[dict[str, float], list[dict[str, Any]]]:
+def choose_settings(
+    name: str, judge: Judge, settings: Settings, rates: Sequence[float] = LEARNING_RATES
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The learning rate, then the knob's default at that rate, with the best (GR + LR) / 2 on the dev groups.
 
     Only settings that reach 95 % of the best success rate among those tried are candidates. Returns what
@@ -40,7 +42,7 @@ def choose_settings(name: str, judge: Judge, settings: Settings) -> tuple[dict[s
     chosen: dict[str, float] = {}
     steps: list[tuple[str, Sequence[float]]] = []
     if hasattr(choice.config, "lr"):
-        steps.append(("lr", LEARNING_RATES))
+        steps.append(("lr", rates))
     found = knob_of(choice.config)
     if found is not None:
         steps.append(found)
@@ -59,7 +61,9 @@ def _try(choice: Choice, field: str, value: float, judge: Judge, settings: Setti
     trial = replace(choice, config=replace(choice.config, **{field: value}))
     with tempfile.TemporaryDirectory() as scratch:
         scores = evaluate(trial, judge, settings, Path(scratch) / "run").scores
-    row = {name.upper(): round(scores[name].value or 0.0, 4) for name in ("sr", "gr", "lr")}
+    locality = scores["lr"] if scores["lr"].value is not None else scores["lr_agreement"]  # D_l without labels
+    found = {"SR": scores["sr"], "GR": scores["gr"], "LR": locality}
+    row = {name: round(score.value or 0.0, 4) for name, score in found.items()}
     print(
         f"{choice.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()), flush=True
     )
@@ -72,6 +76,7 @@ def main(
     data: str = "mini-dev",
     limit: int | None = 96,
     seed: int = 0,
+    rates: tuple[float, ...] = LEARNING_RATES,
 ) -> None:
     """Choose learning rates and knobs on dev groups and keep them for `base` in editors/settings.json.
 
@@ -81,13 +86,14 @@ def main(
         data: dev data: mini-dev, or a folder in the Hub's layout that is never scored.
         limit: editing samples, a seeded draw spread over the dev groups.
         seed: seed of the draw and of every edit.
+        rates: learning rates to try; where the best is the first or the last of them, try more.
     """
     if data == "mini":
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
     judge = Judge(load_base(base), dataset.load(data))
     known = json.loads(SETTINGS.read_text())
     for name in editors:
-        chosen, tried = choose_settings(name, judge, Settings(seed, limit))
+        chosen, tried = choose_settings(name, judge, Settings(seed, limit), rates)
         known.setdefault(base, {})[name] = chosen
         write_text(SETTINGS, json.dumps(known, indent=2) + "\n")
         log = SETTINGS.parent / "tuned" / f"{base}-{name}.json"

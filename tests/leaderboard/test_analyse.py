@@ -17,10 +17,10 @@ from benchmark.dataset import Benchmark, training_images
 from benchmark.errors import UserError
 from benchmark.models import BaseModel
 from editors.finetune import FineTune, FineTuneConfig
-from editors.hypernetwork.pictures import Encoded
 from editors.hypernetwork.recipe import Recipe
 from editors.masked import MaskedFineTune
 from editors.registry import Choice, choose
+from editors.training.pictures import Encoded
 from editors.vit import forward, hidden_width
 from leaderboard import ablation, analyse, curves, iou, layers, outcomes
 from leaderboard.evaluate import evaluate
@@ -177,6 +177,18 @@ def test_seeds_and_learned_files_are_pooled_and_settings_are_not(run: Record) ->
     assert (half.value, half.runs, most.value, most.runs) == (0.5, 2, 0.9, 1)
     gr = half.scores["gr"]
     assert (gr.value, gr.low, gr.high) == pytest.approx((0.3, 0.2, 0.5))
+
+
+def test_interpolated_runs_are_the_knob_of_an_editor_without_one(run: Record) -> None:
+    """From the base to the edit as it is, which comes last; of an editor with a knob, another line."""
+    plain = run.model_copy(update={"editor": run.editor.model_copy(update={"knob": None})})
+
+    def between(record: Record, alpha: float) -> Record:
+        return record.model_copy(update={"editor": record.editor.model_copy(update={"interpolate": alpha})})
+
+    (found,) = curves.lines([plain, between(plain, 0.75), between(plain, 0.25)])
+    assert found.knob == "interpolate" and [point.value for point in found.points] == [0.25, 0.75, None]
+    assert [line.label for line in curves.lines([run, between(run, 0.5)])][1].endswith("interpolate=0.5")
 
 
 def test_runs_that_differ_in_more_are_refused(run: Record) -> None:

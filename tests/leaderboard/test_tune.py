@@ -16,11 +16,8 @@ from leaderboard.evaluate import Settings
 from leaderboard.judge import Judge
 
 
-def test_the_best_of_those_that_succeed_is_chosen(
-    base: BaseModel, small_benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tune, "LEARNING_RATES", (1e-6, 1e-3, 4e-3))
-    chosen, tried = tune.choose_settings("ft-l2", Judge(base, small_benchmark), Settings())
+def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchmark: Benchmark) -> None:
+    chosen, tried = tune.choose_settings("ft-l2", Judge(base, small_benchmark), Settings(), (1e-6, 1e-3, 4e-3))
     rates, knobs = tried[:3], tried[3:]
     assert [row["config"]["lr"] for row in rates] == [1e-6, 1e-3, 4e-3]
     assert len(knobs) == 7 and {row["config"]["lr"] for row in knobs} == {chosen["lr"]}

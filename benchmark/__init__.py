@@ -1,1 +1,45 @@
 """What is edited, and what it is judged on: base models, groups of failures, locality images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.dataset import Benchmark
+
+
+def load(
+    name_or_folder: str | Path, base: str | None = None, weights: Path | str | None = None, device: str = "cpu"
+) -> Benchmark:
+    """Load a benchmark; for a base, with the editing samples that it gets wrong (paper, A.3), and say how many.
+
+    The base's predictions are computed once and kept on disk (see `benchmark.predictions`), where the harness
+    finds them, too.
+
+    Args:
+        name_or_folder: ``mini``, ``mini-dev``, or a folder in the Hub's layout.
+        base: a base model as on the command lines (``vits16``, ``NAME=FILE``, ...); without one, all samples.
+        weights: a local file with the base's weights.
+        device: where the base runs, ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: for data or a base that cannot be loaded; see `benchmark.dataset.load`, `benchmark.models.load_base`.
+    """
+    import sys
+    from pathlib import Path
+
+    from benchmark import dataset
+
+    loaded = dataset.load(str(name_or_folder))
+    if base is None:
+        return loaded
+    from benchmark.devices import pick
+    from benchmark.models import load_base
+    from benchmark.predictions import filtered
+
+    model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
+    kept, _, _ = filtered(model, loaded)
+    print(f"{model.name} gets wrong: {kept.kept}", file=sys.stderr)
+    return kept

@@ -9,6 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+CACHE = "VIT_EDIT_BENCH_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where what is slow to compute is kept for the next run: ``$VIT_EDIT_BENCH_CACHE`` or ``~/.cache/vit-edit-bench``.
+
+    Whatever lies there may be deleted at any time.
+    """
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "vit-edit-bench")
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:

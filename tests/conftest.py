@@ -34,6 +34,12 @@ def small_vit(seed: int = 0, dtype: torch.dtype = torch.float32, **settings) -> 
     return model.to(dtype).eval().requires_grad_(False)
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def vit() -> VisionTransformer:
     return small_vit()

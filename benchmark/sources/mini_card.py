@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from benchmark.card import table
 from benchmark.files import write_text
 from benchmark.sources.emoji import BASE_STYLES, STYLES
 
@@ -32,25 +33,15 @@ def fill(assets: Path, card: Path = CARD) -> None:
     records = [json.loads((assets / "models" / m / "training.json").read_text()) for m in ("mini", "mini-strong")]
     tables = {"splits": _splits(splits), "groups": _groups(splits), "models": _models(records), "licences": _licences()}
     text = card.read_text(encoding="utf-8")
-    for name, table in tables.items():
+    for name, markdown in tables.items():
         before, rest = text.split(f"<!-- {name} -->\n", 1)
-        text = f"{before}<!-- {name} -->\n{table}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+        text = f"{before}<!-- {name} -->\n{markdown}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
     write_text(card, text)
-
-
-def _table(head: str, rows: list[list[object]]) -> str:
-    """Markdown; columns whose cells are numbers are aligned to the right."""
-    names = head.split("|")
-    rule = ["---:" if all(isinstance(row[i], (int, float)) for row in rows) else "---" for i in range(len(names))]
-    lines: list[list[Any]] = [[*names], rule, *rows]
-    return "\n".join(
-        "| " + " | ".join(f"{c:,}" if isinstance(c, int) else str(c) for c in line) + " |" for line in lines
-    )
 
 
 def _splits(splits: dict[str, pd.DataFrame]) -> str:
     rows = [[f"`{s}`", USES[s], len(table), table["drawing"].nunique()] for s, table in splits.items()]
-    return _table("split|what for|images|drawings", rows)
+    return table("split|what for|images|drawings", rows)
 
 
 def _groups(splits: dict[str, pd.DataFrame]) -> str:
@@ -58,7 +49,7 @@ def _groups(splits: dict[str, pd.DataFrame]) -> str:
     for split in ("edit", "dev_edit"):
         for (group_id, group, subset), part in splits[split].groupby(["group_id", "group", "subset"], sort=False):
             rows.append([f"`{split}`", group_id, group, subset, len(part), part["drawing"].nunique()])
-    return _table("split|id|group|subset|images|drawings", rows)
+    return table("split|id|group|subset|images|drawings", rows)
 
 
 def _models(records: list[dict]) -> str:
@@ -67,11 +58,11 @@ def _models(records: list[dict]) -> str:
         seen = "both" if style in BASE_STYLES else "mini-strong"
         scores = [f"{100 * r['accuracy_on_new_views']['plain'][style]:.1f}" for r in records]
         rows.append([style, seen, *map(float, scores)])
-    return _table("style|trained on by|mini|mini-strong", rows)
+    return table("style|trained on by|mini|mini-strong", rows)
 
 
 def _licences() -> str:
-    return _table(
+    return table(
         "style|licence|credit|package",
         [[s.name, s.licence, s.credit, f"{s.package} {s.version}"] for s in STYLES.values()],
     )

@@ -6,11 +6,11 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.files import replacing
+from benchmark.schema import ROWS_A_GROUP, features
 from benchmark.sources.emoji import STYLES
 
 if TYPE_CHECKING:
@@ -18,38 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from PIL import Image
-
-ROWS_A_GROUP = 100  # small row groups, so that one image can be read without its split
-
-
-@lru_cache(maxsize=1)
-def features() -> datasets.Features:
-    """The schema that all splits share; what does not apply to a split is null there."""
-    import datasets
-
-    from benchmark.imagenet import synsets
-
-    text, whole = datasets.Value("string"), datasets.Value("int64")
-    return datasets.Features(
-        {
-            "image": datasets.Image(),
-            "label": datasets.ClassLabel(names=list(synsets())),
-            "class_name": text,
-            "group": text,
-            "group_id": text,
-            "subset": text,
-            "base_prediction": whole,
-            "strong_prediction": whole,
-            "margin": datasets.Value("float32"),
-            "label_origin": text,
-            "source": text,
-            "source_id": text,
-            "drawing": text,
-            "licence": text,
-            "attribution": text,
-            "sha256": text,
-        }
-    )
 
 
 def encode(view: np.ndarray) -> bytes:

@@ -1,0 +1,263 @@
+"""Build the benchmark from its released archives, as a folder in the Hub's layout.
+
+    python -m benchmark.build --natural Natural-Image-Subset.zip --oil-painting DIR --stage-light DIR \\
+        --locality Sensitive-Images.zip
+
+Each input is a ZIP archive or a folder. The folder that comes out, by default ``where2edit/vit-edit-bench``, is
+what ``load_dataset("where2edit/vit-edit-bench")`` loads from the folder that holds it:
+
+    README.md, croissant.json    the card, and the same for machines
+    data/edit-<subset>-*.parquet, data/locality-*.parquet    4,306 and 2,071 rows, images as they were found
+    mini/                        a copy of the embedded mini benchmark
+    build.json, skipped.csv, SHA256SUMS    what was built from what, what was left out and why, checksums
+
+It is made beside the old folder, which stays as it is until all of the new one is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.errors import UserError
+from benchmark.files import write_text
+from benchmark.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.sources import locality, natural, oil_painting, stage_light
+from benchmark.sources.archives import open_tree, printable
+from benchmark.sources.items import Input
+from benchmark.sources.shards import Shards, rows
+from benchmark.sources.tally import LOCALITY, Report, check_counts, differing, judge, some, write_skipped
+from benchmark.staging import recover, replacing_folder
+
+NAME, VERSION = "vit-edit-bench", "1.0"
+SOURCES = {
+    "natural": natural.read,
+    "oil_painting": oil_painting.read,
+    "stage_light": stage_light.read,
+    LOCALITY: locality.read,
+}
+
+
+def build(
+    out: Path,
+    inputs: Mapping[str, Path],
+    *,
+    allow_partial: bool = False,
+    publish: bool = False,
+    label_with: str | None = None,
+    device: str = "cpu",
+    cache: Path = Path("out/predictions"),
+) -> dict[str, Any]:
+    """Build the data set `out` from `inputs` (subset or "locality" -> archive or folder); return its build.json.
+
+    With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality
+    images get the top-1 class of that base. An image that stands twice in its own group is kept and noted, since
+    the paper's counts may hold it; in two groups it is an error.
+
+    Raises:
+        UserError: if counts differ from the paper's (unless `allow_partial`), an image is in two groups, an input
+            is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
+    """
+    recover(out)
+    _check_out(out, inputs)
+    report = Report()
+    found = [SOURCES[subset](open_tree(path)) for subset, path in inputs.items()]
+    listed = Counter(item.group.id if item.group else LOCALITY for source in found for item in source.items)
+    if not allow_partial:
+        check_counts(listed)
+    wide: list[str] = []
+    if label_with is not None:
+        found, wide = _label(found, label_with, device, cache, allow_partial)
+        report.choices += _said_of(wide, label_with)
+    with _disk_may_fill(out), replacing_folder(out) as folder:
+        for source in found:
+            _write(source, folder, report, publish)
+        judge(report, out, allow_partial)
+        facts = _facts(found, report, publish, partial=bool(wide or differing(report.counts)))
+        _finish(folder, facts, report)
+    return facts
+
+
+def _check_out(out: Path, inputs: Mapping[str, Path]) -> None:
+    """Refuse to replace what no build has made, since `out` is replaced as a whole."""
+    for path in inputs.values():
+        if path.exists() and (out.resolve() == path.resolve() or out.resolve() in path.resolve().parents):
+            raise UserError(f"{path} lies in {out}, which will be replaced as a whole; name another --out")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"{out} is a file; --out takes a folder")
+    inside = {path.name for path in out.iterdir()}
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        if json.loads((out / "build.json").read_text(encoding="utf-8"))["name"] == NAME and ".git" not in inside:
+            return
+    if not inside <= {"README.md"}:
+        stranger = sorted(inside - {"README.md"})[0]
+        raise UserError(f"{out} holds {printable(stranger)}, and no build made it; name another --out")
+
+
+def _label(
+    found: list[Input], base: str, device: str, cache: Path, allow_partial: bool
+) -> tuple[list[Input], list[str]]:
+    from benchmark.models import load_base
+
+    model = load_base(base, device=device)
+    wide: list[str] = []
+    for number, source in enumerate(found):
+        if source.subset == LOCALITY:
+            found[number], wide = locality.labelled(source, model, cache)
+    if wide and not allow_partial:
+        raise UserError(f"{_said_of(wide, base)[0]} Was the locality set chosen with another base, or at other sizes?")
+    return found, wide
+
+
+def _said_of(wide: list[str], base: str) -> list[str]:
+    if not wide:
+        return []
+    return [f"{len(wide):,} locality images have a margin of {locality.MARGIN} or more by {base}: {some(wide)}."]
+
+
+def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
+    """Read, check and write one source; what does not decode is noted as skipped."""
+    from tqdm.auto import tqdm
+
+    from benchmark.publish import without_pixels
+
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    stem = LOCALITY if source.subset == LOCALITY else f"edit-{source.subset}"
+    report.choices += source.choices
+    with Shards(data, stem, without_pixels if publish else None) as shards:
+        for item, row in tqdm(rows(source), total=len(source.items), unit="image", desc=source.subset, delay=2):
+            path = f"{printable(source.tree.title)}/{printable(item.name)}"
+            if isinstance(row, str):
+                report.skipped.append((path, row))
+                continue
+            report.note(item.group.id if item.group else LOCALITY, path, row["sha256"])
+            shards.add(row)
+
+
+def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> dict[str, Any]:
+    labels = [source.labels for source in found if source.subset == LOCALITY]
+    return {
+        "name": NAME,
+        "version": f"{VERSION}-partial" if partial else VERSION,
+        "partial": partial,
+        "published_without_pixels": publish,
+        "groups": [
+            {
+                "id": group.id,
+                "name": group.name,
+                "subset": group.subset,
+                "count": report.counts[group.id],
+                "expected": group.count,
+            }
+            for group in PAPER_GROUPS
+        ],
+        "locality": {
+            "count": report.counts[LOCALITY],
+            "expected": PAPER_LOCALITY,
+            "labels": labels[0] if labels else "unknown",
+        },
+        "sources": {source.subset: source.tree.provenance() for source in found},
+        "choices": report.choices,
+        "skipped": len(report.skipped),
+    }
+
+
+def _finish(folder: Path, facts: dict[str, Any], report: Report) -> None:
+    """Add to the data what makes it a data set: the mini, the notes, the card and the checksums."""
+    from benchmark import card, croissant
+    from benchmark.dataset import MINI
+    from benchmark.publish import write_checksums
+
+    (folder / "mini").mkdir()
+    for file in sorted(MINI.glob("*.parquet")):
+        shutil.copyfile(file, folder / "mini" / file.name)
+    shutil.copyfile(MINI.parent / "NOTICE", folder / "mini" / "NOTICE")
+    shutil.copytree(MINI.parent / "licences", folder / "mini" / "licences")
+    write_skipped(report, folder / "skipped.csv")
+    write_text(folder / "build.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    card.write(folder)
+    croissant.write(folder)
+    write_checksums(folder)
+
+
+@contextlib.contextmanager
+def _disk_may_fill(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(
+            f"{out}: it does not fit on the disk ({error}); make room and repeat, what was there is as it was"
+        ) from error
+
+
+def main(
+    natural: Path | None = None,
+    oil_painting: Path | None = None,
+    stage_light: Path | None = None,
+    locality: Path | None = None,
+    out: Path = Path("where2edit/vit-edit-bench"),
+    label_with: str | None = None,
+    allow_partial: bool = False,
+    publish: bool = False,
+    push: str | None = None,
+    yes: bool = False,
+    device: Literal["cpu", "cuda"] = "cpu",
+    cache: Path = Path("out/predictions"),
+) -> None:
+    """Build the benchmark, 4,306 editing samples in 18 groups and 2,071 locality images, from its archives.
+
+    Args:
+        natural: Natural-Image-Subset.zip, its folder, or what mad.review exported.
+        oil_painting: folder or ZIP with one subfolder a class (ImageNet index, synset id or class name).
+        stage_light: the root of PUG: ImageNet (with its csv), or a folder with one subfolder a class.
+        locality: Sensitive-Images.zip, its folder, or what benchmark.locality selected.
+        out: the folder to build; it is replaced as a whole, once the new one is complete.
+        label_with: a base (vitb16, NAME=FILE, ...) whose top-1 class labels unlabelled locality images.
+        allow_partial: build even if counts differ from the paper's; card and scores then say "partial".
+        publish: leave out the pixels that may not be passed on (ImageNet, PUG); benchmark.hydrate fills them in.
+        push: OWNER/NAME, a data set on the Hub to upload to, after showing what would go; needs --publish.
+        yes: upload without asking.
+        device: where --label-with runs.
+        cache: folder where the predictions of --label-with are kept.
+    """
+    given = {"natural": natural, "oil_painting": oil_painting, "stage_light": stage_light, LOCALITY: locality}
+    inputs = {subset: path for subset, path in given.items() if path is not None}
+    if not inputs:
+        raise UserError("nothing to build from; give --natural, --oil-painting, --stage-light and --locality")
+    if push is not None and not publish:
+        raise UserError("--push needs --publish: pixels of ImageNet and PUG may not be passed on")
+    facts = build(
+        out,
+        inputs,
+        allow_partial=allow_partial,
+        publish=publish,
+        label_with=label_with,
+        device=device,
+        cache=cache,
+    )
+    total = sum(group["count"] for group in facts["groups"])
+    print(
+        f"{out}: version {facts['version']}, {total:,} editing samples, "
+        f"{facts['locality']['count']:,} locality images, {facts['skipped']:,} files skipped"
+    )
+    if push is not None:
+        from benchmark import publish as hub
+
+        hub.push(out, push, yes=yes)
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

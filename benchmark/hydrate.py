@@ -1,0 +1,268 @@
+"""Fill in the images that a published data set leaves out, from one's own copies of their sources.
+
+    python -m benchmark.hydrate FOLDER --imagenet DIR --imagenet-r DIR --imagenet-sketch DIR --pug DIR
+
+An image is looked for by the file name in its `source_id`, then among all files by its hash; only bytes with
+the row's SHA-256 are taken. The folder is made anew beside the old one and then takes its place. Names in the
+data set are only compared, never opened.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import pyarrow.parquet as pq
+import tyro
+from tqdm.auto import tqdm
+
+from benchmark import card, croissant
+from benchmark.errors import UserError
+from benchmark.files import replacing, write_text
+from benchmark.images import BrokenImage
+from benchmark.publish import read_rows, with_pixels, write_checksums
+from benchmark.schema import PUG
+from benchmark.sources.archives import FolderTree, open_tree, printable
+from benchmark.staging import replacing_folder
+
+if TYPE_CHECKING:
+    from benchmark.sources.archives import Tree
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An image that is left out: in which file and row of the data set, and what is known of it."""
+
+    file: str
+    row: int
+    source: str
+    source_id: str
+    sha256: str
+
+    @property
+    def of_pug(self) -> bool:
+        """Whether it is among PUG's images; all others that are left out are ImageNet's, -R's or -Sketch's."""
+        return self.source.startswith(PUG)
+
+
+class Copies:
+    """The user's own image files in some folders and archives, to be found by name or by hash.
+
+    Each is read at most once, and none is kept.
+    """
+
+    def __init__(self, trees: Iterable[Tree]) -> None:
+        self._files = [(tree, name) for tree in trees for name in tree.images]
+        self._by_name: dict[str, list[int]] = {}
+        for number, (_, name) in enumerate(self._files):
+            self._by_name.setdefault(PurePosixPath(printable(name)).name, []).append(number)
+        self._digests: dict[int, str] = {}  # hex, or why the file has none
+        self._found: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._found
+
+    def bytes_of(self, digest: str) -> bytes:
+        """The image with this SHA-256, read and checked again. Raises `UserError` if it changed meanwhile."""
+        tree, name = self._files[self._found[digest]]
+        try:
+            data = _read(tree, name)
+        except (BrokenImage, OSError) as error:
+            raise UserError(f"{tree.title}/{printable(name)}: {error}; run it again") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise UserError(f"{tree.title}/{printable(name)} changed while it was read; run it again")
+        return data
+
+    def by_name(self, wanted: Wanted) -> str:
+        """Look at the files that have the wanted image's name; return what was wrong with them, or nothing."""
+        parts = PurePosixPath(wanted.source_id).parts
+        same = self._by_name.get(parts[-1] if parts else "", [])
+        for number in sorted(same, key=lambda n: -_common_end(PurePosixPath(self._files[n][1]).parts, parts)):
+            if wanted.sha256 in self:
+                break
+            self._digest(number)
+        if wanted.sha256 in self:
+            return ""
+        seen = [f"{self._files[n][0].title}/{printable(self._files[n][1])}: {self._why(n)}" for n in same[:3]]
+        return "; ".join(seen) or "no file of this name or hash"
+
+    def by_hash(self, missing: set[str], advance: Callable[[], object]) -> None:
+        """Read the files that were not looked at yet, until none of `missing` is missing."""
+        for number in range(len(self)):
+            if missing <= self._found.keys():
+                return
+            self._digest(number)
+            advance()
+
+    def _digest(self, number: int) -> str:
+        if number not in self._digests:
+            try:
+                self._digests[number] = hashlib.sha256(_read(*self._files[number])).hexdigest()
+                self._found.setdefault(self._digests[number], number)
+            except (BrokenImage, OSError) as error:
+                self._digests[number] = f"not read ({error})"
+        return self._digests[number]
+
+    def _why(self, number: int) -> str:
+        digest = self._digests[number]
+        return digest if digest.startswith("not read") else f"other bytes (sha256 {digest})"
+
+
+def main(
+    folder: Annotated[Path, tyro.conf.Positional],
+    imagenet: Path | None = None,
+    imagenet_r: Path | None = None,
+    imagenet_sketch: Path | None = None,
+    pug: Path | None = None,
+    locality: Path | None = None,
+    allow_partial: bool = False,
+    missing: Path = Path("hydrate-missing.csv"),
+) -> None:
+    """Fill in the images that a published data set leaves out, from your own copies, checking every hash.
+
+    Each source is a folder (whatever is below it) or a ZIP archive. Running it again is harmless.
+
+    Args:
+        folder: the data set, as fetched from the Hub or built with --publish.
+        imagenet: the ImageNet-1k validation images.
+        imagenet_r: ImageNet-R.
+        imagenet_sketch: ImageNet-Sketch.
+        pug: PUG: ImageNet.
+        locality: the paper's Sensitive-Images.zip, or what it holds: has the whole locality set.
+        allow_partial: fill in what is found, even if some images are not.
+        missing: where the table of the images goes that are not found, or whose bytes differ.
+    """
+    wanted = list(left_out(folder))
+    if not wanted:
+        print(f"{folder}: no image is left out")
+        return
+    given = [path for path in (imagenet, imagenet_r, imagenet_sketch, locality) if path is not None]
+    rendered = Copies(open_tree(path) for path in ([] if pug is None else [pug]))
+    others = Copies(open_tree(path) for path in given)
+    lost = find([w for w in wanted if w.of_pug], rendered) + find([w for w in wanted if not w.of_pug], others)
+    _list(lost, missing)
+    if lost and not allow_partial:
+        raise UserError(
+            f"{len(lost):,} of {len(wanted):,} images were not found or differ, {folder} is as it was; {missing} lists "
+            "them: give the folders they are in, or --allow-partial"
+        )
+    fill(folder, {w.sha256: rendered if w.of_pug else others for w in wanted}, bool(lost))
+    print(f"{folder}: {len(wanted) - len(lost):,} of {len(wanted):,} images filled in")
+
+
+def left_out(folder: Path) -> Iterator[Wanted]:
+    """The rows of `folder`/data without pixels. Raises `UserError` if it is no data set, or holds links."""
+    card.read_build(folder)
+    files = sorted(folder.glob("data/*.parquet"))
+    if not files:
+        raise UserError(f"{folder}: no data/*.parquet there; is this the data set's folder?")
+    for file in files:
+        if file.is_symlink() or file.parent.is_symlink():
+            raise UserError(f"{file} is a link; hydrate a folder that holds the files themselves")
+        rows = read_rows(file)
+        empty = rows.column("image").is_null().to_pylist()
+        columns = (rows.column(name).to_pylist() for name in ("source", "source_id", "sha256"))
+        for number, (null, *facts) in enumerate(zip(empty, *columns, strict=True)):
+            if null:
+                yield Wanted(file.name, number, *(fact or "" for fact in facts))
+
+
+def find(wanted: list[Wanted], copies: Copies) -> list[tuple[Wanted, str]]:
+    """Look for all of them; return those that are not there, each with the reason."""
+    problems = {}
+    for one in tqdm(wanted, unit="image", desc="by name", leave=False, disable=None):
+        problems[one] = copies.by_name(one)
+    with tqdm(total=len(copies), unit="file", desc="by hash", leave=False, disable=None) as bar:
+        copies.by_hash({one.sha256 for one in wanted}, bar.update)
+    return [(one, problems[one]) for one in wanted if one.sha256 not in copies]
+
+
+def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
+    """Make the data set anew with the images that `copies` (by SHA-256) have, and put it in the old one's place."""
+    with replacing_folder(folder) as new:
+        shutil.copytree(folder, new, symlinks=True, dirs_exist_ok=True, copy_function=_link)
+        for file in tqdm(sorted(new.glob("data/*.parquet")), unit="file", desc="fill", leave=False, disable=None):
+            _fill_file(file, copies)
+        build = card.read_build(new) | {"published_without_pixels": partial}
+        write_text(new / "build.json", json.dumps(build, indent=2, ensure_ascii=False) + "\n")
+        card.write(new)
+        croissant.write(new)
+        write_checksums(new)
+
+
+def _fill_file(file: Path, copies: dict[str, Copies]) -> None:
+    """Row group by row group, each as large and packed as it was: the file is what a whole build would write."""
+    with pq.ParquetFile(file) as old, replacing(file) as part:
+        schema = old.schema_arrow
+        words = [name for name in schema.names if name != "image"]
+        with pq.ParquetWriter(part, schema, compression=_packing(old), use_dictionary=words) as writer:
+            for number in range(old.num_row_groups):
+                rows = old.read_row_group(number)
+                columns = (rows.column(name).to_pylist() for name in ("sha256", "source_id"))
+                empty = rows.column("image").is_null().to_pylist()
+                images = [
+                    _image(digest, source_id, copies) if null else None
+                    for digest, source_id, null in zip(*columns, empty, strict=True)
+                ]
+                writer.write_table(with_pixels(rows, images))
+
+
+def _packing(file: pq.ParquetFile) -> dict[str, str]:
+    """The compression of each column of a file, as `ParquetWriter` takes it."""
+    if file.num_row_groups == 0:
+        return {}
+    group = file.metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    return {c.path_in_schema: "none" if c.compression == "UNCOMPRESSED" else c.compression.lower() for c in columns}
+
+
+def _image(digest: str, source_id: str | None, copies: dict[str, Copies]) -> dict[str, bytes | str] | None:
+    if digest not in copies or digest not in copies[digest]:
+        return None
+    name = digest[:16] + PurePosixPath(source_id or "").suffix.lower()  # as benchmark.build names it
+    return {"bytes": copies[digest].bytes_of(digest), "path": name}
+
+
+def _read(tree: Tree, name: str) -> bytes:
+    if isinstance(tree, FolderTree) and not (tree.root / name).resolve().is_relative_to(tree.root.resolve()):
+        raise BrokenImage("a link out of the folder")
+    return tree.read(name)
+
+
+def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many parts of two paths are the same, from their ends."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _link(source: str, target: str) -> None:
+    """A file that doesn't change is the same file in the new folder, where the disk can do that."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _list(lost: list[tuple[Wanted, str]], path: Path) -> None:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("file", "row", "source", "source_id", "sha256", "problem"))
+    writer.writerows((w.file, w.row, w.source, printable(w.source_id), w.sha256, problem) for w, problem in lost)
+    write_text(path, table.getvalue())
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

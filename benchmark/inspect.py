@@ -1,0 +1,165 @@
+"""What is in a benchmark: the table of its groups, and a contact sheet a group.
+
+python -m benchmark.inspect mini
+python -m benchmark.inspect where2edit/vit-edit-bench
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import tyro
+
+from benchmark.dataset import EMBEDDED, UNKNOWN, Benchmark, Samples, load
+from benchmark.files import replacing
+from benchmark.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.imagenet import names
+from benchmark.images import BrokenImage, decode
+from benchmark.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
+from benchmark.sources.archives import printable
+
+SHOWN = 60  # images of a sheet, spread evenly over the group's rows
+LOCALITY = "locality"
+COUNTS = ("images", "expected", "labelled")
+
+
+def parts(benchmark: Benchmark) -> list[tuple[str, str, str, Samples]]:
+    """(id, name, subset, samples) of each group in order, then of D_l; the texts are printable."""
+    found = []
+    for group_id in benchmark.groups:
+        samples = benchmark.edit.take(benchmark.members(group_id))
+        first = samples.table.iloc[0]
+        found.append((printable(group_id), printable(str(first["group"])), printable(str(first["subset"])), samples))
+    return [*found, (LOCALITY, "near the boundary", LOCALITY, benchmark.locality)]
+
+
+def group_table(benchmark: Benchmark) -> pd.DataFrame:
+    """One row a group, then one for D_l, of strings and counts that are null where they do not apply.
+
+    Columns: ``id``, ``name``, ``subset``, ``images``, ``expected`` (the paper's count; the mini's groups are its own)
+    and ``labelled`` (how many images have a label). A paper group that is missing from data which has another one
+    stands there with no images.
+    """
+    paper = {} if benchmark.name in EMBEDDED else {group.id: group for group in PAPER_GROUPS}
+    missing = paper.keys() - set(benchmark.groups)
+    theirs = len(missing) < len(paper)
+    rows: list[dict[str, object]] = []
+    for identity, name, subset, samples in parts(benchmark):
+        if identity == LOCALITY and theirs:
+            rows += [
+                {"id": group.id, "name": group.name, "subset": group.subset, "images": 0, "expected": group.count}
+                for group in PAPER_GROUPS
+                if group.id in missing
+            ]
+        row: dict[str, object] = {"id": identity, "name": name, "subset": subset, "images": len(samples)}
+        if identity == LOCALITY:
+            row["expected"] = PAPER_LOCALITY if theirs else None
+        elif identity in paper:
+            row["expected"] = paper[identity].count
+        rows.append({**row, "labelled": int((samples.labels != UNKNOWN).sum())})
+    table = pd.DataFrame(rows, columns=["id", "name", "subset", *COUNTS]).fillna({"labelled": 0})
+    return table.astype({"images": int, "labelled": int, "expected": "Int64"})
+
+
+def source_table(benchmark: Benchmark) -> pd.DataFrame:
+    """How many images of each subset (columns) are from which source (rows, the most frequent first)."""
+    rows = pd.concat(
+        [samples.table.reindex(columns=["source"]).assign(subset=subset) for _, _, subset, samples in parts(benchmark)]
+    )
+    table = pd.crosstab(rows["source"].fillna("unknown").map(lambda one: printable(str(one))), rows["subset"])
+    return table[list(dict.fromkeys(rows["subset"]))].loc[table.sum(axis=1).sort_values(ascending=False).index]
+
+
+def cells(samples: Samples, limit: int = SHOWN) -> list[Cell]:
+    """Thumbnails of at most `limit` images, with label, source id and source, spread evenly over the rows.
+
+    A picture that does not decode leaves an empty frame.
+    """
+    rows = np.unique(np.linspace(0, len(samples) - 1, min(limit, len(samples))).round().astype(int))
+    labels = samples.labels
+    table = samples.table.reindex(columns=["source", "source_id", "sha256"]).astype(object)
+    result = []
+    for row in rows.tolist():
+        picture = None
+        with contextlib.suppress(BrokenImage):
+            picture = thumbnail(decode(samples.image_bytes(row)))
+        source, source_id, digest = ("" if pd.isna(one) else printable(str(one)) for one in table.iloc[row])
+        label = "label unknown" if labels[row] == UNKNOWN else f"{names()[labels[row]]} ({labels[row]})"
+        lines = (Line(label), Line(source_id or f"sha256 {digest}", FAINT))
+        result.append(Cell(picture, lines, source))
+    return result
+
+
+def write_sheets(benchmark: Benchmark, out: Path) -> list[Path]:
+    """Write a contact sheet a group, and one for D_l, into `out`; their paths, in the groups' order."""
+    paths = []
+    for number, (identity, name, _, samples) in enumerate(parts(benchmark), start=1):
+        shown = cells(samples)
+        title = "locality images" if identity == LOCALITY else f"{name} ({identity})"
+        about = f"{len(shown):,} of {len(samples):,} images, {benchmark.name} {benchmark.version}"
+        path = out / f"{number:02d}-{_file_name(identity)}.png"
+        with replacing(path) as temporary:
+            contact_sheet(shown, title, ((about, FAINT),)).save(temporary)
+        paths.append(path)
+    return paths
+
+
+def _file_name(text: str) -> str:
+    """`text` in characters that every file system takes."""
+    return "".join(one if one.isascii() and one.isalnum() else "-" for one in text)[:60]
+
+
+def show(benchmark: Benchmark) -> None:
+    """Print both tables, groups that miss the paper's count in red; what comes from outside is plain text."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, groups = Console(highlight=False), group_table(benchmark)
+    title = Text(printable(f"{benchmark.name} {benchmark.version}"), style="bold")
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
+    for column in groups.columns:
+        shown.add_column(column, justify="right" if column in COUNTS else "left", overflow="fold")
+    for row in groups.to_dict("records"):
+        off = not pd.isna(row["expected"]) and row["expected"] != row["images"]
+        texts = ["-" if pd.isna(one) else one if isinstance(one, str) else f"{one:,}" for one in row.values()]
+        shown.add_row(*map(Text, texts), style="red" if off else None)
+    console.print(shown)
+    sources = source_table(benchmark)
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("source", overflow="fold")
+    for column in sources.columns:
+        shown.add_column(Text(column), justify="right")
+    for source, counts in sources.iterrows():
+        shown.add_row(Text(str(source)), *(f"{count:,}" if count else "" for count in counts))
+    console.print(shown)
+    edit = groups[groups["id"] != LOCALITY]
+    console.print(
+        f"{(edit['images'] > 0).sum()} groups, {edit['images'].sum():,} editing samples, "
+        f"{len(benchmark.locality):,} locality images"
+    )
+
+
+def main(data: Annotated[str, tyro.conf.Positional] = "mini", out: Path | None = None) -> None:
+    """Print the groups of a benchmark and write a contact sheet of each, so that a person sees what is in it.
+
+    Args:
+        data: mini, mini-dev, or a folder in the Hub's layout.
+        out: folder for the contact sheets; by default out/inspect/NAME.
+    """
+    benchmark = load(data)
+    show(benchmark)
+    folder = out or Path("out/inspect") / (_file_name(benchmark.name) or "data")
+    paths = write_sheets(benchmark, folder)
+    print(f"{len(paths)} contact sheets: {folder}")
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

@@ -1,0 +1,230 @@
+"""Choose the locality set D_l of a base model: images near its decision boundary that it gets right.
+
+    python -m benchmark.locality --base vitb16 --imagenet DIR --imagenet-r DIR --imagenet-sketch DIR --out DIR
+
+The paper's two criteria (5.1; SPEC, 2): the top-1 class is the true label, and p(top-1) - p(top-2) < 0.05. Both
+are asked of the softmax over all 1,000 classes, for ImageNet-R too, whose images are of 200: the paper does not
+say, and it is the 1,000-way model that is edited. Always float32. The output folder then holds
+
+    images/<synset id>/*   the chosen images as they were, one folder a class
+    images/selection.csv   file, source, source_id, label, base_prediction, margin, sha256: one row an image
+    margins.png            the margins of all images that the base gets right, one panel a source
+    skipped.csv            image, error: what did not decode
+    locality.json          what was chosen from what, by which base
+
+and `python -m benchmark.build --locality DIR/images` takes it. What the base said of every image is kept in
+--cache in parts: a run that was stopped goes on, and another --margin costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.files import write_text
+from benchmark.imagenet import synsets
+from benchmark.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
+from benchmark.sources.labelled import Joined, open_labelled, suffix_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.models import BaseModel
+
+NOTE = "locality.json"
+WRITTEN = frozenset(("images", "margins.png", "skipped.csv", NOTE))
+MARGIN = 0.05
+BINS = 50  # of the histograms
+
+
+def choose(predictions: pd.DataFrame, labels: np.ndarray, margin: float) -> np.ndarray:
+    """Which images meet both criteria, (n,) bool.
+
+    Args:
+        predictions: ``base_label`` and ``base_margin`` as `benchmark.predict` gives them, one row an image.
+        labels: the true ImageNet indices, (n,).
+        margin: p(top-1) - p(top-2) must be below it.
+    """
+    return is_right(predictions, labels) & (predictions["base_margin"].to_numpy() < margin)
+
+
+def is_right(predictions: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
+    """Which images the base gets right, (n,) bool; one that was skipped it does not."""
+    return predictions["base_label"].to_numpy() == labels
+
+
+def counts(predictions: pd.DataFrame, pool: Joined, chosen: np.ndarray) -> pd.DataFrame:
+    """One row a source: its ``images``, how many were ``skipped``, the base gets ``right``, and are ``chosen``."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "source": pool.source,
+            "images": 1,
+            "skipped": (predictions["error"] != "").to_numpy(),
+            "right": is_right(predictions, pool.labels),
+            "chosen": chosen,
+        }
+    )
+    return table.groupby("source", sort=False).sum().astype(int)
+
+
+def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: np.ndarray) -> int:
+    """Copy the chosen images into `folder` by class, write ``selection.csv``, return how many they are.
+
+    An image that the sources hold twice is written once. A file is named by the hash of its bytes: names from
+    outside could clash, or mean another folder.
+    """
+    import pandas as pd
+
+    rows: dict[str, dict[str, Any]] = {}
+    for position in np.flatnonzero(chosen).tolist():
+        data, label = pool.read(position), int(pool.labels[position])
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in rows:
+            continue
+        file = f"{synsets()[label]}/{digest[:24]}{suffix_of(pool.ids[position], data)}"
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
+        rows[digest] = {
+            "file": file,
+            "source": pool.source[position],
+            "source_id": pool.source_ids[position],
+            "label": label,
+            "base_prediction": int(predictions["base_label"].iloc[position]),
+            "margin": round(float(predictions["base_margin"].iloc[position]), 8),
+            "sha256": digest,
+        }
+    pd.DataFrame(rows.values()).to_csv(folder / "selection.csv", index=False, lineterminator="\n")
+    return len(rows)
+
+
+def draw_margins(path: Path, margins: dict[str, np.ndarray], counted: pd.DataFrame, margin: float, base: str) -> None:
+    """Histograms of the margins of the images that the base gets right, one panel a source, the chosen coloured."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1 + 3.6 * len(margins), 3.2), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    edges = np.unique(np.append(np.linspace(0, 1, BINS + 1), margin))  # no bar lies across the margin
+    for axes, (source, values) in zip(figure.subplots(1, len(margins), squeeze=False)[0], margins.items(), strict=True):
+        heights, _ = np.histogram(values, edges)
+        colours = ["#D55E00" if low < margin else "#9aa5b1" for low in edges[:-1]]
+        axes.bar(edges[:-1], heights / np.diff(edges), np.diff(edges), align="edge", color=colours)
+        axes.set_yticks([])
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("p(top-1) - p(top-2)")
+        row = counted.loc[source]
+        axes.set_title(
+            f"{source}\n{row['right']:,} of {row['images']:,} right, {row['chosen']:,} below {margin:g}", fontsize=9
+        )
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+    figure.suptitle(f"Images that {base} gets right, by margin", fontsize=10)
+    figure.savefig(path)
+
+
+def check_out(out: Path, cache: Path) -> None:
+    """`out` is replaced as a whole. Raises `UserError` if that would take more than an earlier choice."""
+    if cache.resolve().is_relative_to(out.resolve()):
+        raise UserError(f"--cache {cache} lies in --out {out}, which is replaced as a whole; name another --out")
+    if out.exists() and not (out.is_dir() and {one.name for one in out.iterdir()} in (WRITTEN, frozenset())):
+        raise UserError(f"{out} is there already and holds something other than chosen images; name another --out")
+
+
+def facts(base: BaseModel, margin: float, counted: pd.DataFrame, given: dict[str, str]) -> dict[str, Any]:
+    """What was chosen from what, and by which base."""
+    return {
+        "base": base.name,
+        "weights_sha256": base.weights_sha256,
+        "preprocessing": base.preprocessing.to_dict(),
+        "precision": base.precision,
+        "device": base.device.type,
+        "margin": margin,
+        "inputs": {source: Path(name).name for source, name in given.items()},
+        "sources": counted.to_dict("index"),
+    }
+
+
+def main(
+    base: str = "vitb16",
+    imagenet: str | None = None,
+    imagenet_r: str | None = None,
+    imagenet_sketch: str | None = None,
+    margin: float = MARGIN,
+    batch_size: int = 64,
+    device: Literal["cpu", "cuda"] = "cpu",
+    out: Path = Path("out/locality"),
+    cache: Path = Path("out/predictions"),
+) -> None:
+    """Choose the images near a base's decision boundary that it gets right, from validation images.
+
+    A source is a folder with one folder a class (named by synset id, ImageNet index or class name), or a data set
+    on the Hub (ILSVRC/imagenet-1k, axiong/imagenet-r, nateraw/imagenet-sketch). One source is enough.
+
+    Args:
+        base: whose boundary: vitb16 (the paper), vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.
+        imagenet: ImageNet-1k's validation images.
+        imagenet_r: ImageNet-R.
+        imagenet_sketch: ImageNet-Sketch.
+        margin: p(top-1) - p(top-2) of a chosen image is below this.
+        batch_size: images a batch.
+        device: where the base runs.
+        out: folder for what was chosen; an earlier choice there is replaced.
+        cache: folder where predictions are kept, so that a run goes on where it was stopped.
+    """
+    import torch
+
+    from benchmark.devices import pick
+    from benchmark.models import load_base
+    from benchmark.predict import predict
+    from benchmark.staging import replacing_folder
+
+    given = {IMAGENET: imagenet, IMAGENET_R: imagenet_r, IMAGENET_SKETCH: imagenet_sketch}
+    sources = {source: name for source, name in given.items() if name is not None}
+    if not sources:
+        raise UserError("no images to choose from; give --imagenet, --imagenet-r or --imagenet-sketch")
+    if not 0 < margin <= 1:
+        raise UserError(f"--margin is a difference of probabilities, above 0 and at most 1, not {margin:g}")
+    if batch_size < 1:
+        raise UserError(f"--batch-size is at least 1, not {batch_size}")
+    check_out(out, cache)
+    pool = Joined({source: open_labelled(name) for source, name in sources.items()})
+    model = load_base(base, device=pick(device))
+    torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions on a GPU is no float32
+    print(f"{len(pool):,} images of {len(sources)} sources")
+
+    kept = cache / pool.signature[:24]  # predict() knows images by name; their content is for us to watch
+    asked = [dataclasses.replace(model, name="base")]
+    predictions = predict(asked, pool, batch_size=batch_size, cache=kept)
+    chosen = choose(predictions, pool.labels, margin)
+    counted = counts(predictions, pool, chosen)
+    if not chosen.any():
+        raise UserError(
+            f"no image meets both criteria: {base} gets {counted['right'].sum():,} of {len(pool):,} right, none of "
+            f"them with a margin below {margin:g}; check the base and how the class folders are named"
+        )
+    right, source = is_right(predictions, pool.labels), np.array(pool.source)
+    margins = {name: predictions["base_margin"].to_numpy()[right & (source == name)] for name in sources}
+    with replacing_folder(out) as folder:
+        count = write_images(folder / "images", pool, predictions, chosen)
+        draw_margins(folder / "margins.png", margins, counted, margin, Path(base).name)
+        broken = predictions.loc[predictions["error"] != "", ["image", "error"]]
+        broken.to_csv(folder / "skipped.csv", index=False, lineterminator="\n")
+        write_text(folder / NOTE, json.dumps(facts(model, margin, counted, sources), indent=2) + "\n")
+    for name, row in counted.iterrows():
+        skipped = f"; {row['skipped']:,} skipped, listed in skipped.csv" if row["skipped"] else ""
+        print(f"{name}: {row['chosen']:,} chosen of {row['right']:,} right of {row['images']:,}{skipped}")
+    print(f"{out}: {count:,} images; next: python -m benchmark.build --locality {out / 'images'} ...")
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

@@ -1,0 +1,236 @@
+"""`benchmark.load`: what a base gets wrong, computed once; versions; rows that lack a label or their pixels."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+import benchmark
+from benchmark import dataset, predictions
+from benchmark.dataset import UNKNOWN, Benchmark, read_split, training_images
+from benchmark.errors import UserError
+from benchmark.images import decode
+from benchmark.models import BaseModel, hash_weights, load_base
+from tests.conftest import PREPROCESSING, png, rows_of, small_vit, write_split
+
+
+def no_forward(*_: object) -> None:
+    raise AssertionError("the base ran")
+
+
+def test_a_base_gets_the_samples_it_gets_wrong(
+    small_data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against one image at a time; the second call reads from disk and gives the same."""
+    everything, base = benchmark.load(small_data), load_base("mini")
+    with torch.no_grad():
+        wrong = [
+            int(base.module(base.preprocessing(decode(everything.edit.image_bytes(row)))[None]).argmax()) != label
+            for row, label in enumerate(everything.edit.labels)
+        ]
+    kept = benchmark.load(small_data, base="mini")
+    assert kept.edit.table["sha256"].tolist() == everything.edit.table["sha256"][wrong].tolist()
+    assert capsys.readouterr().err == f"mini gets wrong: {kept.kept}\n" and "pairs" in kept.kept
+    monkeypatch.setattr(predictions, "classes", no_forward)
+    again = benchmark.load(str(small_data), base="mini")
+    assert again.fingerprint == kept.fingerprint and again.kept == kept.kept
+
+
+def test_filtering_twice_says_of_how_many(small_benchmark: Benchmark) -> None:
+    wrong = small_benchmark.edit.labels.copy()
+    wrong[[1, 2, 9]] += 1
+    once = small_benchmark.filter_for("small", wrong)
+    assert once.filter_for("small", once.edit.labels + 1) is once
+    whole = small_benchmark.filter_for("small", small_benchmark.edit.labels + 1)
+    assert whole.kept == "pairs 8 of 8 (100%), line_drawing 5 of 5 (100%)"
+
+
+def test_damaged_predictions_are_computed_again(base: BaseModel, small_benchmark: Benchmark, tmp_path: Path) -> None:
+    edit = small_benchmark.edit
+    plain = predictions.predict(base, edit, 5, kept=False)
+    assert not (tmp_path / "cache").exists()
+    assert np.array_equal(predictions.predict(base, edit, 5), plain) and plain.dtype == np.int16
+    files = sorted((tmp_path / "cache").rglob("part-*.npz"))
+    assert len(files) == 3, "13 images in batches of 5"
+    whole = [file.read_bytes() for file in files]
+    at = whole[1].rindex(plain[5:10].astype("<i2").tobytes())
+    files[0].write_bytes(whole[0][:-30])
+    files[1].write_bytes(whole[1][:at] + b"\x01" + whole[1][at + 1 :])
+    files[2].write_bytes(b"")
+    assert np.array_equal(predictions.predict(base, edit, 5), plain)
+    assert [file.read_bytes()[:4] for file in files] == [b"PK\x03\x04"] * 3
+
+
+def test_a_kill_costs_one_batch(
+    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    def stops(logits: torch.Tensor) -> np.ndarray:
+        ran.append(len(logits))
+        if len(ran) == 3:
+            raise KeyboardInterrupt
+        return logits.argmax(-1).to(torch.int16).numpy()
+
+    monkeypatch.setattr(predictions, "classes", stops)
+    with pytest.raises(KeyboardInterrupt):
+        predictions.predict(base, small_benchmark.edit, 5)
+    assert ran == [5, 5, 3]
+    predictions.predict(base, small_benchmark.edit, 5)
+    assert ran == [5, 5, 3, 3]
+
+
+def test_predictions_belong_to_weights_preprocessing_batches_and_images(
+    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path
+) -> None:
+    other = small_vit(7)
+    edit = small_benchmark.edit
+    for model, samples, batch in (
+        (base, edit, 5),
+        (base, edit, 5),
+        (BaseModel("small", other, PREPROCESSING, hash_weights(other)), edit, 5),
+        (replace(base, preprocessing=replace(PREPROCESSING, interpolation="bilinear")), edit, 5),
+        (base, edit, 4),
+        (base, edit.take(range(12, -1, -1)), 5),
+    ):
+        expected = predictions.predict(model, samples, batch, kept=False)
+        assert np.array_equal(predictions.predict(model, samples, batch), expected)
+    assert len(list((tmp_path / "cache" / "predictions").iterdir())) == 5
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable(
+    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="VIT_EDIT_BENCH_CACHE"):
+        predictions.predict(base, small_benchmark.edit, 5)
+
+
+def test_logits_that_are_not_finite_are_no_prediction() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0], [0.0, float("nan"), 9.0], [float("inf"), 0.0, 0.0]])
+    assert predictions.classes(logits).tolist() == [1, predictions.NOWHERE, predictions.NOWHERE]
+
+
+def test_a_built_folder_says_its_version(small_data: Path) -> None:
+    assert benchmark.load(small_data).version == "local"
+    before = benchmark.load(small_data).fingerprint
+    build = {"name": "vit-edit-bench", "version": "1.0-partial", "groups": [], "locality": {}}
+    (small_data / "build.json").write_text(json.dumps(build))
+    built = benchmark.load(small_data)
+    assert (built.name, built.version) == ("vit-edit-bench", "1.0-partial") and built.fingerprint != before
+    (small_data / "build.json").write_text("[")
+    with pytest.raises(UserError, match=r"build\.json"):
+        benchmark.load(small_data)
+
+
+def test_rows_without_pixels_are_refused_with_the_remedy(small_data: Path) -> None:
+    rows = rows_of({("1-2", "pairs"): 4}, seed=1)
+    rows[2]["image"] = None
+    rows[3]["image"]["bytes"] = None
+    write_split(small_data / "data", "edit", rows)
+    with pytest.raises(UserError, match=rf"2 of 4 rows of the edit split.*benchmark\.hydrate {small_data} "):
+        benchmark.load(small_data)
+
+
+def test_locality_labels_may_be_unknown_editing_labels_not(small_data: Path) -> None:
+    rows = rows_of({(None, "locality"): 4}, seed=2)
+    known = [row["label"] for row in rows]
+    rows[1]["label"] = rows[3]["label"] = None
+    write_split(small_data / "data", "locality", rows)
+    found = benchmark.load(small_data)
+    assert found.locality.labels.tolist() == [known[0], UNKNOWN, known[2], UNKNOWN]
+    guess = np.array([900, 901, 902, 903], np.int16)
+    assert found.labelled_by("vits16", guess) is found
+    filled = found.labelled_by("vitb16", guess).locality
+    assert filled.labels.tolist() == [known[0], 901, known[2], 903]
+    assert filled.table["label_origin"].isna().tolist() == [True, False, True, False]
+    assert filled.table["label_origin"][1] == "top-1 of vitb16" and "label_origin" not in found.locality.table
+    rows[0].update(group_id="1-2", label=None)
+    write_split(small_data / "data", "edit", rows)
+    with pytest.raises(UserError, match="no label"):
+        benchmark.load(small_data)
+
+
+def test_taking_rows_is_pyarrows_take_without_a_copy(small_benchmark: Benchmark) -> None:
+    rows = np.array([12, 0, 0, 7, 6])
+    samples = small_benchmark.edit
+    assert samples.take(rows).encoded.to_pylist() == samples.encoded.take(pa.array(rows)).to_pylist()
+    held = {chunk.buffers()[2].address for chunk in samples.encoded.chunks}
+    assert {chunk.buffers()[2].address for chunk in samples.take(rows).encoded.chunks} <= held
+    assert len(samples.take([])) == 0
+    with pytest.raises(IndexError):
+        samples.take([13])
+
+
+def by_class(folder: Path, count: int = 6) -> list[bytes]:
+    """`count` images in three class folders, named in the three ways."""
+    rng = np.random.default_rng(0)
+    images = [png(rng) for _ in range(count)]
+    for number, image in enumerate(images):
+        inside = folder / ("n01440764", "890", "jellyfish")[number % 3]
+        inside.mkdir(parents=True, exist_ok=True)
+        (inside / f"{number}.png").write_bytes(image)
+    return images
+
+
+def test_training_images_from_a_folder_by_class(
+    tmp_path: Path, small_benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = by_class(tmp_path / "train")
+    found = training_images(str(tmp_path / "train"))
+    label = {image: (0, 890, 107)[number % 3] for number, image in enumerate(images)}
+    assert {found.image_bytes(row): found.labels[row] for row in range(6)} == label
+    by_hand = PREPROCESSING(decode(found.image_bytes(4)))
+    torch.testing.assert_close(found.images(PREPROCESSING, [4])[0], by_hand)
+    assert found.take([4]).image_bytes(0) == found.image_bytes(4)
+    monkeypatch.setattr(dataset, "TRAINING_IMAGES", 4)
+    drawn = training_images(str(tmp_path / "train"))
+    assert len(drawn) == 4 and drawn.table["sha256"].tolist() == found.table["sha256"][:4].tolist()
+    (tmp_path / "train" / "890" / "scored.png").write_bytes(small_benchmark.edit.image_bytes(0))
+    monkeypatch.setattr(dataset, "TRAINING_IMAGES", 7)
+    assert len(training_images(str(tmp_path / "train"))) == 7
+    left = training_images(str(tmp_path / "train"), small_benchmark)
+    assert set(left.table["sha256"]) == set(found.table["sha256"])
+
+
+def test_what_is_no_training_data_says_so(tmp_path: Path, small_data: Path, small_benchmark: Benchmark) -> None:
+    (small_data / "data" / "train-00000-of-00001.parquet").unlink()
+    with pytest.raises(UserError, match="--train"):
+        training_images(str(small_data))
+    with pytest.raises(UserError, match="no such folder"):
+        training_images(str(tmp_path / "nowhere"))
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "a.png").write_bytes(small_benchmark.edit.image_bytes(0))
+    with pytest.raises(UserError, match="no images in class folders"):
+        training_images(str(tmp_path / "flat"))
+    (tmp_path / "flat" / "890").mkdir()
+    (tmp_path / "flat" / "a.png").rename(tmp_path / "flat" / "890" / "a.png")
+    with pytest.raises(UserError, match="but those that are scored"):
+        training_images(str(tmp_path / "flat"), small_benchmark)
+    (tmp_path / "flat" / "890").rename(tmp_path / "flat" / "voleyball")
+    with pytest.raises(UserError, match='did you mean "volleyball"'):
+        training_images(str(tmp_path / "flat"))
+
+
+def test_read_split_keeps_images_encoded(small_data: Path) -> None:
+    samples = read_split(small_data / "data", "edit")
+    assert decode(samples.image_bytes(3)).size == (32, 32)
+    assert samples.table["label"].dtype == np.int64
+
+
+def test_importing_benchmark_loads_nothing() -> None:
+    script = (
+        "import sys, benchmark; benchmark.load; print([m for m in ('torch', 'numpy', 'pyarrow') if m in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

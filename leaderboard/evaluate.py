@@ -22,6 +22,7 @@ from benchmark.errors import UserError
 from benchmark.files import replacing, sha256, write_text
 from benchmark.models import hash_tensors
 from editors.base import Editor, TrainingPool, knob_of
+from editors.interpolation import interpolated
 from editors.modules import to_edit
 from editors.registry import Choice
 from editors.vit import edits_at_once
@@ -54,7 +55,7 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
         with tqdm(total=len(rows), unit="edit", desc=choice.name, disable=not progress, leave=False) as bar:
             for number, some in enumerate(batches):
                 if number not in done:
-                    outcomes.write_part(folder, number, _edit_batch(choice.name, editor, judge, some, settings.seed))
+                    outcomes.write_part(folder, number, _edit_batch(choice, editor, judge, some, settings.seed))
                 bar.update(len(some))
         if judge.weights_sha256() != before:
             raise UserError(f"{choice.name} changed the base model; an editor must leave it as it was")
@@ -68,17 +69,18 @@ def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
     """Let the editor learn from the benchmark's training images, if it wants to; seconds it took."""
     if type(editor).fit is Editor.fit:
         return 0.0
-    base = judge.base
+    base, benchmark = judge.base, judge.benchmark
     torch.manual_seed(settings.seed)
-    pool = TrainingPool(partial(training_images, judge.benchmark.source), base.preprocessing, base.device)
+    images = partial(training_images, benchmark.train or benchmark.source, benchmark)
+    pool = TrainingPool(images, base.preprocessing, base.device)
     start = time.perf_counter()
     editor.fit(base.module, pool)
     return time.perf_counter() - start
 
 
-def _edit_batch(name: str, editor: Editor, judge: Judge, rows: np.ndarray, seed: int) -> list[dict[str, Any]]:
+def _edit_batch(choice: Choice, editor: Editor, judge: Judge, rows: np.ndarray, seed: int) -> list[dict[str, Any]]:
     """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
-    base, table = judge.base, judge.benchmark.edit
+    base, table, name = judge.base, judge.benchmark.edit, choice.name
     images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
     images = images.to(base.device, next(base.module.parameters()).dtype)
     labels = torch.as_tensor(table.labels[rows], device=base.device)
@@ -101,6 +103,8 @@ def _edit_batch(name: str, editor: Editor, judge: Judge, rows: np.ndarray, seed:
     result = []
     for (row, *partners), edited, probes in zip(rows, edits, images, strict=True):
         edit = to_edit(base.module, edited, probes)
+        if choice.interpolate != 1:
+            edit = interpolated(base.module, edit, choice.interpolate)
         group_id = table.table["group_id"].iloc[row]
         start = time.perf_counter()
         group, locality, way = judge.judge(edit, group_id)
@@ -133,14 +137,16 @@ def _facts(choice: Choice, editor: Editor, judge: Judge, settings: Settings, bat
             spec=choice.spec,
             config=_plain(choice.config),
             knob=found[0] if found else None,
+            interpolate=choice.interpolate,
             source_sha256=_source_hash(choice.kind),
             state_sha256=hash_tensors(state) if state else None,
+            provenance=editor.provenance(),
         ).model_dump(),
         "base": record.BaseFacts(
             name=base.name,
             weights_sha256=judge.weights_sha256(),
             preprocessing=base.preprocessing.to_dict(),
-            locality_accuracy=float((judge.base_locality == benchmark.locality.labels).mean()),
+            locality_accuracy=metrics.accuracy(judge.base_locality, benchmark.locality.labels),
         ).model_dump(),
         "data": record.DataFacts(
             name=benchmark.name,

@@ -10,13 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.dataset import Benchmark, Samples
+from benchmark.dataset import Benchmark
 from benchmark.models import BaseModel, hash_weights
+from benchmark.predictions import NOWHERE, SCORE_BATCH, classes, filtered
 from editors.base import Edit
 from editors.vit import Cut, check_supported, cut_for, ffn_matrices, forward, prefix, tail
-
-SCORE_BATCH = 256  # images a forward; part of the protocol, because batch size moves roundings
-NOWHERE = -1  # the prediction of a model that is not there, or whose logits are not finite
 
 
 class Judge:
@@ -32,10 +30,8 @@ class Judge:
         self._images: dict[str, Tensor] = {}
         self._tokens: dict[tuple[str, Cut], Tensor] = {}
         check_supported(base.module)
-        self.base_locality = predict_full(base, benchmark.locality, score_batch)
-        predictions = predict_full(base, benchmark.edit, score_batch)
-        self.benchmark = benchmark.filter_for(base.name, predictions)
-        self.base_edit = predictions[predictions != benchmark.edit.labels]
+        judged = filtered(base, benchmark, score_batch)
+        self.benchmark, self.base_edit, self.base_locality = judged
 
     def judge(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
         """Predictions of one edited model: on its group (|S|,), on D_l (|D_l|,), int16; and the way taken."""
@@ -74,10 +70,10 @@ class Judge:
         if edit.module is not None or cut is None:
             images = self._decoded(where)
             run = edit.module if edit.module is not None else lambda batch: forward(model, batch, edit.overrides)
-            return _classes([run(batch) for batch in images.split(self.score_batch)])
+            return classes(torch.cat([run(batch) for batch in images.split(self.score_batch)]))
         tokens = self._prefix(where, cut)
         run = edit.tail or (lambda batch: tail(model, batch, cut, edit.overrides))
-        return _classes([run(batch) for batch in tokens.split(self.score_batch)])
+        return classes(torch.cat([run(batch) for batch in tokens.split(self.score_batch)]))
 
     def _way(self, edit: Edit) -> str:
         if edit.module is not None:
@@ -101,19 +97,3 @@ class Judge:
             batches = self._decoded(where).split(self.score_batch)
             self._tokens[where, cut] = torch.cat([prefix(self.base.module, batch, cut) for batch in batches])
         return self._tokens[where, cut]
-
-
-@torch.no_grad()
-def predict_full(base: BaseModel, samples: Samples, batch_size: int = SCORE_BATCH) -> np.ndarray:
-    """Top-1 classes of the unedited base by plain full forwards, int16 (n,)."""
-    logits = []
-    for start in range(0, len(samples), batch_size):
-        images = samples.images(base.preprocessing, range(start, min(start + batch_size, len(samples))))
-        logits.append(base.module(images.to(base.device, next(base.module.parameters()).dtype)))
-    return _classes(logits)
-
-
-def _classes(logits: list[Tensor]) -> np.ndarray:
-    joined = torch.cat(logits)
-    classes = torch.where(joined.isfinite().all(-1), joined.argmax(-1), NOWHERE)
-    return classes.to(torch.int16).cpu().numpy()

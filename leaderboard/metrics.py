@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from benchmark.dataset import UNKNOWN
 from leaderboard.outcomes import Outcomes
 
 REPLICATES = 1000
@@ -57,7 +58,11 @@ class GroupOutcomes:
 
 @dataclass(frozen=True)
 class Judged:
-    """Outcomes as matrices. `locality` and `agreement` (all edits, |D_l|) bool, edits in the groups' order."""
+    """Outcomes as matrices. `locality` and `agreement` (all edits, |D_l|) bool, edits in the groups' order.
+
+    If D_l holds an image whose label nobody knows, `locality` is NaN throughout, and so is all that is made of it:
+    an LR over some of D_l would be another quantity, while agreement needs no label.
+    """
 
     groups: list[GroupOutcomes]
     locality: np.ndarray
@@ -85,10 +90,10 @@ def judged(outcomes: Outcomes) -> Judged:
         )
         drawings[str(group_id)] = pd.factorize(edit["drawing"].iloc[members])[0]
         locality.append(np.stack(edits["locality_predictions"].to_list()))
-    stacked = np.concatenate(locality)
+    stacked, labels = np.concatenate(locality), kept["label"].to_numpy()
     return Judged(
         groups,
-        stacked == kept["label"].to_numpy(),
+        stacked == labels if (labels != UNKNOWN).all() else np.full(stacked.shape, np.nan),
         stacked == kept["base"].to_numpy(),
         drawings,
         pd.factorize(kept["drawing"])[0],
@@ -212,6 +217,11 @@ def _weighted_mean(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over groups by multiplicity, leaving out undefined rates, (replicates,)."""
     weights = np.where(np.isnan(rates), 0, weights)
     return ratio((np.nan_to_num(rates) * weights).sum(1), weights.sum(1))
+
+
+def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float | None:
+    """Share of the predictions (n,) that are right; None if some label is unknown."""
+    return float((predictions == labels).mean()) if (labels != UNKNOWN).all() else None
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -27,8 +27,10 @@ class EditorFacts(_Part):
     spec: str
     config: dict[str, Any]
     knob: str | None
+    interpolate: float = 1.0
     source_sha256: str
     state_sha256: str | None
+    provenance: dict[str, str] = {}
 
 
 class BaseFacts(_Part):
@@ -37,7 +39,7 @@ class BaseFacts(_Part):
     name: str
     weights_sha256: str
     preprocessing: dict[str, Any]
-    locality_accuracy: float
+    locality_accuracy: float | None
 
 
 class DataFacts(_Part):

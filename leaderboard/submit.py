@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ from benchmark.devices import pick
 from benchmark.errors import UserError
 from benchmark.models import load_base
 from editors.base import knob_of
-from editors.registry import Choice, choose
+from editors.registry import BUILT_IN, Choice, choose
 from leaderboard import tables
 from leaderboard.evaluate import Settings, evaluate
 from leaderboard.judge import Judge
@@ -29,16 +30,24 @@ def score(
     out: Path,
     settings: Settings,
     sweep: Sequence[float] | None = None,
+    interpolate: Sequence[float] = (),
     device: str = "cpu",
+    train: Path | None = None,
 ) -> list[Record]:
     """Score some editors one after the other on one base and benchmark; finished runs in `out` are taken as they are.
 
-    `sweep` gives each editor's knob these values, or the values the editor names if it is empty.
+    ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
+    editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
+    `train` holds the images that editors learn from, if not the data itself.
     """
-    choices = [one for spec in editors for one in _at_knobs(choose(spec, base.partition("=")[0]), sweep)]
+    names = [name for spec in editors for name in (BUILT_IN if spec == "all" else [spec])]
+    choices = [one for spec in names for one in _at_knobs(choose(spec, base.partition("=")[0]), sweep)]
+    if interpolate:
+        choices = [replace(one, interpolate=alpha) for one in choices for alpha in interpolate]
     for note in dict.fromkeys(note for choice in choices for note in choice.notes):
         print(f"note: {note}", file=sys.stderr)
-    judge = Judge(load_base(base, device=pick(device)), dataset.load(data))
+    benchmark = replace(dataset.load(data), train=str(train or ""))
+    judge = Judge(load_base(base, device=pick(device)), benchmark)
     print(f"{judge.base.name} gets wrong: {judge.benchmark.kept}", file=sys.stderr)
     return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
 
@@ -70,7 +79,15 @@ def show(records: Sequence[Record]) -> None:
         if name != "steps" and (name != "failed" or any(r.outcomes.failed for r in records))
     ]
     for position in shown:
-        table.add_column(header[position].replace(" ", "\n"), justify="right" if position else "left", no_wrap=True)
+        # a narrow terminal folds the names of editors and leaves the numbers whole
+        widest = max(len(row[position]) for row in body) if position else None
+        table.add_column(
+            header[position].replace(" ", "\n"),
+            justify="right" if position else "left",
+            min_width=widest,
+            no_wrap=bool(position),
+            overflow="fold",
+        )
     for cells in body:
         table.add_row(cells[0].replace(":", "\n  ").replace(",", "\n  "), *(cells[position] for position in shown[1:]))
     Console().print(table)
@@ -92,15 +109,16 @@ def main(
     limit: int | None = None,
     groups: tuple[str, ...] = (),
     sweep: tuple[float, ...] | None = None,
+    interpolate: tuple[float, ...] = (),
     seed: int = 0,
+    train: Path | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
     out: Path = Path("out/leaderboard"),
 ) -> None:
     """Score editors and print the table; records and outcomes go to OUT, one folder a run.
 
-    An editor is a name (null-edit, ft, ft-l1, ft-l2, random-mask), a name with settings
-    (ft-l2:c=0.01) or your own class (my_editor.py:MyEditor). Stop it when you like: the same
-    command goes on where it stopped.
+    An editor is a name (README.md lists them; all means every one), a name with settings (ft-l2:c=0.01) or
+    your own class (my_editor.py:MyEditor). Stop it when you like: the same command goes on where it stopped.
 
     Args:
         editors: one or more editors.
@@ -109,13 +127,16 @@ def main(
         limit: edit only this many samples, a seeded draw spread over the groups; what an edit is judged on stays whole.
         groups: edit only samples of these groups (ids or names).
         sweep: score each editor at several values of its knob; without values, at those the editor names.
+        interpolate: score theta0 + alpha (theta1 - theta0) at these alphas; 1 is the edited model, 0 the base.
         seed: seed of the draw and of every edit.
+        train: training images for editors that learn some first, where DATA has no train split: a folder of images
+            per class, or in the Hub's layout.
         device: where to compute.
         out: where records go.
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    records = score(editors, base, data, out, Settings(seed, limit, groups), sweep, device)
+    records = score(editors, base, data, out, Settings(seed, limit, groups), sweep, interpolate, device, train)
     show(records)
     print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +15,21 @@ from benchmark.dataset import Benchmark, load
 from benchmark.errors import UserError
 from benchmark.models import BaseModel, hash_weights
 from editors.base import Edit, Editor, TrainingPool
-from editors.hypernetwork import checkpoint
-from editors.hypernetwork.checkpoint import facts_of
-from editors.hypernetwork.network import Shape, new_network
-from editors.hypernetwork.recipe import preset
-from editors.registry import BUILT_IN, Choice, choose
+from editors.registry import Choice, choose
 from leaderboard import outcomes, record
 from leaderboard.evaluate import Settings, chosen_samples, edit_seed, evaluate
 from leaderboard.judge import Judge
 from tests.conftest import PREPROCESSING, small_vit
+from tests.editors.conftest import add_untrained
 
-EDITORS = [name for name in BUILT_IN if name != "null-edit"]
+EDITORS = ("ft", "random-mask", "hypernetwork")  # tests/editors/test_contract.py has them all, edit by edit
 
 
 @pytest.fixture(autouse=True)
 def untrained_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Editors that need a trained network find an untrained one for the small base among the shipped."""
-    vit, recipe = small_vit(), preset("released").but(blocks=1)
-    base = BaseModel("small", vit, PREPROCESSING, hash_weights(vit))
-    network = new_network(Shape.of(vit, recipe), seed=0)
-    checkpoint.save(tmp_path / "shipped" / "small.safetensors", network, facts_of(base, recipe, 0, "", None), 0)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "shipped")
+    vit = small_vit()
+    add_untrained(BaseModel("small", vit, PREPROCESSING, hash_weights(vit)), tmp_path / "shipped", monkeypatch)
 
 
 def quick(spec: str) -> Choice:
@@ -235,6 +230,22 @@ def test_another_run_in_the_folder_is_refused(judge: Judge, tmp_path: Path) -> N
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty"):
         run(judge, quick("ft"), tmp_path / "full")
+
+
+def test_interpolation_scores_the_model_in_between(judge: Judge, tmp_path: Path) -> None:
+    """At 0 the base, at 1 the edit; the run says so, and what has no weights in between ends in one line."""
+    choice = quick("ft")
+    base, half, whole = (
+        run(judge, replace(choice, interpolate=alpha), tmp_path / str(alpha), limit=4) for alpha in (0.0, 0.5, 1.0)
+    )
+    assert base[0].scores["lr_agreement"].value == 1 and base[0].scores["sr"].value == 0
+    assert predictions(whole[1]) == predictions(run(judge, choice, tmp_path / "ft", limit=4)[1])
+    assert half[0].editor.interpolate == 0.5 and half[0].editor.spec == "ft:lr=0.002,max_steps=2,interpolate=0.5"
+    assert choose(half[0].editor.spec, "small") == replace(choice, interpolate=0.5)
+    assert len({found.key for found, _ in (base, half, whole)}) == 3
+    kind = type("Hooked", (Hooked,), {"inner": choice.make(), "__module__": __name__})
+    with pytest.raises(UserError, match="nothing to interpolate"):
+        run(judge, Choice("hooked", kind, kind.Config(), interpolate=0.5), tmp_path / "hooked", limit=2)
 
 
 def test_slow_bases_are_refused_before_anything_runs(small_benchmark: Benchmark) -> None:

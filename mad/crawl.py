@@ -1,0 +1,148 @@
+"""Gather a pool of photographs from Flickr to find failures in.
+
+    export FLICKR_API_KEY=... FLICKR_API_SECRET=...
+    python -m mad.crawl --out crawl --classes volleyball "water tower" 954
+
+Searches for the ImageNet-1k classes by their WordNet names, as the paper did (section 5.1), among photographs under
+Creative Commons uploaded before Stable Diffusion was released. The folder then holds
+
+    images/<ab>/<sha256>.jpg  the photographs, ab being the first two digits of their SHA-256
+    attribution.csv           file, photo_id, owner, owner_name, title, page_url, licence, licence_url, date_upload,
+                              date_taken, sha256, phash, keyword, class_index: one row an image,
+                              written whenever a run begins and ends
+    index.sqlite              all that was asked and answered; the same command goes on from it after any stop
+
+and is what `python -m mad.search --pool` takes. `class_index` is the class that was searched for, and no label.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import tyro
+
+from benchmark.errors import UserError
+from benchmark.imagenet import CLASSES
+from benchmark.sources.folders import known_class
+from mad.crawling.attribution import write_attribution
+from mad.crawling.crawler import Crawler, Order
+from mad.crawling.flickr import API, CALLS_A_SECOND, CREATIVE_COMMONS, Flickr, choose_licences
+from mad.crawling.index import FILE, Index
+from mad.crawling.keywords import keywords
+from mad.crawling.removal import check_excluded, exclude_folder, read_takedown, take_down
+from mad.crawling.web import Pace
+
+KEY, SECRET = "FLICKR_API_KEY", "FLICKR_API_SECRET"
+
+
+def main(
+    out: Path = Path("crawl"),
+    classes: tuple[str, ...] = (),
+    licences: tuple[str, ...] = CREATIVE_COMMONS,
+    before: str = "2022-08-22",
+    after: str = "2004-02-10",
+    per_class: int = 0,
+    exclude: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+    takedown: Path | None = None,
+    requests_per_second: float = 1.0,
+    api: str = API,
+) -> None:
+    """Crawl Flickr for photographs of ImageNet's classes, with attribution, without duplicates.
+
+    The API key comes from the environment: FLICKR_API_KEY and FLICKR_API_SECRET. Stopped in whatever way, the same
+    command goes on where it was; photos that could not be had are asked for again, in three runs at most.
+
+    Args:
+        out: folder for images, attribution.csv and the index; further commands may add to it.
+        classes: ImageNet-1k classes by index, synset id or name; all 1,000 by default.
+        licences: Creative Commons names (by, by-sa, by-nc, by-nc-sa, by-nd, by-nc-nd, cc0, pdm) or Flickr's ids.
+        before: only photos uploaded before this day (UTC); by default the release of Stable Diffusion.
+        after: only photos uploaded on this day (UTC) or later; by default the start of Flickr.
+        per_class: images after which a class is full; 0 takes all there are.
+        exclude: folder of images to keep out, and all like them (say ImageNet), in later runs too.
+        takedown: file with a photo id, page, owner or SHA-256 a line: removed, now and in all later runs.
+        requests_per_second: to each host; Flickr's API gets 1 a second at most. 0: no limit, for your own server.
+        api: address of Flickr's REST service; another one is a proxy, or a server to test with.
+    """
+    first, last = _day(after, "--after"), _day(before, "--before") - 1
+    if last < first:
+        raise UserError(f"no day lies between --after {after} and --before {before}; swap or widen them")
+    if per_class < 0:
+        raise UserError(f"--per-class is a number of images, or 0 for all; not {per_class}")
+    if not (requests_per_second >= 0 and math.isfinite(requests_per_second)):
+        raise UserError(f"--requests-per-second is 0 (no limit) or more, not {requests_per_second:g}")
+    if not licences:
+        raise UserError(f"--licences needs a licence at least; leave it out for {' '.join(CREATIVE_COMMONS)}")
+    for folder in exclude:
+        check_excluded(folder, out)
+    words = keywords(_classes(classes))
+    entries = read_takedown(takedown) if takedown else []
+
+    if (out / FILE).is_file():  # the list is honoured even if the rest of this run comes to nothing
+        with _opened(out) as index:
+            if removed := take_down(index, entries):
+                print(f"images taken down: {removed:,}")
+            write_attribution(index)
+    flickr = _connected(api, Pace(min(requests_per_second, CALLS_A_SECOND)))
+    chosen = choose_licences(licences, flickr.licences())
+    print(f"{len(words):,} keywords, licences {', '.join(sorted({one.title for one in chosen.values()}))}")
+
+    with _opened(out) as index:
+        try:
+            take_down(index, entries)
+            for folder in exclude:
+                if removed := exclude_folder(index, folder):
+                    print(f"images removed, like those in {folder}: {removed:,}")
+            Crawler(index, flickr, Pace(requests_per_second), Order(words, chosen, first, last, per_class)).run()
+        finally:
+            write_attribution(index)
+            counts = index.counts()
+            print(f"{out}: " + (", ".join(f"{n:,} {state}" for state, n in sorted(counts.items())) or "nothing yet"))
+    print(f"next:  python -m mad.search --pair vitb16,clip-vitb16 --pool {out}")
+
+
+def _day(text: str, option: str) -> int:
+    """The first second (Unix, UTC) of a day."""
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp())
+    except ValueError as error:
+        raise UserError(f'{option} takes a day such as 2022-08-22, not "{text}"') from error
+
+
+def _classes(given: tuple[str, ...]) -> list[int]:
+    return list(dict.fromkeys(known_class(name, "--classes") for name in given)) or list(range(CLASSES))
+
+
+def _connected(api: str, pace: Pace) -> Flickr:
+    key, secret = os.environ.get(KEY, "").strip(), os.environ.get(SECRET, "").strip()
+    if not (key and secret):
+        raise UserError(
+            f"{KEY} and {SECRET} are not both set: apply for a key at https://www.flickr.com/services/apps/create/ "
+            "and export them"
+        )
+    return Flickr(key, secret, api, pace)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Index]:
+    """The crawl's index, closed in the end; SQLite's errors (no space, not a database) as one line."""
+    try:
+        index = Index(folder)
+        try:
+            yield index
+        finally:
+            index.close()
+    except sqlite3.Error as error:
+        raise UserError(f"{folder / FILE}: {error}; mend that (space? rights?), the same command goes on") from error
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

@@ -1,0 +1,42 @@
+"""`attribution.csv`: whose photo each image is, where its page is, and what its licence allows.
+
+Creative Commons licences ask for it, and Flickr for the link back (SPEC, section 7).
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timezone
+
+from benchmark.files import replacing
+from mad.crawling.index import IMAGES, KEPT, Index, image_name
+
+COLUMNS = (
+    "file", "photo_id", "owner", "owner_name", "title", "page_url", "licence", "licence_url", "date_upload",
+    "date_taken", "sha256", "phash", "keyword", "class_index",
+)  # fmt: skip
+
+
+def write_attribution(index: Index) -> None:
+    """Write the table of all kept images, in the order in which they were found, beside them.
+
+    `file` is relative to the crawl's folder. `date_upload` is in UTC (ISO 8601), `date_taken` as the camera had it.
+    """
+    rows = index.db.execute(
+        "SELECT photo_id, owner, owner_name, title, licence, licence_url, date_upload, date_taken, sha256, phash, "
+        "keyword, class_index FROM photo WHERE state = ? ORDER BY rowid",
+        (KEPT,),
+    )
+    with (
+        replacing(index.folder / "attribution.csv") as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for photo_id, owner, owner_name, title, licence, licence_url, uploaded, taken, sha, *rest in rows:
+            image = f"{IMAGES}/{image_name(sha)}"
+            page = f"https://www.flickr.com/photos/{owner}/{photo_id}/"
+            when = datetime.fromtimestamp(uploaded, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            table.writerow(
+                (image, photo_id, owner, owner_name, title, page, licence, licence_url, when, taken, sha, *rest)
+            )

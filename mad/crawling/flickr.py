@@ -1,0 +1,233 @@
+"""Flickr's REST API through `flickrapi`: licences, and one page of a search (SPEC, section 7).
+
+`flickrapi` signs the calls and reads the answers. Paging is ours (`mad.crawling.crawler`), since its `walk()`
+is broken on Python 3.9 and newer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.errors import UserError, unknown
+from mad.crawling.web import TIMEOUT, Garbled, Pace, patiently, session
+
+API = "https://api.flickr.com/services/rest/"
+PER_PAGE = 500  # the most that Flickr gives (SPEC, section 7)
+CALLS_A_SECOND = 1.0  # 3,600 an hour a key (SPEC, section 7)
+SHORT_SIDE = 256  # px, what the protocol resizes to (SPEC, section 1): a larger file would only take longer
+SIZES = ("z", "c", "l")  # Flickr's resized JPEGs, 640, 800 and 1024 px on the long side
+EXTRAS = ("license", "date_upload", "date_taken", "owner_name", "path_alias", *(f"url_{size}" for size in SIZES))
+# Each lets everybody pass a photograph on unchanged with its author's name, though some not for money, as the paper's
+# "creative commons" leaves open. A name means every version, whatever id Flickr gives it (SPEC, section 7).
+CREATIVE_COMMONS = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nd", "by-nc-nd", "cc0", "pdm")
+REFUSED = (96, 97, 98, 100)  # signature, signature missing, login, key
+UNAVAILABLE = (0, 10, 105, 106)  # "not currently available", "service unavailable", "write failed"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence as Flickr lists it. `name` is short for Creative Commons' own ("by-sa", "cc0", "pdm"), else ""."""
+
+    id: str
+    title: str
+    url: str
+
+    @property
+    def name(self) -> str:
+        found = re.search(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))", self.url)
+        if not found:
+            return ""
+        return found[1] or {"zero": "cc0", "mark": "pdm"}[found[2]]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a search says of a photo. `date_upload` is in Unix seconds, `date_taken` as the camera's clock had it."""
+
+    photo_id: str
+    owner: str
+    owner_name: str
+    path_alias: str
+    title: str
+    licence_id: str
+    date_upload: int
+    date_taken: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a search: its photos, the number of pages, and of photos that the search finds in all."""
+
+    photos: list[Photo]
+    pages: int
+    total: int
+
+
+class Flickr:
+    """The calls that a crawl makes, at Flickr's pace.
+
+    Args:
+        key: API key.
+        secret: the secret that belongs to it.
+        api: address of the REST service.
+        pace: when a call may go out.
+    """
+
+    def __init__(self, key: str, secret: str, api: str, pace: Pace) -> None:
+        import logging
+
+        import flickrapi
+
+        logging.getLogger("flickrapi").setLevel(logging.CRITICAL)  # it would print the bodies of error pages
+        self._calls = flickrapi.FlickrAPI(key, secret, format="parsed-json", store_token=False, timeout=TIMEOUT)
+        self._calls.REST_URL = api
+        self._calls.flickr_oauth.session = session()
+        self._pace = pace
+
+    def licences(self) -> list[Licence]:
+        """All licences that Flickr knows today (`flickr.photos.licenses.getInfo`).
+
+        Raises:
+            UserError: if the key is refused, or Flickr cannot be reached.
+        """
+        return self._ask(
+            lambda: self._calls.photos.licenses.getInfo(),
+            lambda answer: [
+                Licence(str(one["id"]), _text(one["name"]), _text(one.get("url")))
+                for one in answer["licenses"]["license"]
+            ],
+        )
+
+    def search(
+        self,
+        text: str,
+        licences: Collection[str],
+        first: int,
+        last: int,
+        page: int,
+        per_page: int = PER_PAGE,
+    ) -> Page:
+        """One page of the photos for `text`, the most relevant first.
+
+        Args:
+            text: words that title, description or tags must hold.
+            licences: licence ids.
+            first: earliest upload, Unix seconds, included.
+            last: latest upload, included.
+            page: from 1.
+            per_page: photos a page.
+
+        Raises:
+            UserError: if the key is refused, or Flickr cannot be reached.
+        """
+        return self._ask(
+            lambda: self._calls.photos.search(
+                text=text,
+                license=",".join(licences),
+                min_upload_date=first,
+                max_upload_date=last,
+                sort="relevance",
+                media="photos",
+                content_type=1,
+                safe_search=1,
+                per_page=per_page,
+                page=page,
+                extras=",".join(EXTRAS),
+            ),
+            lambda answer: Page(
+                [photo for entry in answer["photos"]["photo"] if (photo := read_photo(entry))],
+                int(answer["photos"]["pages"]),
+                int(answer["photos"]["total"]),
+            ),
+        )
+
+    def _ask(self, call: Callable[[], Any], read: Callable[[Any], Any]) -> Any:
+        """The answer to `call` as `read` understands it."""
+        from flickrapi.exceptions import FlickrError
+        from requests import RequestException
+
+        def ask() -> Any:
+            self._pace.wait()
+            try:
+                return read(call())
+            except FlickrError as error:
+                if error.code in UNAVAILABLE:
+                    raise Garbled(str(error)) from error
+                raise
+            except RequestException:  # some of them are ValueErrors
+                raise
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise Garbled(f"an answer that is not Flickr's ({type(error).__name__})") from error
+
+        try:
+            return patiently(ask)
+        except FlickrError as error:
+            if error.code in REFUSED or "Status code 401" in str(error):
+                raise UserError(
+                    f"Flickr refuses the key ({error}); check FLICKR_API_KEY and FLICKR_API_SECRET"
+                ) from error
+            raise UserError(f"Flickr refuses a call ({error}); the same command goes on where it stopped") from error
+        except (RequestException, Garbled) as error:
+            raise UserError(
+                f"Flickr cannot be reached ({type(error).__name__}: {error}); the same command goes on where it stopped"
+            ) from error
+
+
+def read_photo(entry: Mapping[str, Any]) -> Photo | None:
+    """A photo of a search's answer, or None if it lacks what a crawl needs: an id, an owner, a size to fetch."""
+    url = _url(entry)
+    photo_id, owner = str(entry.get("id", "")), _text(entry.get("owner"))
+    if not (re.fullmatch(r"[0-9]+", photo_id) and owner and url):  # the id becomes part of a file's name
+        return None
+    return Photo(
+        photo_id=photo_id,
+        owner=owner,
+        owner_name=_text(entry.get("ownername")),
+        path_alias=_text(entry.get("pathalias")),
+        title=_text(entry.get("title")),
+        licence_id=str(entry.get("license", "")),
+        date_upload=_number(entry.get("dateupload")),
+        date_taken=_text(entry.get("datetaken")),
+        url=url,
+    )
+
+
+def _url(entry: Mapping[str, Any]) -> str:
+    """The smallest size whose short side is `SHORT_SIDE` or more, else the largest that there is."""
+    offered = [size for size in SIZES if _text(entry.get(f"url_{size}")).startswith(("http://", "https://"))]
+    for size in offered:
+        if min(_number(entry.get(f"{side}_{size}")) for side in ("width", "height")) >= SHORT_SIDE:
+            return entry[f"url_{size}"]
+    return entry[f"url_{offered[-1]}"] if offered else ""
+
+
+def _number(value: object) -> int:
+    """Flickr writes numbers with quotes or without; 0 for what is none."""
+    return int(str(value)) if re.fullmatch(r"[0-9]{1,18}", str(value)) else 0
+
+
+def _text(value: object) -> str:
+    """Text that any file can hold: JSON can write halves of characters, which UTF-8 cannot."""
+    return str(value or "").encode("utf-8", "replace").decode()
+
+
+def choose_licences(wanted: Collection[str], known: Collection[Licence]) -> dict[str, Licence]:
+    """The licences that `wanted` names, by id. A name ("by-sa") means all versions of it that Flickr has, if any.
+
+    Raises:
+        UserError: for what is neither one of Creative Commons' names nor an id that Flickr knows.
+    """
+    chosen: dict[str, Licence] = {}
+    for word in wanted:
+        found = {licence.id: licence for licence in known if word == licence.id or word.lower() == licence.name}
+        if not found and word.lower() not in CREATIVE_COMMONS:
+            names = {licence.name or licence.id for licence in known}
+            raise unknown("licence", word, names, hint="(--licences takes these names, or Flickr's ids)")
+        chosen.update(found)
+    if not chosen:
+        raise UserError(f"Flickr has none of the licences {' '.join(wanted)}; name others with --licences")
+    return chosen

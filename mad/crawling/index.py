@@ -1,0 +1,244 @@
+"""What a crawl knows: photos, pictures' fingerprints and searches, in one SQLite file beside the images.
+
+Every answer of a server is written down in one transaction, so that a kill costs at most the request that was
+under way. An image is written to `.incoming/` first, then its photo is recorded as kept, then the file is moved
+to `images/`; whoever opens the index next finishes or undoes what a kill left half done.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from benchmark.errors import UserError
+from mad.crawling.duplicates import BANDS, NEAR, bands, distance
+from mad.crawling.flickr import Licence, Photo
+
+FILE = "index.sqlite"
+IMAGES = "images"
+VERSION = 1
+TRIES = 3  # runs in which a photo that could not be had is asked for; chosen here
+
+FOUND, KEPT, FAILED = "found", "kept", "failed"
+DUPLICATE, EXCLUDED, TAKEN_DOWN = "duplicate", "excluded", "taken down"
+FROM_EXCLUDED = "excluded"  # the origin of a picture that is no photo of the crawl
+
+_PHOTO = [field.name for field in fields(Photo)]
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS photo (
+    photo_id TEXT PRIMARY KEY, owner TEXT, owner_name TEXT, path_alias TEXT, title TEXT, licence_id TEXT,
+    date_upload INTEGER, date_taken TEXT, url TEXT, licence TEXT, licence_url TEXT, keyword TEXT,
+    class_index INTEGER, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '',
+    sha256 TEXT, phash TEXT
+);
+CREATE INDEX IF NOT EXISTS photo_by_keyword ON photo (keyword, state);
+CREATE INDEX IF NOT EXISTS photo_by_class ON photo (class_index, state);
+CREATE INDEX IF NOT EXISTS photo_by_state ON photo (state);
+CREATE INDEX IF NOT EXISTS photo_by_sha256 ON photo (sha256);
+CREATE TABLE IF NOT EXISTS picture (sha256 TEXT PRIMARY KEY, origin TEXT NOT NULL, phash TEXT,
+    {", ".join(f"band{i} INTEGER" for i in range(BANDS))});
+{"".join(f"CREATE INDEX IF NOT EXISTS picture_by_band{i} ON picture (band{i});" for i in range(BANDS))}
+CREATE TABLE IF NOT EXISTS excluded_file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER);
+CREATE TABLE IF NOT EXISTS takedown (entry TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS search (id INTEGER PRIMARY KEY, query TEXT, first INTEGER, last INTEGER,
+    page INTEGER NOT NULL DEFAULT 1, done INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS search_by_query ON search (query, done);
+"""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A search between two upload times (Unix seconds, both included), and the page that is asked for next."""
+
+    id: int
+    first: int
+    last: int
+    page: int
+
+
+class Index:
+    """The index of the crawl in `folder`, which no other process may open meanwhile.
+
+    Raises:
+        UserError: if the folder holds something else, or another process is crawling into it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / FILE
+        if folder.exists() and not file.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} is there already and holds no crawl; name another --out")
+        self.folder = folder
+        self._incoming = folder / ".incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.db = sqlite3.connect(file, timeout=1)
+        try:
+            self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self.db.execute("PRAGMA journal_mode = WAL")
+            version = self.db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                raise UserError(f"{file} has version {version}, this program reads {VERSION}; name another --out")
+            self.db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        except (sqlite3.Error, UserError) as error:
+            self.db.close()
+            if "locked" in str(error):
+                raise UserError(f"another process is crawling into {folder}; wait, or name another --out") from error
+            raise
+        self._incoming.mkdir(exist_ok=True)
+        self._recover()
+        self.taken_down = {entry for (entry,) in self.db.execute("SELECT entry FROM takedown")}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.db.close()
+
+    def image(self, sha256: str) -> Path:
+        """Where the image with these bytes is kept."""
+        return self.folder / IMAGES / image_name(sha256)
+
+    def _recover(self) -> None:
+        """Finish or undo what a kill interrupted: moving an image in, removing those that had to go."""
+        for file in self._incoming.iterdir():
+            rows = self.db.execute("SELECT sha256 FROM photo WHERE photo_id = ? AND state = ?", (file.stem, KEPT))
+            if found := rows.fetchone():
+                self._move_in(file, found[0])
+            else:
+                file.unlink()
+        gone = self.db.execute(
+            "SELECT sha256 FROM photo WHERE state IN (?, ?) AND sha256 IS NOT NULL", (TAKEN_DOWN, EXCLUDED)
+        )
+        for (sha256,) in gone:
+            self.image(sha256).unlink(missing_ok=True)
+
+    def _move_in(self, file: Path, sha256: str) -> None:
+        self.image(sha256).parent.mkdir(parents=True, exist_ok=True)
+        file.replace(self.image(sha256))
+
+    # ---------------------------------------------------------------------------------------- searching
+
+    def next_window(self, query: str, first: int, last: int) -> Window | None:
+        """Where the search `query` goes on, or None when it is through. A new one begins with the whole span."""
+        with self.db:
+            if not self.db.execute("SELECT 1 FROM search WHERE query = ? LIMIT 1", (query,)).fetchone():
+                self.db.execute("INSERT INTO search (query, first, last) VALUES (?, ?, ?)", (query, first, last))
+        row = self.db.execute(
+            "SELECT id, first, last, page FROM search WHERE query = ? AND done = 0 ORDER BY id LIMIT 1", (query,)
+        ).fetchone()
+        return Window(*row) if row else None
+
+    def add_page(
+        self,
+        window: Window,
+        photos: Iterable[tuple[Photo, Licence]],
+        keyword: str,
+        class_index: int,
+        *,
+        is_last: bool,
+        split: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Record a page of `window` in one step: the photos that are new, and what is asked next.
+
+        The window is through after its last page, or once it is `split` into narrower spans.
+        """
+        columns = [*_PHOTO, "licence", "licence_url", "keyword", "class_index", "state"]
+        rows = []
+        for photo, licence in photos:
+            is_listed = self.taken_down & {photo.photo_id, photo.owner.lower(), photo.path_alias.lower()}
+            state = TAKEN_DOWN if is_listed else FOUND
+            rows.append((*astuple(photo), licence.title, licence.url, keyword, class_index, state))
+        with self.db:
+            self.db.executemany(f"INSERT OR IGNORE INTO photo ({', '.join(columns)}) VALUES ({_marks(columns)})", rows)
+            self.db.execute(
+                "UPDATE search SET page = page + 1, done = ? WHERE id = ?", (is_last or bool(split), window.id)
+            )
+            self.db.executemany(
+                "INSERT INTO search (query, first, last) SELECT query, ?, ? FROM search WHERE id = ?",
+                [(*span, window.id) for span in split],
+            )
+
+    # --------------------------------------------------------------------------------------- fetching
+
+    def retry_failed(self) -> None:
+        """Let this run ask again for the photos that could not be had in fewer than `TRIES` runs."""
+        with self.db:
+            self.db.execute("UPDATE photo SET state = ? WHERE state = ? AND tries < ?", (FOUND, FAILED, TRIES))
+
+    def pending(self, keyword: str, licences: Collection[str], first: int, last: int) -> list[tuple[str, str]]:
+        """Photo id and address of each photo of `keyword` that is still to be fetched, in the order found."""
+        return self.db.execute(
+            "SELECT photo_id, url FROM photo WHERE keyword = ? AND state = ? AND date_upload BETWEEN ? AND ? "
+            f"AND licence_id IN ({_marks(licences)}) ORDER BY rowid",
+            (keyword, FOUND, first, last, *licences),
+        ).fetchall()
+
+    def alike(self, sha256: str, phash: str) -> str | None:
+        """The origin of a picture with these bytes, or near this perceptual hash: a photo's id or `FROM_EXCLUDED`."""
+        row = self.db.execute("SELECT origin FROM picture WHERE sha256 = ?", (sha256,)).fetchone()
+        return row[0] if row else next((origin for origin, _ in self.near(phash)), None)
+
+    def near(self, phash: str) -> Iterator[tuple[str, str]]:
+        """Origin and sha256 of the known pictures at most `NEAR` bits from `phash`."""
+        where = " OR ".join(f"band{i} = ?" for i in range(BANDS))
+        rows = self.db.execute(f"SELECT origin, sha256, phash FROM picture WHERE {where}", bands(phash)).fetchall()
+        return ((origin, sha256) for origin, sha256, other in rows if distance(phash, other) <= NEAR)
+
+    def add_picture(self, origin: str, sha256: str, phash: str | None) -> None:
+        """Remember a fingerprint, within the caller's transaction; no hash for what does not decode."""
+        values = (sha256, origin, phash, *(bands(phash) if phash else (None,) * BANDS))
+        names = ", ".join(f"band{i}" for i in range(BANDS))
+        self.db.execute(
+            f"INSERT OR REPLACE INTO picture (sha256, origin, phash, {names}) VALUES ({_marks(values)})", values
+        )
+
+    def keep(self, photo_id: str, data: bytes, sha256: str, phash: str) -> None:
+        """Keep an image: its bytes on disk, its fingerprint, and its photo's state."""
+        file = self._incoming / f"{photo_id}.jpg"
+        with file.open("wb") as incoming:
+            incoming.write(data)
+            incoming.flush()
+            os.fsync(incoming.fileno())
+        with self.db:
+            self.add_picture(photo_id, sha256, phash)
+            self._settle(photo_id, KEPT, "", sha256, phash)
+        self._move_in(file, sha256)
+
+    def drop(self, photo_id: str, state: str, why: str, sha256: str, phash: str) -> None:
+        """Record that a photo was fetched and its image is not kept."""
+        with self.db:
+            self._settle(photo_id, state, why, sha256, phash)
+
+    def fail(self, photo_id: str, why: str, *, final: bool) -> None:
+        """Record that a photo could not be had; after a `final` failure no later run asks for it."""
+        with self.db:
+            self._settle(photo_id, FAILED, why, None, None)
+            if final:
+                self.db.execute("UPDATE photo SET tries = ? WHERE photo_id = ?", (TRIES, photo_id))
+
+    def _settle(self, photo_id: str, state: str, why: str, sha256: str | None, phash: str | None) -> None:
+        self.db.execute(
+            "UPDATE photo SET state = ?, error = ?, sha256 = ?, phash = ?, tries = tries + 1 WHERE photo_id = ?",
+            (state, why, sha256, phash, photo_id),
+        )
+
+    # ---------------------------------------------------------------------------------------- counting
+
+    def kept(self, class_index: int) -> int:
+        """How many images of a class are kept."""
+        return self.db.execute(
+            "SELECT count(*) FROM photo WHERE class_index = ? AND state = ?", (class_index, KEPT)
+        ).fetchone()[0]
+
+    def counts(self) -> dict[str, int]:
+        """Photos by state."""
+        return dict(self.db.execute("SELECT state, count(*) FROM photo GROUP BY state"))
+
+
+def image_name(sha256: str) -> str:
+    """The path below `IMAGES` of the image with these bytes: no folder gets more than a 256th of the files."""
+    return f"{sha256[:2]}/{sha256}.jpg"
+
+
+def _marks(values: Collection) -> str:
+    return ", ".join("?" * len(values))

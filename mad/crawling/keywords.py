@@ -1,0 +1,103 @@
+"""What to search for: the WordNet lemmas of ImageNet's classes, ambiguous ones told apart by their parents.
+
+The paper (section 5.1) used "keywords relevant to the object categories in ImageNet-1k" and does not list them.
+Here they are the lemmas of each class's synset. A lemma is ambiguous if WordNet 3.0 has more than one noun sense
+of it; it then gets the last word of a lemma of its parent synset beside it: "crane bird" is class 134,
+"crane device" class 517. Which lemmas those are is packaged in `mad/assets/polysemous.txt`;
+`python -m mad.crawling.keywords` makes that list again from an installed WordNet 3.0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mad.wordnet import ASSETS, DEBIAN, Synset, installed_nouns, parse_nouns, synsets
+
+POLYSEMOUS = ASSETS / "polysemous.txt"
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """A text to search for, and the ImageNet-1k class (0 to 999) that it stands for."""
+
+    text: str
+    class_index: int
+
+
+def keywords(classes: Iterable[int]) -> list[Keyword]:
+    """The keywords of `classes` (indices 0 to 999), class by class, in the order of WordNet's lemmas.
+
+    A text that two classes of ImageNet would share all the same ("sand viper snake") is left out for both:
+    it cannot say which of them an image was searched for, and either has other lemmas.
+    """
+    every = _all_keywords()
+    shared = {text for text, count in Counter(text for texts in every for text in texts).items() if count > 1}
+    return [Keyword(text, index) for index in classes for text in every[index] if text not in shared]
+
+
+@cache
+def _all_keywords() -> tuple[tuple[str, ...], ...]:
+    from benchmark import imagenet
+
+    ambiguous = frozenset(POLYSEMOUS.read_text(encoding="utf-8").split("\n"))
+    return tuple(_texts(synset, synsets(), ambiguous) for synset in imagenet.synsets())
+
+
+def _texts(synset: str, graph: Mapping[str, Synset], ambiguous: frozenset[str]) -> tuple[str, ...]:
+    """The lemmas of one synset without repeats that differ by case alone, with a word of the parent where needed."""
+    texts: dict[str, str] = {}
+    for lemma in graph[synset].lemmas:
+        text = lemma if lemma.lower() not in ambiguous else f"{lemma} {_word_above(synset, lemma, graph)}".strip()
+        texts.setdefault(text.lower(), text)
+    return tuple(texts.values())
+
+
+def _word_above(synset: str, lemma: str, graph: Mapping[str, Synset]) -> str:
+    """The head word of the nearest ancestor's lemma that `lemma` does not hold already; "" above the root.
+
+    Only the head ("bird" of "wading bird"), as a search finds photographs that have every word of its text.
+    With several parents the first one leads, as WordNet lists the main one first.
+    """
+    words = lemma.lower().replace("-", " ").split()
+    node = graph[synset]
+    while node.hypernyms:
+        node = graph[node.hypernyms[0]]
+        for above in node.lemmas:
+            head = above.split()[-1]
+            if head.lower() not in words:
+                return head
+    return ""
+
+
+def ambiguous_lemmas(nouns: Mapping[str, Synset], wanted: Iterable[str]) -> list[str]:
+    """Lemmas (lower case, sorted) of the `wanted` synsets that are lemmas of more than one synset of `nouns`."""
+    senses = Counter(lemma for node in nouns.values() for lemma in {lemma.lower() for lemma in node.lemmas})
+    return sorted({lemma.lower() for id in wanted for lemma in nouns[id].lemmas if senses[lemma.lower()] > 1})
+
+
+def main(nouns: Path | None = None, out: Path = POLYSEMOUS) -> None:
+    """Make the packaged list of ambiguous lemmas again.
+
+    Args:
+        nouns: WordNet 3.0's data.noun; by default nltk's corpus, else Debian's wordnet-base.
+        out: the list, one lemma a line.
+    """
+    from benchmark import files, imagenet
+    from benchmark.errors import UserError
+
+    source = nouns or installed_nouns()
+    if source is None or not source.is_file():
+        raise UserError(f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns (see mad.wordnet)")
+    found = ambiguous_lemmas(parse_nouns(source.read_text(encoding="utf-8").splitlines()), imagenet.synsets())
+    files.write_text(out, "\n".join(found) + "\n")
+    print(f"{len(found):,} lemmas -> {out}")
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

@@ -1,0 +1,160 @@
+"""What must not be in a crawl: photos on a takedown list, and pictures of folders that the user names.
+
+Both are remembered in the index, so that they hold on every later run, named again or not. A photo that had been
+kept before loses its image; its row stays, so that it never comes back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from benchmark.errors import UserError
+from benchmark.images import BrokenImage, decode
+from mad.crawling.duplicates import phash, sha256
+from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
+from mad.pool import SUFFIXES
+
+CHUNK = 256  # files of a folder that are recorded at once
+
+_ENTRIES = (
+    r"https?://(?:www\.|m\.)?flickr\.com/photos/[^/\s]+/(\d+)(?:[/?#]\S*)?",  # a photo's page
+    r"https?://\S+/(\d+)_[0-9a-f]+(?:_\w+)?\.jpg",  # an image's own address
+    r"https?://(?:www\.|m\.)?flickr\.com/(?:photos|people)/([^/\s]+)/?",  # an owner's page
+    r"([0-9a-f]{64})",  # SHA-256 of an image
+    r"(\d+)",  # a photo id
+    r"(\d+@N\d+)",  # an owner's id
+    r"([\w-]+)",  # an owner's path alias
+)
+
+
+def read_takedown(file: Path) -> list[str]:
+    """The entries of a takedown list, one a line; empty lines and those that begin with # say nothing.
+
+    An entry is a photo id, the address of a photo's or an owner's page, an owner's id (NSID) or path alias, or the
+    SHA-256 of an image. They come back in lower case, addresses as the id or alias in them.
+
+    Raises:
+        UserError: if the file cannot be read, or a line is none of these.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: no takedown list that can be read ({error}); name another --takedown") from error
+    entries = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if line and not line.startswith("#"):
+            found = next((m for pattern in _ENTRIES if (m := re.fullmatch(pattern, line, re.IGNORECASE))), None)
+            if found is None:
+                raise UserError(
+                    f"{file}, line {number}: neither a photo id, a page, a SHA-256 nor an owner; mend that line"
+                )
+            entries.append(found[1].lower())
+    return entries
+
+
+def take_down(index: Index, entries: Iterable[str]) -> int:
+    """Add to the takedown list, remove what it names, and say how many images that were.
+
+    Exact copies of a named photo go as well. Title and owner's name are erased from the rows that stay.
+    """
+    new = set(entries)
+    index.taken_down |= new
+    listed = "SELECT entry FROM takedown"
+    named = f"photo_id IN ({listed}) OR lower(owner) IN ({listed}) OR lower(path_alias) IN ({listed})"
+    named += f" OR sha256 IN ({listed})"
+    with index.db:
+        index.db.executemany("INSERT OR IGNORE INTO takedown VALUES (?)", [(entry,) for entry in new])
+        rows = index.db.execute(
+            "SELECT photo_id, sha256, state FROM photo WHERE state <> ? "
+            f"AND (({named}) OR sha256 IN (SELECT sha256 FROM photo WHERE {named}))",
+            (TAKEN_DOWN,),
+        ).fetchall()
+        index.db.executemany(
+            "UPDATE photo SET state = ?, title = '', owner_name = '' WHERE photo_id = ?",
+            [(TAKEN_DOWN, photo_id) for photo_id, _, _ in rows],
+        )
+    return _unlink(index, [sha for _, sha, state in rows if state == KEPT])
+
+
+def check_excluded(folder: Path, crawl: Path) -> None:
+    """Refuse what `exclude_folder` cannot take for a crawl in `crawl`, before any work is done.
+
+    Raises:
+        UserError: if there is no such folder, or one lies in the other: a crawl would remove its own images.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; --exclude takes a folder of images")
+    root, own = folder.resolve(), crawl.resolve()
+    if root in (own, *own.parents) or own in root.parents:
+        raise UserError(f"{folder} and the crawl {crawl} lie in each other; --exclude takes another folder")
+
+
+def exclude_folder(index: Index, folder: Path) -> int:
+    """Keep the pictures in `folder` and below out of the crawl; how many images had to be removed for it.
+
+    Files read before are not read again unless their size or time changed. What does not decode is known by
+    its bytes alone.
+    """
+    root = folder.resolve()
+    rows = index.db.execute("SELECT path, size, modified FROM excluded_file")
+    known = {path: (size, modified) for path, size, modified in rows}
+    new = []
+    for path in _images(root):
+        facts = path.stat()
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        if known.get(name) != (facts.st_size, facts.st_mtime_ns):
+            new.append((path, name, facts.st_size, facts.st_mtime_ns))
+    removed = 0
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as readers,
+        tqdm(total=len(new), unit="file", desc=f"exclude {folder.name}", leave=False) as bar,
+    ):
+        for start in range(0, len(new), CHUNK):
+            chunk = new[start : start + CHUNK]
+            prints = list(readers.map(_fingerprint, [path for path, *_ in chunk]))
+            removed += _exclude(index, prints, [tuple(facts) for _, *facts in chunk])
+            bar.update(len(chunk))
+    return removed
+
+
+def _images(root: Path) -> Iterator[Path]:
+    return (
+        Path(folder, name) for folder, _, names in os.walk(root) for name in names
+        if Path(name).suffix.lower() in SUFFIXES and Path(folder, name).is_file()
+    )  # fmt: skip
+
+
+def _fingerprint(path: Path) -> tuple[str, str | None]:
+    data = path.read_bytes()
+    try:
+        return sha256(data), phash(decode(data))
+    except BrokenImage:
+        return sha256(data), None
+
+
+def _exclude(index: Index, prints: list[tuple[str, str | None]], read: list[tuple]) -> int:
+    """Record fingerprints of excluded files, and remove the kept images that are like them."""
+    removed = []
+    with index.db:
+        for sha, hashed in prints:
+            alike = {other for _, other in index.near(hashed)} if hashed else set()
+            for other in sorted(alike | {sha}):
+                hit = index.db.execute(
+                    "UPDATE photo SET state = ? WHERE state = ? AND sha256 = ?", (EXCLUDED, KEPT, other)
+                )
+                removed += [other] * hit.rowcount
+            index.add_picture(FROM_EXCLUDED, sha, hashed)
+        index.db.executemany("INSERT OR REPLACE INTO excluded_file VALUES (?, ?, ?)", read)
+    return _unlink(index, removed)
+
+
+def _unlink(index: Index, images: list[str]) -> int:
+    for sha in images:
+        index.image(sha).unlink(missing_ok=True)
+    return len(images)

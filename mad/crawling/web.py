@@ -1,0 +1,114 @@
+"""Asking servers patiently: a pace, retries with growing pauses, and images that really are images.
+
+HTTP errors that pass by themselves (429 with its Retry-After, 5xx, a connection refused or cut) are retried by
+urllib3's `Retry`; a body that breaks off is what that does not see, so `patiently` repeats the whole request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import requests
+
+# Chosen here; neither the paper nor Flickr says how long to wait for what.
+TIMEOUT = 30.0  # seconds without a byte
+TRIES = 3  # whole requests whose answer breaks off
+RETRIES = 5  # requests that are answered by 429 or 5xx, or not at all: pauses of 0, 2, 4, 8, 16 seconds
+BACKOFF = 1.0  # seconds; each pause is twice the one before
+MAX_BYTES = 20 << 20  # a JPEG of 1024 px has less than one MiB; whatever has twenty is something else
+PASSING = (429, 500, 502, 503, 504)
+GONE = (404, 410)
+
+T = TypeVar("T")
+
+
+class Garbled(Exception):
+    """An answer that came in full and is not what was asked for; asking once more may help."""
+
+
+class FetchError(Exception):
+    """An image that could not be had. `unreachable`: the host's fault or the network's; `gone`: for good."""
+
+    def __init__(self, reason: str, *, unreachable: bool = False, gone: bool = False) -> None:
+        super().__init__(reason)
+        self.unreachable = unreachable
+        self.gone = gone
+
+
+class Pace:
+    """At most `per_second` requests a second, evenly spaced; 0 is no limit."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1 / per_second if per_second else 0.0
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Sleep until the next request may go out."""
+        now = time.monotonic()
+        if now < self._next:
+            time.sleep(self._next - now)
+        self._next = max(now, self._next) + self._gap
+
+
+def session() -> requests.Session:
+    """A session that keeps connections open and retries what passes by itself, POST too: here all calls only read."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retry = Retry(total=RETRIES, backoff_factor=BACKOFF, status_forcelist=PASSING, allowed_methods=None)
+    made = requests.Session()
+    made.headers["User-Agent"] = "vit-edit-bench (research crawler)"
+    for scheme in ("http://", "https://"):
+        made.mount(scheme, HTTPAdapter(max_retries=retry))
+    return made
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """What `ask` returns, in up to `TRIES` tries with growing pauses between them.
+
+    Raises:
+        requests.RequestException, Garbled: of the last try; an error that `Retry` gave up on, at once.
+    """
+    from requests.exceptions import ChunkedEncodingError, ConnectionError, ContentDecodingError, Timeout
+
+    for pause in range(TRIES - 1):
+        try:
+            return ask()
+        except (ChunkedEncodingError, ConnectionError, ContentDecodingError, Timeout, Garbled):
+            time.sleep(BACKOFF * 2**pause)
+    return ask()
+
+
+def fetch_jpeg(session: requests.Session, url: str) -> bytes:
+    """The bytes of the JPEG at `url`, whole as far as the transfer shows; decoding it is the caller's part.
+
+    Raises:
+        FetchError: for any other answer: an error, another content type, too many bytes, a body cut off.
+    """
+    from requests import RequestException
+
+    try:
+        return patiently(lambda: _fetch(session, url))
+    except RequestException as error:
+        raise FetchError(f"not to be had ({type(error).__name__})", unreachable=True) from error
+
+
+def _fetch(session: requests.Session, url: str) -> bytes:
+    with session.get(url, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code != 200:
+            raise FetchError(f"HTTP {answer.status_code}", gone=answer.status_code in GONE)
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not kind.startswith("image/"):
+            raise FetchError(f"not an image but {kind or 'something without a content type'}")
+        body = bytearray()
+        for block in answer.iter_content(1 << 16):
+            body += block
+            if len(body) > MAX_BYTES:
+                raise FetchError(f"more than {MAX_BYTES >> 20} MiB")
+    if not body.startswith(b"\xff\xd8\xff"):
+        raise FetchError("not a JPEG")
+    return bytes(body)

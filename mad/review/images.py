@@ -1,0 +1,74 @@
+"""A pool's images by name: their bytes for export, and a rendition for the screen."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from benchmark.errors import UserError
+from benchmark.images import BrokenImage, decode
+from mad.pool import Pool, open_pool
+from mad.review.groups import Candidates
+
+LONGEST = 1600  # pixels of the longer side on the screen
+QUALITY = 92  # of JPEG: no artefact that could be taken for a feature
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as the page shows it, and the SHA-256 (hex) of the file that it was made from.
+
+    It is a JPEG because the page waits for it: WebP takes ten times as long to make.
+    """
+
+    jpeg: bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of `pool` that are up for review; a name that is not in the pool has no position."""
+
+    pool: Pool
+    positions: dict[str, int]
+
+    def read(self, image: str) -> bytes:
+        """The encoded file of an image.
+
+        Raises:
+            BrokenImage: if the pool has no such image, or it cannot be read.
+        """
+        if image not in self.positions:
+            raise BrokenImage("not in the pool")
+        return self.pool.read(self.positions[image])
+
+    def picture(self, image: str) -> Picture:
+        """An image decoded and encoded anew, so that a browser never gets bytes that somebody else wrote.
+
+        Raises:
+            BrokenImage: if it is not in the pool or does not decode.
+        """
+        encoded = self.read(image)
+        shown = decode(encoded)
+        shown.thumbnail((LONGEST, LONGEST))
+        shown.info.clear()  # comments and profiles stay behind
+        jpeg = io.BytesIO()
+        shown.save(jpeg, "JPEG", quality=QUALITY, subsampling="4:4:4")
+        return Picture(jpeg.getvalue(), hashlib.sha256(encoded).hexdigest())
+
+
+def open_images(candidates: Candidates, source: str | None = None) -> Images:
+    """The images of `candidates` in the pool that was searched, or in `source` if that has moved.
+
+    Raises:
+        UserError: if the pool is not there.
+    """
+    try:
+        pool = open_pool(source or candidates.search["command"]["pool"])
+    except UserError as error:
+        raise (
+            error if source else UserError(f"the pool that was searched is to be named with --pool: {error}")
+        ) from error
+    wanted = {item.image for item in candidates.items}
+    return Images(pool, {image: position for position, image in enumerate(pool.ids) if image in wanted})

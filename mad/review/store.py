@@ -1,0 +1,145 @@
+"""The answers of all annotators in one SQLite file: a transaction an answer, so that a kill loses none."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "review.sqlite"
+VERSION = 1  # of the table, as SQLite's user_version
+PATIENCE = 10.0  # seconds to wait for another annotator's transaction, which takes milliseconds
+LONGEST_NAME = 40
+SCHEMA = """
+CREATE TABLE answers (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    annotator TEXT NOT NULL COLLATE NOCASE,
+    group_id TEXT NOT NULL,
+    image TEXT NOT NULL,
+    accepted INTEGER NOT NULL CHECK (accepted IN (0, 1)),
+    sha256 TEXT NOT NULL,
+    answered_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    UNIQUE (annotator, group_id, image)
+)"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an annotator says of an image of a group. `sha256` (hex) is the shown file's; "" if none opened."""
+
+    group_id: str
+    image: str
+    accepted: bool
+    sha256: str
+
+
+def annotator_name(name: str) -> str:
+    """`name` without surrounding blanks. Upper and lower case are one person's, lest "Ann" and "ann" be two.
+
+    Raises:
+        UserError: if it is empty, longer than `LONGEST_NAME`, not printable, or holds a comma (which separates names).
+    """
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or "," in name:
+        raise UserError(f"an annotator's name has 1 to {LONGEST_NAME} printable characters and no comma")
+    return name
+
+
+class Store:
+    """The file of answers. May be used from several threads, and by several processes at once.
+
+    In write-ahead mode with full synchronisation a committed answer outlives a kill and a power cut. SQLite's
+    write-ahead mode needs a local disk, not a network share.
+    """
+
+    def __init__(self, path: Path, create: bool = True) -> None:
+        """Open `path`.
+
+        Args:
+            path: the file.
+            create: make it if it is not there; otherwise it must be.
+
+        Raises:
+            UserError: if it is not there, or no file of answers.
+        """
+        if not create and not path.is_file():
+            raise UserError(f"{path}: no such file; nobody has answered yet, or name the file with --db")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            # Autocommit: each statement is a transaction.
+            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except sqlite3.Error as error:
+            raise UserError(f"{path}: cannot be used as a file of answers ({error}); name another with --db") from error
+
+    def _prepare(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")  # two annotators may start at the same moment
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables == 0:
+            self._db.execute(SCHEMA)
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
+            raise sqlite3.DatabaseError("it holds something else")
+        self._db.execute("COMMIT")
+        self._db.execute("PRAGMA synchronous = FULL")
+        until = time.monotonic() + PATIENCE
+        while True:  # SQLite does not wait for others when it is to change the mode
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log goes into it."""
+        self._db.close()
+
+    def add(self, annotator: str, answer: Answer) -> bool:
+        """Keep an answer; it is on the disk on return. False if this annotator has answered that already."""
+        with self._lock:
+            done = self._db.execute(
+                "INSERT INTO answers (annotator, group_id, image, accepted, sha256) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                (annotator, answer.group_id, answer.image, int(answer.accepted), answer.sha256),
+            )
+            return done.rowcount == 1
+
+    def remove(self, annotator: str, group_id: str, image: str) -> None:
+        """Take an annotator's answer back."""
+        with self._lock:
+            self._db.execute(
+                "DELETE FROM answers WHERE annotator = ? AND group_id = ? AND image = ?", (annotator, group_id, image)
+            )
+
+    def answered(self, annotator: str) -> list[tuple[str, str]]:
+        """(group id, image) of what one annotator has answered, in the order of answering."""
+        with self._lock:
+            return self._db.execute(
+                "SELECT group_id, image FROM answers WHERE annotator = ? ORDER BY number", (annotator,)
+            ).fetchall()
+
+    def table(self) -> pd.DataFrame:
+        """All answers in their order: annotator (as first written), group_id, image, accepted (bool), sha256."""
+        import pandas as pd
+
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT annotator, group_id, image, accepted, sha256 FROM answers ORDER BY number"
+            ).fetchall()
+        first: dict[str, str] = {}
+        named = [(first.setdefault(name.lower(), name), *rest) for name, *rest in rows]
+        table = pd.DataFrame(named, columns=["annotator", "group_id", "image", "accepted", "sha256"])
+        return table.astype({"accepted": bool})

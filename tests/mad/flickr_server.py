@@ -1,0 +1,194 @@
+"""A server on loopback that speaks as much of Flickr's REST API as a crawl needs, and misbehaves when told to."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import numpy as np
+from PIL import Image
+
+KEY, SECRET = "the-key", "the-secret"
+LICENCES = [
+    ("0", "All Rights Reserved", ""),
+    ("1", "Attribution-NonCommercial-ShareAlike License", "https://creativecommons.org/licenses/by-nc-sa/2.0/"),
+    ("4", "Attribution License", "https://creativecommons.org/licenses/by/2.0/"),
+    ("5", "Attribution-ShareAlike License", "https://creativecommons.org/licenses/by-sa/2.0/"),
+    ("7", "No known copyright restrictions", "https://www.flickr.com/commons/usage/"),
+    ("9", "Public Domain Dedication (CC0)", "https://creativecommons.org/publicdomain/zero/1.0/"),
+    ("10", "Public Domain Mark", "https://creativecommons.org/publicdomain/mark/1.0/"),
+    ("11", "Attribution 4.0", "https://creativecommons.org/licenses/by/4.0/"),
+]
+START = 1_100_000_000  # the first photo's upload, in November 2004
+
+
+def picture(seed: int, side: int = 300) -> Image.Image:
+    """A smooth picture that is unlike those of other seeds."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    """The image's bytes as a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+class FlickrServer(ThreadingHTTPServer):
+    """Photos with their uploads; faults by what is asked for: "licenses", "search", or a photo's id.
+
+    A fault is used up by one request: a status ("429", "500", "404"), "fail CODE", "cut" (the body breaks off),
+    "truncated" (half a JPEG, sent in full), "html", "png", "huge" or "garbage". The request that makes `hang_in` zero
+    gets no answer until `go_on` is set.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.photos: list[dict] = []
+        self.images: dict[str, bytes] = {}
+        self.cap = 4000
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        self.asked: Counter = Counter()  # by (first, last, page) of a search, by photo id, by "licenses"
+        self.times: dict[str, list[float]] = defaultdict(list)
+        self.hang_in = -1
+        self.hanging, self.go_on = threading.Event(), threading.Event()
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/services/rest/"
+
+    def add(self, title: str, count: int = 1, *, licence: str = "4", every: int = 86_400, **given: object) -> list[str]:
+        """Photos called `title`, `every` seconds between their uploads; their ids."""
+        made = []
+        for _ in range(count):
+            number = len(self.photos)
+            photo_id = str(5_000 + number)
+            self.images[photo_id] = jpeg(picture(number))
+            url = f"http://127.0.0.1:{self.server_port}/{photo_id}_z.jpg"
+            photo = {
+                "id": photo_id, "owner": f"{number % 3}@N01", "ownername": f"Owner {number % 3}", "title": title,
+                "pathalias": None, "license": licence, "dateupload": str(START + every * number),
+                "datetaken": "2004-01-02 03:04:05", "url_z": url, "width_z": 300, "height_z": "300", **given,
+            }  # fmt: skip
+            self.photos.append(photo)
+            made.append(photo_id)
+        return made
+
+    def search(self, asked: dict[str, str]) -> dict:
+        """What flickr.photos.search answers: `total` is true, but photos past the cap are repeats."""
+        words = asked["text"].lower().split()
+        first, last = int(asked["min_upload_date"]), int(asked["max_upload_date"])
+        found = [
+            photo for photo in self.photos
+            if all(word in photo["title"].lower() for word in words)
+            and photo["license"] in asked["license"].split(",") and first <= int(photo["dateupload"]) <= last
+        ]  # fmt: skip
+        page, per_page = int(asked["page"]), int(asked["per_page"])
+        extras = {re.sub("_|license", lambda m: m[0].strip("_"), extra) for extra in asked["extras"].split(",")}
+        fields = {"id", "owner", "title"} | extras | {f"{side}_z" for side in ("width", "height")} | {"url_z"}
+        rows = [found[i % self.cap] for i in range((page - 1) * per_page, min(page * per_page, len(found)))]
+        photos = [{key: value for key, value in row.items() if key in fields} for row in rows]
+        pages = -(-len(found) // per_page)
+        return {
+            "photos": {"page": page, "pages": pages, "perpage": per_page, "total": str(len(found)), "photo": photos}
+        }
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every answer waits 40 ms between its head and its body
+    server: FlickrServer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        asked = {key: values[0] for key, values in parse_qs(body).items()}
+        method = asked["method"].rpartition(".")[2]
+        if method == "search":
+            self.server.asked[asked["text"], asked["min_upload_date"], asked["max_upload_date"], asked["page"]] += 1
+            what = "search"
+        else:
+            self.server.asked["licenses"] += 1
+            what = "licenses"
+        answer = {}
+        if f'oauth_consumer_key="{KEY}"' not in self.headers.get("Authorization", ""):
+            answer = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key has invalid format)"}
+        elif self._misbehaved(what, b"{}"):
+            return
+        elif method == "search":
+            answer = {**self.server.search(asked), "stat": "ok"}
+        else:
+            listed = [dict(zip(("id", "name", "url"), licence, strict=True)) for licence in LICENCES]
+            answer = {"licenses": {"license": listed}, "stat": "ok"}
+        self._send("200", "application/json", json.dumps(answer).encode())
+
+    def do_GET(self) -> None:
+        photo_id = self.path.strip("/").partition("_")[0]
+        self.server.asked[photo_id] += 1
+        data = self.server.images[photo_id]
+        if not self._misbehaved(photo_id, data):
+            self._send("200", "image/jpeg", data)
+
+    def _misbehaved(self, what: str, body: bytes) -> bool:
+        self.server.times[what].append(time.monotonic())
+        faults = self.server.faults[what]
+        fault = faults.pop(0) if faults else ""
+        self.server.hang_in -= 1
+        if self.server.hang_in == 0:
+            self.server.hanging.set()
+            self.server.go_on.wait(30)
+            self.close_connection = True
+            return True
+        if fault.startswith("fail"):
+            failed = {"stat": "fail", "code": int(fault.split()[1]), "message": "Sorry"}
+            self._send("200", "application/json", json.dumps(failed).encode())
+        elif fault == "cut":
+            self._send("200", "image/jpeg", body[: len(body) // 2], length=len(body) + 10)
+            self.close_connection = True
+        elif fault == "truncated":
+            self._send("200", "image/jpeg", body[: len(body) // 2])
+        elif fault in ("html", "garbage"):
+            self._send("200", "text/html" if fault == "html" else "image/jpeg", b"<html>not found</html>")
+        elif fault == "png":
+            self._send("200", "image/png", b"\x89PNG\r\n\x1a\n")
+        elif fault == "huge":
+            self._send("200", "image/jpeg", body + bytes(30_000))
+        elif fault:
+            self._send(fault, "text/html", b"<html>an error</html>")
+        return bool(fault)
+
+    def _send(self, status: str, kind: str, body: bytes, length: int | None = None) -> None:
+        self.send_response(int(status))
+        if status == "429":
+            self.send_header("Retry-After", "1")
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def serving() -> Iterator[FlickrServer]:
+    """A server that runs in a thread until the block ends."""
+    server = FlickrServer()
+    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.go_on.set()
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import run
+from benchmark.errors import UserError
+from mad.review.__main__ import start
+from mad.review.server import listen
+from mad.review.session import Session
+
+
+def test_a_port_that_is_taken() -> None:
+    with listen(0) as taken:
+        assert taken.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(UserError, match="--port 0"):
+            listen(taken.getsockname()[1])
+    with pytest.raises(UserError, match="65535"):
+        listen(65536)
+
+
+def test_it_listens_for_this_machine_only() -> None:
+    with listen(0) as listening, socket.socket() as other, pytest.raises(OSError):
+        other.connect(("127.0.0.2", listening.getsockname()[1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--annotator", "ann"], "no such file"),
+        (["found", "--annotator", ","], "annotator's name"),
+        (["found", "--annotator", "ann", "--pool", "nowhere"], "no such folder"),
+        (["found", "--annotator", "ann", "--conflicts"], "nothing to resolve"),
+        (["found", "--annotator", "ann", "--db", "found/groups.csv"], "not a database"),
+    ],
+)
+def test_senseless_commands(arguments: list[str], message: str, found: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(found.parent)
+    with pytest.raises(SystemExit) as stop:
+        run(start, [*arguments, "--port", "0"])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_third_person_sees_only_conflicts(found: Path, answer_all, monkeypatch) -> None:
+    """And one of the two annotators none, who would learn the other's answers from them."""
+    from mad.review import server
+
+    def serve(session: Session, listening: socket.socket, about: str) -> None:
+        served.append(session)
+        listening.close()
+
+    served: list[Session] = []
+    monkeypatch.setattr(server, "serve", serve)
+    answer_all("ann", "yynnyy")
+    answer_all("bo", "ynynyn")
+    run(start, [str(found), "--annotator", "cy", "--conflicts", "--port", "0"])
+    view = served[0].view()
+    assert view["total"] == 3 and view["item"]["name"] == "b.png" and view["done"] == 0
+    with pytest.raises(SystemExit):
+        run(start, [str(found), "--annotator", "Bo", "--conflicts", "--port", "0"])

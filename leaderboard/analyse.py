@@ -1,4 +1,4 @@
-"""``python -m leaderboard.analyse layers|iou|ablation|curve``: the paper's analyses, one command each.
+"""``python -m leaderboard.analyse layers|iou|ablation|curve|swaps``: the paper's analyses and one more, a command each.
 
 Each writes a csv and a picture to OUT, prints a short table, and goes on where it was stopped.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,13 +16,14 @@ import tyro
 from benchmark import dataset
 from benchmark.cli import Command, run
 from benchmark.devices import pick
+from benchmark.errors import UserError
 from benchmark.models import load_base
 from editors.hypernetwork.recipe import preset
 from editors.masked import SPARSITIES
 from editors.registry import Choice, choose
 from editors.training.pictures import open_pictures
 from leaderboard import ablation as studies
-from leaderboard import curves, figures, record
+from leaderboard import curves, figures, outcomes, record, swaps
 from leaderboard import iou as overlaps
 from leaderboard import layers as depths
 from leaderboard.judge import Judge
@@ -178,6 +179,25 @@ def curve(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path 
     )
 
 
+def swap(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("out/analysis/swaps")) -> None:
+    """Whether edits merely exchange two classes: LR on images of the class that the base had predicted, and elsewhere.
+
+    Not in the paper; from finished runs alone.
+
+    Args:
+        folders: folders that hold records, at any depth.
+        out: where swaps.csv goes.
+    """
+    found = [(one.editor.spec, swaps.swaps(outcomes.read(path.parent))) for path, one in record.find(list(folders))]
+    if not found:
+        raise UserError(f"no record.json below {', '.join(map(str, folders))}; python -m leaderboard.submit makes one")
+    curves.write_csv(out / "swaps.csv", [{"editor": spec, **asdict(one)} for spec, one in found])
+    _table(["editor", "LR of the class taken from", "LR of others", "lost to the edit's class"], [
+        [spec, *(f"{100 * share:.1f}" for share in (one.of_z, one.of_others, one.exchanged))] for spec, one in found
+    ])  # fmt: skip
+    print(out / "swaps.csv")
+
+
 def _show_curves(found: Sequence[curves.Line], title: str, path: Path) -> None:
     """Write csv and picture of GR-LR curves, print their points."""
     rows = curves.rows(found)
@@ -213,7 +233,7 @@ def _written(path: Path) -> None:
     print(f"{path.with_suffix('.csv')}   {path.with_suffix('.png')}")
 
 
-main: dict[str, Command] = {"layers": layers, "iou": iou, "ablation": ablation, "curve": curve}
+main: dict[str, Command] = {"layers": layers, "iou": iou, "ablation": ablation, "curve": curve, "swaps": swap}
 
 if __name__ == "__main__":
     run(main, about=__doc__ or "")

@@ -31,8 +31,11 @@ def test_every_command_of_the_readme_has_help(capsys: pytest.CaptureFixture[str]
     commands = set(re.findall(r"python -m ([\w.]+)", (ROOT / "README.md").read_text()))
     assert {"mad.search", "leaderboard.submit", "leaderboard.tables"} <= commands
     for name in commands:
+        module = importlib.import_module(name)
+        if hasattr(module, "__path__"):  # a package runs its __main__
+            module = importlib.import_module(f"{name}.__main__")
         with pytest.raises(SystemExit) as stop:
-            cli.run(importlib.import_module(name).main, ["--help"])
+            cli.run(module.main, ["--help"])
         assert stop.value.code == 0
         assert "usage" in capsys.readouterr().out
 

@@ -7,13 +7,19 @@ OUT := out/demo
 .PHONY: demo test lint
 .DEFAULT_GOAL := demo
 
-# The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate \
-#   --no-header --extra dev --extra rebuild pyproject.toml -o constraints.txt
+# The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
+#   --extra dev --extra rebuild --extra ray --extra browser pyproject.toml -o constraints.txt
+INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
 .venv/installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || \
 	  { echo "error: python3 cannot make a virtual environment; install python3-venv (Debian, Ubuntu)"; exit 2; }
 	@echo "installing into .venv (some minutes the first time)"
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(INSTALL) .
+	@touch $@
+
+.venv/for-tests: .venv/installed
+	@$(INSTALL) ".[dev,ray,browser]"
 	@touch $@
 
 demo: .venv/installed
@@ -25,10 +31,10 @@ demo: .venv/installed
 	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep                     the trade-off of one editor"
 	@echo "       .venv/bin/python -m leaderboard.submit examples/my_editor.py:MyEditor    your own (see README.md)"
 
-test: .venv/installed lint
+test: .venv/for-tests lint
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n 2 -m "not slow and not gpu"
 
-lint: .venv/installed
+lint: .venv/for-tests
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy

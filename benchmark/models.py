@@ -135,7 +135,7 @@ def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessin
             raise UserError(
                 f"the weights of {name} ({timm_name}) cannot be had from the Hub ({type(error).__name__}); "
                 f"download its model.safetensors elsewhere and name it as {name}=FILE; "
-                "the mini base models (mini, mini-strong) need no download"
+                "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
             ) from error
     return module, _preprocessing(name, module)
 

@@ -38,7 +38,7 @@ class Part:
 
 
 def keys(stamps: Iterable[str]) -> pa.Array:
-    """A hash of each image's stamp since stamps may be long, and no Unicode where file names are not."""
+    """A hash of each image's stamp: stamps may be long, and are no Unicode where file names are not."""
     hashed = (hashlib.blake2b(stamp.encode("utf-8", "surrogateescape"), digest_size=16) for stamp in stamps)
     return pa.array((one.hexdigest() for one in hashed), pa.string())
 

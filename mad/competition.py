@@ -104,7 +104,8 @@ def diverse(
     Greedily from the top, an image is chosen when both models are confident, fewer than `per_class` chosen
     images have either of its predicted classes (by whichever model), and fewer than `per_pair` have the same
     two, in either order. Choosing only ever closes classes and pairs, so an image that is passed over
-    stays passed over: only the first `per_pair` rows of each pair need be looked at.
+    stays passed over: only the first `per_pair` rows of each pair need be looked at, and what a closed class
+    rules out is dropped at once, so that the loop is over what is chosen, never over images.
 
     (The released code also counts images that it passes over. Then three images of one pair, of which one is
     chosen, close both classes. Here what counts is what is retained, as their paper has it.)
@@ -119,11 +120,14 @@ def diverse(
     candidates = confident[pairs.groupby(["a", "b"]).cumcount().to_numpy() < per_pair]
 
     chosen, count = [], np.zeros(CLASSES, dtype=np.int64)
-    for row in candidates:
+    while len(candidates):
+        row, candidates = candidates[0], candidates[1:]
+        chosen.append(row)
         classes = [base[row], strong[row]]
-        if (count[classes] < per_class).all():
-            count[classes] += 1
-            chosen.append(row)
+        count[classes] += 1
+        if (count[classes] >= per_class).any():
+            closed = count >= per_class
+            candidates = candidates[~(closed[base[candidates]] | closed[strong[candidates]])]
     return ranking.iloc[chosen].reset_index(drop=True)
 
 

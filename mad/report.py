@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmark import files, imagenet
+from benchmark import files, imagenet, sheets
 from benchmark.images import BrokenImage
+from benchmark.sheets import FAINT, THUMBNAIL, Cell, Line, thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image
 
     from mad.competition import Found
     from mad.pool import Pool
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 ON_SHEET, IN_GROUP, GROUPS_SHOWN = 36, 24, 12  # pictures of the ranking, of a group, and groups with a sheet
 LISTED = 100  # rows of the page's tables
 TEMPLATE = Path(__file__).parent / "assets" / "report.html.jinja"
-THUMBNAIL = 160  # pixels
-GAP, MARGIN = 18, 32
-INK, FAINT, PAPER, FRAME = "#1c2430", "#76808f", "#ffffff", "#eef1f5"
 STRONG, BASE = "#0f7b55", "#c2410c"  # the suggested label, and the mistake
 
 
@@ -37,7 +35,15 @@ class Rivals:
     strong: str
 
 
-def write(out: Path, found: Found, skipped: pd.DataFrame, pool: Pool, rivals: Rivals, facts: Mapping[str, str]) -> None:
+def write(
+    out: Path,
+    found: Found,
+    skipped: pd.DataFrame,
+    pool: Pool,
+    rivals: Rivals,
+    facts: Mapping[str, str],
+    credits: pd.DataFrame,
+) -> None:
     """Write `sheets/*.png` and `report.html` into `out`; sheets that an earlier search left there go.
 
     Args:
@@ -47,20 +53,24 @@ def write(out: Path, found: Found, skipped: pd.DataFrame, pool: Pool, rivals: Ri
         pool: where the pictures come from.
         rivals: the models' names.
         facts: what was searched and how, for the head of the page.
+        credits: from `mad.pool.attribution`; whoever is named there is named under the picture.
     """
     shown = [("ranking", "The top of the ranking", "the farthest apart first", found.ranking.head(ON_SHEET))]
+    start = 0  # the members are in the groups' order
     for group in found.groups.head(GROUPS_SHOWN).to_dict("records"):
-        rows = found.membership[found.membership["group_id"] == group["group_id"]].head(IN_GROUP)
+        rows = found.membership.iloc[start : start + min(group["size"], IN_GROUP)]
+        start += group["size"]
         about = f"{group['size']} images, {group['distance']:.4g} apart"
         shown.append((group["group_id"], group["group"], about, rows))
 
     pictures = _thumbnails(pool, {image for _, _, _, rows in shown for image in rows["image"]})
-    sections = [(heading, about, _tiles(rows, pictures)) for _, heading, about, rows in shown if len(rows)]
-    sheets = [out / "sheets" / f"{name}.png" for name, _, _, rows in shown if len(rows)]
-    for sheet, (heading, about, tiles) in zip(sheets, sections, strict=True):
-        with files.replacing(sheet) as temporary:
+    by_image = credits.set_index("image").to_dict("index")
+    sections = [(heading, about, _tiles(rows, pictures, by_image)) for _, heading, about, rows in shown if len(rows)]
+    paths = [out / "sheets" / f"{name}.png" for name, _, _, rows in shown if len(rows)]
+    for path, (heading, about, tiles) in zip(paths, sections, strict=True):
+        with files.replacing(path) as temporary:
             contact_sheet(tiles, heading, about, rivals).save(temporary)
-    for stale in {*(out / "sheets").glob("*.png")}.difference(sheets):
+    for stale in {*(out / "sheets").glob("*.png")}.difference(paths):
         stale.unlink()
     files.write_text(out / "report.html", page(rivals, facts, sections, found.groups, skipped))
 
@@ -70,7 +80,10 @@ def write(out: Path, found: Found, skipped: pd.DataFrame, pool: Pool, rivals: Ri
 
 @dataclass(frozen=True)
 class Tile:
-    """A thumbnail (None where the picture no longer opens), both models' classes and their probabilities."""
+    """A thumbnail (None where the picture no longer opens), both models' classes and their probabilities.
+
+    `credit` says whose picture it is, `link` where: Flickr asks for the link back (SPEC, 7).
+    """
 
     picture: Image.Image | None
     image: str
@@ -79,13 +92,8 @@ class Tile:
     strong_probability: float
     base: str
     base_probability: float
-
-
-def thumbnail(image: Image.Image) -> Image.Image:
-    """The whole of an RGB image in a square of `THUMBNAIL` pixels; small ones are enlarged."""
-    from PIL import Image, ImageOps
-
-    return ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, color=FRAME)
+    credit: str = ""
+    link: str = ""
 
 
 def _thumbnails(pool: Pool, wanted: set[str]) -> dict[str, Image.Image]:
@@ -98,10 +106,13 @@ def _thumbnails(pool: Pool, wanted: set[str]) -> dict[str, Image.Image]:
     return pictures
 
 
-def _tiles(rows: pd.DataFrame, pictures: Mapping[str, Image.Image]) -> list[Tile]:
+def _tiles(
+    rows: pd.DataFrame, pictures: Mapping[str, Image.Image], credits: Mapping[str, Mapping[str, str]]
+) -> list[Tile]:
     names = imagenet.names()
     return [
         Tile(
+            **_credit(credits.get(row["image"])),
             picture=pictures.get(row["image"]),
             image=row["image"],
             note=f"#{row['rank']}  ·  {row['distance']:.4g} apart",
@@ -114,71 +125,39 @@ def _tiles(rows: pd.DataFrame, pictures: Mapping[str, Image.Image]) -> list[Tile
     ]
 
 
+def _credit(row: Mapping[str, str] | None) -> dict[str, str]:
+    """Creator, title and licence. Only a web address becomes a link: a table may say `javascript:`."""
+    if row is None:
+        return {}
+    who = row["owner_name"] or row["owner"]
+    credit = ", ".join(part for part in (who, row["title"], row["licence"]) if part)
+    return {"credit": credit, "link": row["page_url"] if row["page_url"].startswith("https://") else ""}
+
+
 # ------------------------------------------------------------------------------------- contact sheets
 
 
-def contact_sheet(tiles: Sequence[Tile], title: str, about: str, rivals: Rivals, columns: int = 6) -> Image.Image:
+def contact_sheet(tiles: Sequence[Tile], title: str, about: str, rivals: Rivals) -> Image.Image:
     """A grid of thumbnails with what the stronger model says of each in green, the base model in red."""
-    from PIL import Image, ImageDraw
-
-    columns = max(4, min(columns, len(tiles)))  # room for the heading
-    cell_width, cell_height = THUMBNAIL + GAP, THUMBNAIL + 64 + GAP
-    top = MARGIN + 68
-    rows = -(-len(tiles) // columns)
-    size = (2 * MARGIN + columns * cell_width - GAP, top + rows * cell_height - GAP + MARGIN)
-    sheet = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(sheet)
-    room = size[0] - 2 * MARGIN
-    draw.text((MARGIN, MARGIN - 8), _fit(draw, title, _font(24), room), INK, _font(24))
-    left = float(MARGIN)
-    for text, colour in (
+    legend = (
         (f"{about}  ·  ", FAINT),
         (rivals.strong, STRONG),
         (" says,  ", FAINT),
         (rivals.base, BASE),
         (" says", FAINT),
-    ):
-        draw.text((left, MARGIN + 26), text, colour, _font(14))
-        left += draw.textlength(text, _font(14))
-    for i, tile in enumerate(tiles):
-        corner = MARGIN + i % columns * cell_width, top + i // columns * cell_height
-        _draw_tile(sheet, draw, tile, *corner)
-    return sheet
-
-
-def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
-    if tile.picture is None:
-        draw.rectangle((left, top, left + THUMBNAIL, top + THUMBNAIL), FRAME)
-    else:
-        sheet.paste(tile.picture, (left, top))
-    font = _font(13)
-    predictions = (
-        (tile.strong, tile.strong_probability, STRONG),
-        (tile.base, tile.base_probability, BASE),
     )
-    for line, (name, probability, colour) in enumerate(predictions):
-        y = top + THUMBNAIL + 6 + 18 * line
-        number = f"{probability:.0%}"
-        width = int(draw.textlength(number, font))
-        draw.text((left, y), _fit(draw, name, font, THUMBNAIL - width - 8), colour, font)
-        draw.text((left + THUMBNAIL - width, y), number, colour, font)
-    draw.text((left, top + THUMBNAIL + 43), tile.note, FAINT, _font(11))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
-
-
-def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> str:
-    """`text` on one line, cut short to `width` pixels."""
-    text = " ".join(text.split())
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(text + "...", font) > width:
-        text = text[:-1]
-    return text.rstrip() + "..."
+    cells = [
+        Cell(
+            tile.picture,
+            (
+                Line(tile.strong, STRONG, f"{tile.strong_probability:.0%}"),
+                Line(tile.base, BASE, f"{tile.base_probability:.0%}"),
+            ),
+            tile.note,
+        )
+        for tile in tiles
+    ]
+    return sheets.contact_sheet(cells, title, legend)
 
 
 # ------------------------------------------------------------------------------------------- the page
@@ -187,11 +166,13 @@ def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> str:
 def page(
     rivals: Rivals,
     facts: Mapping[str, str],
-    sections: Iterable[tuple[str, str, Sequence[Tile]]],
+    sections: Sequence[tuple[str, str, Sequence[Tile]]],
     groups: pd.DataFrame,
     skipped: pd.DataFrame,
 ) -> str:
     """The report: one file that needs no other, loads nothing and runs no script.
+
+    Its links lead to a place on the page, or to the page of a picture that asks for it.
 
     Whatever comes from outside (file names, error messages) is escaped by jinja2.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -65,30 +64,37 @@ def command(tmp: Path, *words: str) -> str:
     return done.stdout
 
 
+# The peak of the process's own memory: what `wait4` reports counts the parent's, from before the exec.
+MEASURED = """
+import re, resource, sys
+from pathlib import Path
+from benchmark import build, cli
+cli.run(build.main, sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_SELF)
+peak = re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]
+print("measured", used.ru_utime + used.ru_stime, 1024 * int(peak))
+"""
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, resource.struct_rusage]:
-    """The folder that holds the built data set, and what the build took (seconds of CPU, bytes at the peak)."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, int]:
+    """The folder that holds the built data set, and what the build took: seconds of CPU, bytes at the peak."""
     tmp = tmp_path_factory.mktemp("rehearsal")
     inputs = released.all_four(tmp / "in")
     options = [word for key, path in inputs.items() for word in (f"--{key.replace('_', '-')}", str(path))]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark.build", *options], cwd=tmp, env=offline(tmp), stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return tmp, used
+    _, seconds, peak = command(tmp, "-c", MEASURED, *options).splitlines()[-1].split()
+    return tmp, float(seconds), int(peak)
 
 
-def test_it_is_fast_and_small_enough(built: tuple[Path, resource.struct_rusage]) -> None:
+def test_it_is_fast_and_small_enough(built: tuple[Path, float, int]) -> None:
     """Processor time, start-up included, so that a busy machine does not decide; and peak memory."""
-    _, used = built
-    assert used.ru_utime + used.ru_stime < CORES * IMAGES / A_SECOND
-    assert used.ru_maxrss * 1024 < MEMORY
+    _, seconds, peak = built
+    assert seconds < CORES * IMAGES / A_SECOND
+    assert peak < MEMORY
 
 
-def test_the_documented_call_loads_it(built: tuple[Path, resource.struct_rusage]) -> None:
-    tmp, _ = built
+def test_the_documented_call_loads_it(built: tuple[Path, float, int]) -> None:
+    tmp, *_ = built
     told = json.loads(command(tmp, "-c", LOAD).splitlines()[-1])
     assert told["configs"] == ["full", "natural", "oil_painting", "stage_light", "mini"]
     assert told["splits"] == {"edit": 4306, "locality": 2071}
@@ -104,8 +110,8 @@ def test_the_documented_call_loads_it(built: tuple[Path, resource.struct_rusage]
     }
 
 
-def test_what_was_built(built: tuple[Path, resource.struct_rusage]) -> None:
-    tmp, _ = built
+def test_what_was_built(built: tuple[Path, float, int]) -> None:
+    tmp, *_ = built
     facts = json.loads((tmp / DATA / "build.json").read_text())
     assert (facts["version"], facts["partial"], facts["skipped"]) == ("1.0", False, 0)
     benchmark = load(str(tmp / DATA))
@@ -124,8 +130,8 @@ def test_what_was_built(built: tuple[Path, resource.struct_rusage]) -> None:
         assert max(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)) <= ROWS_A_GROUP
 
 
-def test_an_editor_is_scored_on_it(built: tuple[Path, resource.struct_rusage]) -> None:
-    tmp, _ = built
+def test_an_editor_is_scored_on_it(built: tuple[Path, float, int]) -> None:
+    tmp, *_ = built
     words = ("ft:max_steps=2", "--data", DATA, "--limit", "2", "--out", "runs")
     command(tmp, "-m", "leaderboard.submit", *words)
     (run,) = (tmp / "runs").rglob("record.json")

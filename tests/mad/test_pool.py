@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -91,6 +92,71 @@ def test_no_pool_is_an_error(tmp_path: Path, make, message: str) -> None:
         pools.open_pool(tmp_path / "given")
 
 
+def test_an_image_has_another_stamp_once_it_has_changed(pictures: Path, tmp_path: Path) -> None:
+    pool = pools.FolderPool(pictures)
+    before, times = dict(zip(pool.ids, pool.stamps, strict=True)), (pictures / "01.png").stat()
+    whole = (pictures / "01.png").read_bytes()
+    (pictures / "01.png").write_bytes(whole[:-1] + b"?")
+    os.utime(pictures / "01.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times has it
+    again = pools.FolderPool(pictures)
+    after = dict(zip(again.ids, again.stamps, strict=True))
+    assert {name for name in before if before[name] != after[name]} == {"01.png"}
+    shutil.copytree(pictures, tmp_path / "copy")
+    assert not {*pools.FolderPool(tmp_path / "copy").stamps} & {*after.values()}
+
+
+def test_files_are_read_as_they_are_and_opened_at_a_smaller_scale(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480), (200, 100, 50)).save(tmp_path / "a.jpg")
+    pool = pools.open_pool(tmp_path)
+    assert pool.read(0) == (tmp_path / "a.jpg").read_bytes()
+    assert [pool.open(0, draft).size for draft in (None, 100, 120, 121, 480)] == [
+        (640, 480), (160, 120), (160, 120), (320, 240), (640, 480)
+    ]  # fmt: skip
+    (tmp_path / "a.jpg").unlink()
+    for use in (pool.read, pool.open):
+        with pytest.raises(BrokenImage):
+            use(0)
+
+
+# -- a crawl
+
+
+def crawl_at(folder: Path) -> list[str]:
+    """A crawl of three images as `mad.crawl` leaves it; returns their SHA-256, sorted."""
+    for colour in range(3):
+        sha = hashlib.sha256(png((colour, 0, 0))).hexdigest()
+        (folder / "images" / sha[:2]).mkdir(parents=True, exist_ok=True)
+        (folder / "images" / sha[:2] / f"{sha}.jpg").write_bytes(png((colour, 0, 0)))
+    (folder / "index.sqlite").touch()
+    Image.new("RGB", (8, 8)).save(folder / "a_sheet_beside.png")
+    return sorted(path.stem for path in folder.rglob("*.jpg"))
+
+
+def test_a_crawl_is_its_images_known_by_content(tmp_path: Path) -> None:
+    shas = crawl_at(tmp_path / "crawl")
+    pool = pools.open_pool(tmp_path / "crawl")
+    assert pool.ids == [f"images/{sha[:2]}/{sha}.jpg" for sha in shas]
+    assert pool.stamps == shas
+    assert pool.read(0) == (tmp_path / "crawl" / pool.ids[0]).read_bytes()
+    shutil.move(tmp_path / "crawl", tmp_path / "moved")
+    assert pools.open_pool(str(tmp_path / "moved")).stamps == shas
+
+
+def test_attribution_is_that_of_the_images_asked_about(tmp_path: Path) -> None:
+    crawl_at(tmp_path)
+    pool = pools.open_pool(tmp_path)
+    assert len(pools.attribution(pool, pool.ids)) == 0  # a crawl that was killed has none yet
+    table = pd.DataFrame({"file": pool.ids, **{column: ["a", "", "1e5"] for column in pools.CREDIT}})
+    table.assign(keyword="x").to_csv(tmp_path / "attribution.csv", index=False)
+    found = pools.attribution(pool, [pool.ids[2], pool.ids[1], "elsewhere.jpg"])
+    assert found.columns.tolist() == ["image", *pools.CREDIT]
+    assert found.to_numpy().tolist() == [[pool.ids[1], *[""] * 8], [pool.ids[2], *["1e5"] * 8]]
+    assert len(pools.attribution(pools.FolderPool(tmp_path), pool.ids)) == 0
+    table.drop(columns="licence").to_csv(tmp_path / "attribution.csv", index=False)
+    with pytest.raises(UserError, match="lacks the column licence"):
+        pools.attribution(pool, pool.ids)
+
+
 # -- the embedded pool, and which pool it is
 
 
@@ -109,6 +175,9 @@ def test_a_crawl_goes_before_the_embedded_pool(splits, tmp_path: Path, monkeypat
     (tmp_path / "crawl").mkdir()
     (tmp_path / "crawl" / "a.png").write_bytes(png((1, 1, 1)))
     assert pools.open_pool().title == "crawl"
+    monkeypatch.chdir(tmp_path / "crawl")  # where no folder is called mini
+    for name in ("mini", "the embedded pool"):
+        assert pools.open_pool(name).title == "the embedded pool"
 
 
 @pytest.mark.skipif(not dataset.MINI.is_dir(), reason="the mini benchmark is not built")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from mad.report import Rivals, Tile, contact_sheet, page, thumbnail
+from mad.report import Rivals, Tile, _credit, contact_sheet, page, thumbnail
 
 RIVALS = Rivals("mini", "mini-strong")
 HOSTILE = '"><script>alert(1)</script>.png'
@@ -49,6 +50,23 @@ def test_the_page_escapes_what_comes_from_outside() -> None:
 
 def test_the_page_needs_no_other_file() -> None:
     html = page(RIVALS, {}, [("top", "about", [tile(), tile(picture=False)])], pd.DataFrame(), pd.DataFrame())
-    assert not re.search(r"""(?:src|href)=["'](?!data:)""", html)
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#section-)""", html)
     assert "default-src 'none'" in html
     assert "no longer opens" in html and "92%" in html
+
+
+def test_the_page_leads_to_its_sections() -> None:
+    html = page(RIVALS, {}, [("top", "a", [tile()]), ("more", "b", [tile()])], pd.DataFrame(), pd.DataFrame())
+    assert re.findall(r'href="#(.*?)">(.*?)<', html) == [("section-1", "top"), ("section-2", "more")]
+    assert re.findall(r'<h2 id="(.*?)">', html) == ["section-1", "section-2"]
+
+
+def test_a_credit_is_a_link_only_to_a_web_address() -> None:
+    row = dict.fromkeys(("owner", "owner_name", "title", "licence", "page_url"), "")
+    assert _credit(None) == {}
+    named = {**row, "owner_name": "Ann", "licence": "CC BY 2.0"}
+    for url in ("javascript:alert(1)", "http://example.org", "data:text/html,x", ""):
+        assert _credit({**named, "page_url": url}) == {"credit": "Ann, CC BY 2.0", "link": ""}
+    told = _credit({**named, "title": HOSTILE, "page_url": 'https://example.org/"onclick="x'})
+    html = page(RIVALS, {}, [("top", "a", [replace(tile(), **told)])], pd.DataFrame(), pd.DataFrame())
+    assert '<a href="https://example.org/&#34;onclick=&#34;x"' in html and "<script" not in html

@@ -1,40 +1,21 @@
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.cli import run
-from mad import report, search
+from benchmark.models import BaseModel
+from mad import search
+from tests.mad.searching import call, fails
 
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty working directory, and small sheets: most of a search's time here is compressing them."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "THUMBNAIL", 40)
-
-
-def call(*arguments: object) -> None:
-    run(search.main, [str(argument) for argument in arguments])
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that the command says on its way out with exit code 2."""
-    with pytest.raises(SystemExit) as stop:
-        call(*arguments)
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return [line for line in said.splitlines() if line.startswith("error: ")][-1]
-
-
-@pytest.fixture
-def pair(models: tuple[Path, Path]) -> str:
-    return f"{models[0]},{models[1]}"
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def results(out: Path) -> dict[str, bytes]:
@@ -134,102 +115,87 @@ def test_weights_of_ones_own(models, pictures: Path, tmp_path: Path) -> None:
     assert facts["base"]["preprocessing"]["size"] == 160
 
 
-# -- what is wrong with a pool
+def test_every_prediction_and_the_whole_ranking_are_in_parquet(pair, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "cut.png").write_text("no image")
+    out = tmp_path / "out"
+    call("--pair", pair, "--pool", pictures, "--out", out, "--min-group", 1)
+    told = pd.read_parquet(out / "predictions.parquet").set_index("image")
+    assert len(told) == 31 and told["error"].astype(bool).sum() == 1
+    assert told.loc["cut.png", ["base_index", "strong_index"]].tolist() == [-1, -1]
+    ranking, shown = pd.read_parquet(out / "ranking.parquet"), pd.read_csv(out / "ranking.csv")
+    pd.testing.assert_frame_equal(ranking, shown, check_dtype=False, atol=1e-6)
+    divided = told[(told["base_index"] != told["strong_index"]) & (told["error"] == "")]
+    assert set(ranking["image"]) == set(divided.index)
+    both = ranking.set_index("image").join(divided, rsuffix="_told")
+    for column in divided.columns.drop("error"):
+        assert (both[column] == both[f"{column}_told"]).all()
 
 
-def test_broken_images_are_skipped_counted_and_listed(pair, pictures: Path, tmp_path: Path, capsys) -> None:
-    whole = (pictures / "01.png").read_bytes()
-    (pictures / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (pictures / "page.jpg").write_text("<html>404</html>")
-    (pictures / "empty.webp").touch()
-    call("--pair", pair, "--pool", pictures, "--out", tmp_path / "out")
-    skipped = pd.read_csv(tmp_path / "out" / "skipped.csv")
-    assert sorted(skipped["image"]) == ["cut.png", "empty.webp", "page.jpg"]
-    assert skipped["error"].str.len().min() > 0
-    assert "3 skipped" in capsys.readouterr().out
-    assert "page.jpg" in (tmp_path / "out" / "report.html").read_text()
-
-
-def test_a_pool_of_nothing_but_broken_images(pair, tmp_path: Path, capsys) -> None:
-    (tmp_path / "pool").mkdir()
-    (tmp_path / "pool" / "a.jpg").write_text("no image")
-    said = fails(capsys, "--pair", pair, "--pool", tmp_path / "pool", "--out", tmp_path / "out")
-    assert "no image of" in said and "skipped.csv" in said
-    assert pd.read_csv(tmp_path / "out" / "skipped.csv")["image"].tolist() == ["a.jpg"]
-
-
-def test_an_empty_pool(pair, tmp_path: Path, capsys) -> None:
-    (tmp_path / "pool").mkdir()
-    assert "no images" in fails(capsys, "--pair", pair, "--pool", tmp_path / "pool", "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_hostile_file_names(pair, pictures: Path, tmp_path: Path, capsys) -> None:
-    hostile = ["<img src=x onerror=alert(1)>.png", "[red]\x1b[31m{{ 7 * 7 }}.png", "a,b\n\"c'.png"]
-    for picture, name in zip(sorted(pictures.glob("*.png")), hostile, strict=False):
-        picture.rename(pictures / name)
-    for picture in pictures.glob("[0-9]*.png"):
-        picture.unlink()
-    (pictures / "<script>broken.png").write_text("no image")
-    call("--pair", pair, "--pool", pictures, "--out", tmp_path / "out", "--min-group", 1)
-    html = (tmp_path / "out" / "report.html").read_text()
-    assert "<img src=x" not in html and "<script" not in html
-    assert "&lt;img src=x onerror=alert(1)&gt;" in html and "{{ 7 * 7 }}" in html
-    assert "\x1b" not in capsys.readouterr().out
-    assert set(hostile) <= set(pd.read_csv(tmp_path / "out" / "ranking.csv")["image"])
-
-
-def test_models_that_never_disagree(models, pictures: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_all_pairs_of_three_models(models, pictures: Path, tmp_path: Path, third_model: Path, capsys) -> None:
     from benchmark import predict
 
-    def agree(*arguments, **options) -> pd.DataFrame:
-        return asked(*arguments, **options).assign(base_label=1, strong_label=1)
-
-    asked = predict.predict
-    monkeypatch.setattr(predict, "predict", agree)
-    call("--pair", f"{models[0]},{models[1]}", "--pool", pictures, "--out", tmp_path / "out", "--diverse")
-    assert "0 of 30 images divide the models" in capsys.readouterr().out
-    assert (tmp_path / "out" / "report.html").is_file()
-    assert len(pd.read_csv(tmp_path / "out" / "groups.csv")) == 0
-
-
-# -- what is wrong with a command
-
-
-def test_an_unknown_model_is_answered_with_the_nearest(tmp_path: Path, pictures: Path, capsys) -> None:
-    said = fails(capsys, "--pair", "vitb61,clip-vitb16", "--pool", pictures, "--out", tmp_path / "out")
-    assert 'did you mean "vitb16"?' in said
-    assert not (tmp_path / "out").exists()
+    three = [*models, third_model]
+    out = tmp_path / "three"
+    call("--models", ",".join(map(str, three)), "--pool", pictures, "--out", out, "--min-group", 1)
+    pairs = [f"{a.name}-vs-{b.name}" for a, b in itertools.combinations(three, 2)]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*pairs, "search.json"])
+    assert json.loads((out / "search.json").read_text())["searches"] == pairs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "top2", None)  # nothing is asked anew
+        for (a, b), name in zip(itertools.combinations(three, 2), pairs, strict=True):
+            call("--pair", f"{a},{b}", "--pool", pictures, "--out", tmp_path / name, "--min-group", 1)
+            assert results(tmp_path / name) == results(out / name)
+    assert "another search" in fails(capsys, "--models", f"{models[0]},{models[1]}", "--pool", pictures, "--out", out)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--pair", "mini"], "--pair takes BASE,STRONG"),
-        (["--pair", "mini,"], "--pair takes BASE,STRONG"),
-        (["--pair", "a,b,c"], "--pair takes BASE,STRONG"),
-        (["--weights", "mini"], "--weights takes ALIAS=FILE"),
-        (["--weights", "mini-stong=x.safetensors"], 'did you mean "mini-strong"?'),
-        (["--min-probability", "80"], "between 0 and 1"),
-        (["--min-group", "0"], "at least 1"),
-        (["--batch-size", "0"], "at least 1"),
-    ],
-)
-def test_senseless_options(arguments, message: str, pictures: Path, tmp_path: Path, capsys) -> None:
-    assert message in fails(capsys, "--pool", pictures, "--out", tmp_path / "out", *arguments)
+def test_models_of_one_name_have_folders_of_their_own(tmp_path: Path) -> None:
+    from tests.conftest import PREPROCESSING, small_vit
+
+    vit = small_vit()
+    named = [BaseModel(name, vit, PREPROCESSING, "") for name in ("a/mini", "b/mini", "../x y", "..")]
+    found = [folder.relative_to(tmp_path).as_posix() for folder in search.folders(tmp_path, named).values()]
+    assert found[:3] == ["mini-vs-mini-2", "mini-vs-x-y", "mini-vs-model"]
+    assert len(set(found)) == 6
 
 
-def test_one_model_is_no_competition(models, pictures: Path, tmp_path: Path, capsys) -> None:
-    said = fails(capsys, "--pair", f"{models[0]},{models[0]}", "--pool", pictures, "--out", tmp_path / "out")
-    assert "the same model" in said
+def test_drafts_are_an_option_that_is_recorded(pair, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    random = np.random.default_rng(0)
+    for i in range(6):
+        pixels = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((640, 480)).save(tmp_path / "photos" / f"{i}.jpg")
+    arguments = ["--pair", pair, "--pool", tmp_path / "photos"]
+    call(*arguments, "--out", tmp_path / "full")
+    call(*arguments, "--out", tmp_path / "draft", "--draft")
+    full, draft = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("full", "draft"))
+    probabilities = [f"{who}_probability" for who in ("base", "strong")]
+    assert not full[probabilities].equals(draft[probabilities])  # other pixels, and not from the cache
+    facts = [json.loads((tmp_path / name / "search.json").read_text())["command"] for name in ("full", "draft")]
+    assert [fact["draft"] for fact in facts] == [None, 64]
+    assert "reduced scale" in (tmp_path / "draft" / "report.html").read_text()
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(pair, pictures: Path, tmp_path: Path, capsys) -> None:
-    search_here = ["--pair", pair, "--pool", pictures, "--out", tmp_path / "out"]
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "ranking.csv").write_text("mine")
-    assert "holds no search" in fails(capsys, *search_here)
-    assert (tmp_path / "out" / "ranking.csv").read_text() == "mine"
-    call(*search_here, "--overwrite")
-    assert "another search" in fails(capsys, *search_here, "--diverse")
-    call(*search_here, "--diverse", "--overwrite")
+def test_a_crawl_brings_its_credits(pair, pictures: Path, tmp_path: Path) -> None:
+    crawl, names = tmp_path / "crawled", []
+    for i, picture in enumerate(sorted(pictures.rglob("*.png"))):
+        sha = hashlib.sha256(picture.read_bytes()).hexdigest()
+        names.append(f"images/{sha[:2]}/{sha}.png")
+        (crawl / names[-1]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, crawl / names[-1])
+        names[-1] = {"file": names[-1], "sha256": sha, "photo_id": f"{i}", "page_url": f"https://example.org/{i}/"}
+    table = pd.DataFrame(names).assign(owner="1@N0", owner_name="<b>Ann", title='"Sea", again\nand again',
+                                       licence="CC BY 2.0", licence_url="https://example.org/by")  # fmt: skip
+    table.loc[0, "page_url"] = "javascript:alert(1)"
+    table.to_csv(crawl / "attribution.csv", index=False)
+    out = tmp_path / "out"
+    call("--pair", pair, "--pool", crawl, "--out", out, "--min-group", 1)
+    membership = pd.read_csv(out / "membership.csv")
+    credits = pd.read_csv(out / "attribution.csv", dtype=str)
+    assert set(credits["image"]) == set(membership["image"])
+    joined = credits.merge(table, left_on="image", right_on="file", suffixes=("", "_told"))
+    assert len(joined) == len(credits) and (joined["title"] == joined["title_told"]).all()
+    html = (out / "report.html").read_text()
+    assert "https://example.org/5/" in html and "&lt;b&gt;Ann" in html
+    assert "javascript:" not in html and "<b>Ann" not in html
+    call("--pair", pair, "--pool", pictures, "--out", out, "--min-group", 1, "--overwrite")
+    assert not (out / "attribution.csv").exists()

@@ -1,0 +1,114 @@
+"""``python -m mad.bench``: is mining fast enough for millions of images, and does it stay within its memory?
+
+Three figures, each measured in a process of its own, because memory is counted from a process's start:
+
+- `competition`: ranking, filtering, thinning and grouping ten million random predictions, checked against a
+  plain loop on fewer;
+- `predict`: images a second from JPEG files to the predictions of two models, ours against a plain timm loop
+  (`timm.data.ImageDataset`, the same preprocessing, a `DataLoader` with two workers, one model after the other,
+  same batch size and precision), checked to say the same;
+- `memory`: how far predicting 200,000 tiny images and mining them raises the peak above start-up.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+from benchmark.errors import UserError
+from benchmark.timing import write_json
+from mad.measures import competition, memory, prediction
+
+PAIRS, PAIRS_QUICK = 10_000_000, 300_000
+TINY, TINY_QUICK = 200_000, 20_000
+PHOTOS = 64
+
+
+def bench_competition(quick: bool = False, json: Path | None = None) -> None:
+    """Rank, filter, thin and group ten million random predictions.
+
+    Args:
+        quick: 300,000 of them.
+        json: write the numbers to this file too.
+    """
+    found = competition(PAIRS_QUICK if quick else PAIRS)
+    print(
+        f"competition: {found.pairs:,} predictions ranked, filtered, thinned and grouped ({found.groups:,} groups) in "
+        f"{found.seconds:.1f} s, peak memory {found.peak_gib:.2f} GiB; load {found.load:.1f}, {found.device}"
+    )
+    if json is not None:
+        write_json(json, found)
+
+
+def bench_predict(
+    pair: Literal["mini", "vitb16"] = "mini",
+    images: int = PHOTOS,
+    repeats: int = 3,
+    device: Literal["cpu", "cuda"] = "cpu",
+    json: Path | None = None,
+) -> None:
+    """Compare predicting large JPEGs with a plain timm loop, after a check that both say the same.
+
+    Args:
+        pair: the mini pair as shipped, or vitb16 and clip-vitb16 with random weights.
+        images: JPEG files of 2000 x 1500 pixels.
+        repeats: how often each way is timed, in turn.
+        device: where the models run.
+        json: write the numbers to this file too.
+    """
+    found = prediction(pair, images, repeats, device)
+    ours, plain, drafted = (images / way.median for way in (found.ours, found.plain, found.draft))
+    print(
+        f"predict: {' and '.join(found.models)} over {images} JPEGs of {found.size[0]} x {found.size[1]}, float32: "
+        f"ours {ours:.1f} images/s, a plain timm loop {plain:.1f}; {found.ratio:.2f}x\n"
+        f"  the same labels, probabilities at most {found.apart:.0e} apart; with --draft {drafted:.1f} images/s, "
+        f"{found.changed} of {2 * images} labels change; load {found.load:.1f}, {found.device}"
+    )
+    if json is not None:
+        write_json(json, found)
+
+
+def bench_memory(quick: bool = False, json: Path | None = None) -> None:
+    """Predict and mine 200,000 tiny images, and see how far the peak of memory rises above start-up.
+
+    Args:
+        quick: 20,000 of them.
+        json: write the numbers to this file too.
+    """
+    found = memory(TINY_QUICK if quick else TINY)
+    print(
+        f"memory: {found.images:,} tiny images predicted and mined in {found.seconds:.0f} s; start-up "
+        f"{found.start_gib:.2f} GiB, peak {found.peak_gib - found.start_gib:.2f} GiB above; load {found.load:.1f}"
+    )
+    if json is not None:
+        write_json(json, found)
+
+
+def bench_all(quick: bool = False, json: Path | None = None) -> None:
+    """All figures, one after the other, each in a process of its own. Nothing else should be running.
+
+    Args:
+        quick: fewer predictions, images and repeats; leaves vitb16 out.
+        json: folder for the numbers: mine-competition.json, mine-predict-mini.json, ...
+    """
+    few = ["--images", "32", "--repeats", "1"] if quick else []
+    short = ["--quick"] if quick else []
+    figures = {"competition": ["competition", *short], "predict-mini": ["predict", *few], "memory": ["memory", *short]}
+    if not quick:
+        figures["predict-vitb16"] = ["predict", "--pair", "vitb16", "--images", "32"]
+    for name, words in figures.items():
+        if json is not None:
+            words += ["--json", str(json / f"mine-{name}.json")]
+        if subprocess.run([sys.executable, "-m", "mad.bench", *words]).returncode:
+            raise UserError(f"python -m mad.bench {' '.join(words)} failed")
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(
+        {"all": bench_all, "competition": bench_competition, "predict": bench_predict, "memory": bench_memory},
+        about="Measure how fast images are mined, and in how much memory.",
+    )

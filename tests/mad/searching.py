@@ -1,0 +1,22 @@
+"""Calling `mad.search` as a user does."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.cli import run
+from mad import search
+
+
+def call(*arguments: object) -> None:
+    run(search.main, [str(argument) for argument in arguments])
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that the command says on its way out with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        call(*arguments)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return [line for line in said.splitlines() if line.startswith("error: ")][-1]

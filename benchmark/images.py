@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Only formats that Pillow itself decodes: an EPS by another name would be handed to Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))  # of image files
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 
 

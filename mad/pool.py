@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark.errors import UserError
+from benchmark.images import SUFFIXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 CRAWL = Path("crawl")  # where `mad.crawl` puts what it finds, seen from the working directory
 EMBEDDED, EMBEDDED_TITLE = "mini", "the embedded pool"
 EMBEDDED_SPLITS = ("pool", "edit", "dev_edit")
-SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 ATTRIBUTION = "attribution.csv"  # in a crawl's folder (`mad.crawling.attribution`)
 CREDIT = ("owner", "owner_name", "title", "page_url", "licence", "licence_url", "photo_id", "sha256")

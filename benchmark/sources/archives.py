@@ -19,9 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from benchmark.errors import UserError
-from benchmark.images import BrokenImage
-
-SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+from benchmark.images import SUFFIXES, BrokenImage
 
 # Limits, chosen far above what the releases need: 4,306 + 2,071 photographs of at most a few MB.
 MAX_FILE = 64 << 20  # bytes of one file

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.errors import UserError
 from benchmark.imagenet import CLASSES, index_of
-from benchmark.images import BrokenImage
-from benchmark.sources.archives import SUFFIXES, FolderTree, printable
+from benchmark.images import SUFFIXES, BrokenImage
+from benchmark.sources.archives import FolderTree, printable
 from benchmark.sources.folders import known_class
 
 if TYPE_CHECKING:

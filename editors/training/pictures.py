@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.dataset import EMBEDDED, Samples, training_images
 from benchmark.errors import UserError
-from benchmark.images import BrokenImage, decode
+from benchmark.images import SUFFIXES, BrokenImage, decode
 
 if TYPE_CHECKING:
     from PIL import Image
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 class Pictures(Protocol):

@@ -15,10 +15,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from benchmark.errors import UserError
-from benchmark.images import BrokenImage, decode
+from benchmark.images import SUFFIXES, BrokenImage, decode
 from mad.crawling.duplicates import phash, sha256
 from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
-from mad.pool import SUFFIXES
 
 CHUNK = 256  # files of a folder that are recorded at once
 

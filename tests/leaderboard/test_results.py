@@ -10,7 +10,8 @@ import pytest
 import leaderboard
 from benchmark.dataset import load
 from benchmark.models import load_base
-from leaderboard import metrics, outcomes, record
+from editors.registry import BUILT_IN, choose
+from leaderboard import metrics, outcomes, record, tables
 
 RESULTS = Path(leaderboard.__file__).parent / "results"
 RECORDS = sorted(RESULTS.rglob("record.json"))
@@ -31,6 +32,18 @@ def test_scores_come_out_of_the_outcomes_beside_the_record(path: Path) -> None:
     assert found.base.weights_sha256 == weights(found.base.name)
     data = load(found.data.name)  # this base gets all of it wrong, so nothing was filtered away
     assert (found.data.version, found.data.fingerprint) == (data.version, data.fingerprint)
+
+
+def test_the_published_table_is_made_from_the_records() -> None:
+    made = tables.markdown([record.read(path) for path in RECORDS if path.parent.parent.name == "mini-1"])
+    published = (RESULTS.parents[1] / "docs" / "mini-1.md").read_text()
+    assert published.split("\n\n", 2)[2].strip() == made.strip()
+
+
+def test_every_editor_has_a_result_and_its_shipped_settings_are_among_them() -> None:
+    scored = {(found.editor.name, found.editor.spec) for found in map(record.read, RECORDS)}
+    for name in BUILT_IN:
+        assert (name, choose(name, "mini").spec) in scored
 
 
 def test_there_are_results() -> None:

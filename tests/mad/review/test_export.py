@@ -10,8 +10,8 @@ import pytest
 
 from benchmark import imagenet
 from benchmark.cli import run
+from benchmark.images import SUFFIXES
 from benchmark.sources.folders import class_index
-from mad.pool import SUFFIXES
 from mad.review.__main__ import export, status
 from mad.review.export import folder_name
 from mad.review.groups import Group, read_candidates

@@ -1,0 +1,115 @@
+"""Real components of Stable Diffusion and of CLIP, tiny and random: the pipeline's classes are the real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+WIDTH, SIZE = 16, 16  # of the text encoder; pixels a side of what the pipeline makes
+WORDS = "an oil painting of a photo the under stage light stingray bullfrog corn rendering cropped good clean"
+
+
+def save_pipeline(folder: Path, prediction: str = "epsilon") -> Path:
+    """Write a Stable Diffusion pipeline with random weights into `folder`, in diffusers' layout."""
+    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(0)
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("<>-0123456789'")
+    pieces = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer({piece: number for number, piece in enumerate(pieces)}, [], model_max_length=40)
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=40,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIZE // 2,
+        block_out_channels=(32, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIZE,
+    )
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(num_train_timesteps=100, prediction_type=prediction, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pipeline(tmp_path_factory.mktemp("tiny-sd"))
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokens for classes 6 (a bare tensor, as released) and 987 (as diffusers writes them)."""
+    folder = tmp_path_factory.mktemp("tokens")
+    random = torch.Generator().manual_seed(1)
+    torch.save(torch.nn.Parameter(torch.randn(WIDTH, generator=random)), folder / "6.bin")
+    torch.save({"<corn>": torch.randn(WIDTH, generator=random)}, folder / "987.bin")
+    return folder
+
+
+@pytest.fixture
+def pictures() -> Callable[[Path, dict[str, int]], Path]:
+    """Make a folder by class of so many pictures of coloured noise."""
+
+    def make(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
+        random = np.random.default_rng(seed)
+        for name, count in counts.items():
+            (folder / name).mkdir(parents=True)
+            for number in range(count):
+                coarse = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+                Image.fromarray(coarse).resize((40, 36)).save(folder / name / f"{number}.png")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def tiny_clip(tmp_path: Path) -> tuple[str, str]:
+    """Name of an open_clip model with a configuration of its own, and the file of its random weights."""
+    import open_clip
+
+    config = tmp_path / "clip" / "tiny-clip.json"
+    config.parent.mkdir()
+    tower = {"layers": 1, "width": 32}
+    text = {**tower, "context_length": 20, "vocab_size": 49408, "heads": 2}
+    vision = {**tower, "image_size": 16, "patch_size": 8, "head_width": 16}
+    config.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
+    open_clip.add_model_config(config)
+    torch.manual_seed(3)
+    weights = tmp_path / "clip" / "weights.pt"
+    torch.save(open_clip.create_model("tiny-clip").state_dict(), weights)
+    return "tiny-clip", str(weights)

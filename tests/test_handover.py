@@ -1,0 +1,61 @@
+"""What one command writes, another takes: verified groups and a choice of near-boundary images go into the build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from benchmark import locality
+from benchmark.build import build
+from benchmark.dataset import MINI, read_split
+from benchmark.imagenet import synsets
+from mad.pool import FolderPool
+from mad.review.export import write_groups
+from mad.review.groups import Group, Item
+from mad.review.images import Images
+
+
+def rows(folder: Path, split: str) -> pd.DataFrame:
+    return read_split(folder / "data", split).table
+
+
+def test_reviewed_groups_go_into_the_build(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    random, accepted = np.random.default_rng(0), []
+    group = Group(890, 430)
+    for name in ("a.jpg", "b.png"):
+        Image.fromarray(random.integers(0, 256, (24, 40, 3), dtype=np.uint8)).save(tmp_path / "pool" / name)
+        digest = hashlib.sha256((tmp_path / "pool" / name).read_bytes()).hexdigest()
+        accepted.append((Item(group, name), frozenset([digest])))
+    credits = {"a.jpg": {"owner": "1@N00", "owner_name": "Ann", "page_url": "https://flickr.com/p/1", "licence": "by"}}
+    pool = FolderPool(tmp_path / "pool")
+    images = Images(pool, {name: position for position, name in enumerate(pool.ids)})
+    write_groups(accepted, images, credits, {}, tmp_path / "natural")
+    build(tmp_path / "built", {"natural": tmp_path / "natural"}, allow_partial=True)
+    found = rows(tmp_path / "built", "edit").set_index("source_id")
+    assert found["group_id"].tolist() == ["890-430"] * 2 and found["label"].tolist() == [890, 890]
+    assert set(found["attribution"]) == {"by Ann, https://flickr.com/p/1", "a Flickr user; who is not known"}
+
+
+def test_chosen_near_boundary_images_go_into_the_build(tmp_path: Path) -> None:
+    """Of the mini's own, which its base gets right by a small margin."""
+    samples = read_split(MINI, "locality").take(range(12))
+    for number, label in enumerate(samples.labels):
+        folder = tmp_path / "val" / synsets()[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.webp").write_bytes(samples.image_bytes(number))
+    locality.main(
+        "mini", imagenet=str(tmp_path / "val"), margin=0.2, out=tmp_path / "chosen", cache=tmp_path / "predictions"
+    )
+    build(tmp_path / "built", {"locality": tmp_path / "chosen" / "images"}, allow_partial=True)
+    found = rows(tmp_path / "built", "locality").set_index("sha256")
+    expected = samples.table[samples.table["margin"] < 0.2].set_index("sha256")
+    assert len(expected) > 0 and set(found.index) == set(expected.index)
+    assert found["label"].to_dict() == expected["label"].to_dict()
+    pd.testing.assert_series_equal(found["margin"].sort_index(), expected["margin"].sort_index(), atol=1e-4)
+    assert json.loads((tmp_path / "built" / "build.json").read_text())["partial"]

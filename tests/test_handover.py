@@ -42,6 +42,15 @@ def test_reviewed_groups_go_into_the_build(tmp_path: Path) -> None:
     assert set(found["attribution"]) == {"by Ann, https://flickr.com/p/1", "a Flickr user; who is not known"}
 
 
+def test_reviewed_paintings_go_into_the_build(tmp_path: Path) -> None:
+    """`mad.review export` names a folder by the label and the pair; the oil painting group takes the label."""
+    folder = tmp_path / "oil" / "987_corn-ear"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "a.png")
+    build(tmp_path / "built", {"oil_painting": tmp_path / "oil"}, allow_partial=True)
+    assert rows(tmp_path / "built", "edit")[["group_id", "label"]].values.tolist() == [["17", 987]]
+
+
 def test_chosen_near_boundary_images_go_into_the_build(tmp_path: Path) -> None:
     """Of the mini's own, which its base gets right by a small margin."""
     samples = read_split(MINI, "locality").take(range(12))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -100,7 +101,8 @@ def _label(tree: Tree, folder: str, group: Group, classes: frozenset[int], calle
     if folder == ".":
         raise UserError(f"{printable(tree.title)}: images lie beside the folders of classes; put each into its class's")
     last = PurePosixPath(folder).name
-    label = called(last)
+    number = re.match(r"(\d+)_", last, flags=re.ASCII)  # as mad.review exports groups
+    label = int(number[1]) if number else called(last)
     if label is None:
         label = known_class(last, where)
     if label not in classes:

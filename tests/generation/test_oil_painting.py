@@ -199,3 +199,45 @@ def test_what_the_hub_does_not_give_is_one_line(
         paint(tmp_path / "oil", tokens="nobody/nothing")
     paint(tmp_path / "oil", classes=("6",), per_class=1, tokens="nobody/nothing", class_names=True)
     assert "all classes go by their names" in capsys.readouterr().out
+
+
+def test_a_model_of_the_hub_is_recorded_with_its_commit(
+    paint,
+    pipeline_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    from diffusers import DiffusionPipeline
+
+    snapshot = shutil.copytree(pipeline_folder, tmp_path / "snapshots" / "c0ffee")
+    monkeypatch.setattr(DiffusionPipeline, "download", lambda model, revision: str(snapshot))
+    paint(tmp_path / "oil", classes=("6",), per_class=1, model="some/model")
+    assert "some/model is not pinned; it is at commit c0ffee now" in capsys.readouterr().out
+    (row,) = read_table(tmp_path / "oil")
+    assert (row["model"], row["revision"]) == ("some/model", "c0ffee")
+    paint(tmp_path / "oil", classes=("6",), per_class=1, model="some/model", revision="c0ffee")
+    assert "not pinned" not in capsys.readouterr().out
+
+
+def test_released_tokens_come_from_the_hubs_archive_where_there_are_no_files(
+    paint, tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    packed = shutil.make_archive(str(tmp_path / "tokens"), "zip", tokens.parent, tokens.name)
+    asked = []
+
+    def download(source: str, name: str, repo_type: str) -> str:
+        asked.append((source, name, repo_type))
+        if name != "tokens.zip":
+            raise EntryNotFoundError.__new__(EntryNotFoundError)  # its constructor wants an answer of the Hub
+        return packed
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    paint(tmp_path / "oil", per_class=1, tokens="some/tokens")
+    assert [row["token"].split()[0] for row in read_table(tmp_path / "oil")] == [
+        *("some/tokens/6.bin", "some/tokens/987.bin")
+    ]
+    assert asked == [("some/tokens", name, "dataset") for name in ("6.bin", "tokens.zip")]

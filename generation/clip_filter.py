@@ -1,0 +1,264 @@
+"""Keep the generated images that show their class and the shift, by an open_clip model, and that a base gets wrong.
+
+    python -m generation.clip_filter out/oil --shift oil_painting --real photos --base vitb16 --out out/oil-kept
+    python -m mad.review out/oil-kept --annotator ann
+
+Two similarities an image, as Dataset Interfaces' released code has them: the cosine between the image and "a photo
+of a <class>", and between the image and the shift. Their thresholds come from real images of the same class: an image
+shows its class if it is as similar to the class as all but the least similar 5 % of the real ones, and the shift if it
+is more similar to it than 95 % of them. (No source gives these shares; they can be set.) The output folder holds
+
+    <class index>/...       the images that are left, as they were: what `benchmark.build` takes
+    scores.csv              by image: both similarities, their thresholds, what the base says, and what follows
+    counts.csv              by class: how many are left after each stage
+    groups.csv, membership.csv, search.json    the same images in groups "class-prediction", for mad.review's two people
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pandas as pd
+import tyro
+from tqdm.auto import tqdm
+
+from benchmark.errors import UserError
+from benchmark.files import replacing, write_text
+from benchmark.groups import pair_id
+from benchmark.imagenet import names
+from benchmark.images import BrokenImage, decode
+from benchmark.sources.labelled import ByClass, Joined
+from generation.folder import TABLE, read_table, write_table
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models import BaseModel
+
+SHIFTS = {"oil_painting": "an oil painting", "stage_light": "stage light"}
+CLIP, PRETRAINED = "ViT-H-14", "laion2b_s32b_b79k"  # SPEC, 6
+LEAST, MOST = 0.05, 0.95  # quantiles of the real images' similarities to the class and to the shift
+STAGES = ("generated", "class_seen", "shift_seen", "base_wrong")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An open_clip model with what prepares its inputs."""
+
+    model: Any
+    prepare: Any
+    tokenizer: Any
+    device: torch.device
+
+    def text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Unit vectors (n, d) of texts."""
+        import torch
+
+        with torch.no_grad():
+            return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True).float()
+
+    def images(self, found: ByClass, batch_size: int) -> torch.Tensor:
+        """Unit vectors (n, d) of a folder's images."""
+        import torch
+
+        rows = []
+        with torch.no_grad():
+            for start in tqdm(range(0, len(found.ids), batch_size), desc="CLIP", unit="batch", leave=False):
+                prepared = [self._prepared(found, position) for position in range(start, len(found.ids))[:batch_size]]
+                rows.append(self.model.encode_image(torch.stack(prepared).to(self.device), normalize=True).float())
+        return torch.cat(rows)
+
+    def _prepared(self, found: ByClass, position: int) -> torch.Tensor:
+        try:
+            return self.prepare(decode(found.read(position)))
+        except BrokenImage as error:
+            raise UserError(f"{found.folder / found.ids[position]}: {error}; make it again, or take it away") from error
+
+
+def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu") -> Clip:
+    """An open_clip model by name, with the weights of a tag that open_clip knows, or of a file.
+
+    Raises:
+        UserError: if it cannot be had.
+    """
+    import open_clip
+
+    from benchmark.devices import pick
+
+    where = pick(device)
+    try:
+        model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained)
+        return Clip(model.eval().to(where), prepare, open_clip.get_tokenizer(name), where)
+    except Exception as error:  # network, name and format errors have no common class
+        first_line = (str(error).strip().splitlines() or [""])[0][:150]
+        raise UserError(
+            f"the open_clip model {name} with {pretrained} cannot be had ({type(error).__name__}: {first_line}); "
+            "download its weights elsewhere and give the file as --pretrained FILE"
+        ) from error
+
+
+def similarities(clip: Clip, found: ByClass, shift: str, batch_size: int = 32) -> pd.DataFrame:
+    """image, class_index, class_similarity and shift_similarity (cosines) of every image in a folder by class."""
+    labels = list(found.labels)
+    classes = sorted(set(labels))
+    pictures = clip.images(found, batch_size)
+    texts = clip.text([f"a photo of a {names()[index]}" for index in classes])
+    own = texts[[classes.index(label) for label in labels]]
+    return pd.DataFrame(
+        {
+            "image": list(found.ids),
+            "class_index": labels,
+            "class_similarity": (pictures * own).sum(1).cpu().numpy(),
+            "shift_similarity": (pictures @ clip.text([SHIFTS[shift]])[0]).cpu().numpy(),
+        }
+    )
+
+
+def judge(scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: float = MOST) -> pd.DataFrame:
+    """`scores` with the thresholds of its classes, and whether class and shift are seen (both tables: `similarities`).
+
+    Raises:
+        UserError: for a class without real images.
+    """
+    by_class = real.groupby("class_index")
+    thresholds = pd.DataFrame(
+        {
+            "class_threshold": by_class["class_similarity"].quantile(least),
+            "shift_threshold": by_class["shift_similarity"].quantile(most),
+        }
+    )
+    lacking = sorted(set(scores["class_index"]) - set(thresholds.index))
+    if lacking:
+        listed = ", ".join(f"{index} ({names()[index]})" for index in lacking)
+        raise UserError(f"--real has no images of {listed}; thresholds come from real images of each class")
+    judged = scores.merge(thresholds, left_on="class_index", right_index=True, how="left").sort_index()
+    return judged.assign(
+        class_seen=judged["class_similarity"] >= judged["class_threshold"],
+        shift_seen=judged["shift_similarity"] > judged["shift_threshold"],
+    )
+
+
+def ask(base: BaseModel, found: ByClass, cache: Path | None = None) -> list[int]:
+    """The base's top-1 class of every image."""
+    from benchmark.predict import predict
+
+    pool = Joined({"generated": found})
+    return predict([base], pool, cache=cache, progress=False)[f"{base.name}_label"].tolist()
+
+
+def count(judged: pd.DataFrame) -> pd.DataFrame:
+    """How many images of each class are left after each of `STAGES`, and their total in the last row."""
+    stage = pd.DataFrame({"class_index": judged["class_index"], "generated": True})
+    left = pd.Series(True, judged.index)
+    for name in STAGES[1:]:
+        left = left & judged[name]
+        stage[name] = left
+    table = stage.groupby("class_index").sum().astype(int).reset_index()
+    table.insert(1, "class_name", [names()[index] for index in table["class_index"]])
+    table["class_index"] = table["class_index"].astype(str)
+    total = {"class_index": "all", "class_name": "", **table[list(STAGES)].sum().to_dict()}
+    return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
+
+
+def write(judged: pd.DataFrame, found: ByClass, out: Path, how: dict[str, Any]) -> None:
+    """Write the images that are left, by class, and the tables. `judged` has a row for each image of `found`.
+
+    Raises:
+        UserError: if two images of a class would have one name, since two folders are of that class.
+    """
+    below = judged["image"].str.partition("/")[2].str.replace("/", "_")
+    kept = judged.assign(file=judged["class_index"].astype(str) + "/" + below)[judged["kept"]]
+    if kept["file"].duplicated().any():
+        file = kept["file"][kept["file"].duplicated()].iloc[0]
+        raise UserError(f"{found.folder}: two images would become {file}; put all images of a class into one folder")
+    for position, file in kept["file"].items():
+        with replacing(out / file) as temporary:
+            temporary.write_bytes(found.read(int(str(position))))
+    _csv(judged, out / "scores.csv")
+    _csv(count(judged), out / "counts.csv")
+    pairs = kept.assign(
+        group_id=[pair_id(a, b) for a, b in zip(kept["class_index"], kept["base_prediction"], strict=True)]
+    )
+    groups = pairs.groupby("group_id", sort=False).agg(
+        strong_index=("class_index", "first"), base_index=("base_prediction", "first"), size=("image", "size")
+    )
+    _csv(groups.sort_values("size", ascending=False, kind="stable").reset_index(), out / "groups.csv")
+    _csv(pairs[["group_id", "file"]].rename(columns={"file": "image"}), out / "membership.csv")
+    note = {"command": {"pool": str(out.resolve()), **how}, "pool": {"images": len(kept)}}
+    write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
+
+
+def keep_scores(folder: Path, judged: pd.DataFrame) -> None:
+    """Write both similarities into the table beside the generated images, if they have one."""
+    if not (folder / TABLE).is_file():
+        return
+    known = {row.image: {"class": row.class_similarity, "shift": row.shift_similarity} for row in judged.itertuples()}
+    write_table(folder, [{**row, "scores": known.get(row["file"], row["scores"])} for row in read_table(folder)])
+
+
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def main(
+    generated: Annotated[Path, tyro.conf.Positional],
+    shift: Literal["oil_painting", "stage_light"],
+    real: Path,
+    out: Path,
+    base: str = "vitb16",
+    clip: str = CLIP,
+    pretrained: str = PRETRAINED,
+    least: float = LEAST,
+    most: float = MOST,
+    batch_size: int = 32,
+    device: Literal["cpu", "cuda"] = "cpu",
+    cache: Path = Path("out/predictions"),
+) -> None:
+    """Keep generated images in which CLIP sees the class and the shift, and that the base gets wrong.
+
+    Prints and writes how many are left after each stage. OUT can then be reviewed by two people
+    (mad.review OUT --annotator NAME), or built from as it is (benchmark.build).
+
+    Args:
+        generated: folder of generated images, one subfolder a class.
+        shift: what they are to look like.
+        real: folder of real images of the same classes, one subfolder a class; thresholds come from them.
+        out: folder for what is kept; must be empty or not there.
+        base: the model to be edited.
+        clip: an open_clip model.
+        pretrained: its weights: a tag that open_clip knows, or a file.
+        least: share of the real images that may be less similar to their class than the threshold.
+        most: share of the real images that must be less similar to the shift than the threshold.
+        batch_size: images a forward of CLIP.
+        device: where the models run.
+        cache: folder where the base's predictions are kept.
+    """
+    from benchmark.devices import pick
+    from benchmark.models import load_base
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there already; name another --out")
+    if not (0 <= least <= 1 and 0 <= most <= 1) or batch_size < 1:
+        raise UserError("--least and --most are shares between 0 and 1, --batch-size at least 1")
+    images, photographs = ByClass(generated), ByClass(real)
+    asked = load_base(base, device=pick(device))
+    seer = load_clip(clip, pretrained, device)
+    scores = similarities(seer, images, shift, batch_size)
+    judged = judge(scores, similarities(seer, photographs, shift, batch_size), least, most)
+    judged["base_prediction"] = ask(asked, images, cache)
+    judged["base_wrong"] = judged["base_prediction"] != judged["class_index"]
+    judged["kept"] = judged["class_seen"] & judged["shift_seen"] & judged["base_wrong"]
+    write(judged, images, out, {"shift": shift, "base": asked.name, "clip": f"{clip} {Path(pretrained).name}"})
+    keep_scores(generated, judged)
+    print(count(judged).to_string(index=False))
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

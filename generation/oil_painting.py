@@ -1,0 +1,125 @@
+"""Oil paintings of ImageNet classes by Stable Diffusion, as Dataset Interfaces / ImageNet* makes them (SPEC, 6).
+
+python -m generation.oil_painting --out out/oil --device cuda
+python -m generation.oil_painting --out my-tokens --learn-token photos/corn --classes corn
+python -m generation.clip_filter out/oil --shift oil_painting --real photos --out out/oil-kept
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from benchmark.errors import UserError
+from benchmark.imagenet import names
+from benchmark.sources.folders import known_class
+from benchmark.sources.oil_painting import CLASSES
+from generation import diffusion
+from generation.folder import Folder
+from generation.tokens import RELEASED, find_tokens
+
+PROMPT = "an oil painting of a {}"  # SPEC, 6
+
+
+def chosen(classes: tuple[str, ...], default: list[int]) -> list[int]:
+    """Classes as typed (index, synset id or name) as ImageNet indices; `default` if there are none.
+
+    Raises:
+        UserError: for a name that is no class.
+    """
+    return list(dict.fromkeys(known_class(name, "--classes") for name in classes)) or default
+
+
+def prompts(model: diffusion.Model, classes: list[int], tokens: str, class_names: bool) -> dict[int, tuple[str, str]]:
+    """The prompt of each class, and where its word came from; tokens that are found are put into the pipeline.
+
+    With `class_names`, a class without a token is called by its name in ImageNet ("class name" is then its origin).
+
+    Raises:
+        UserError: if a class has no token, and for what `find_tokens` refuses.
+    """
+    width = model.pipe.text_encoder.get_input_embeddings().weight.shape[1]
+    try:
+        found = find_tokens(tokens, classes, width)
+    except UserError:
+        if not class_names or Path(tokens).exists():
+            raise
+        print(f"note: no tokens to be had from {tokens}; all classes go by their names")
+        found = {}
+    missing = [f"{index} ({names()[index]})" for index in classes if index not in found]
+    if missing and not class_names:
+        raise UserError(
+            f"{tokens} has no token for {', '.join(missing)}; learn one with --learn-token FOLDER, or call such "
+            "classes by their names with --class-names"
+        )
+    if missing and found:
+        print(f"note: without a token, and called by their names: {', '.join(missing)}")
+    for token in found.values():
+        model.pipe.load_textual_inversion(token.embedding, token=token.name)
+    words = {index: (found[index].name, found[index].origin) for index in found}
+    plain = {index: (names()[index], "class name") for index in classes if index not in found}
+    return {index: (PROMPT.format(word), origin) for index, (word, origin) in {**words, **plain}.items()}
+
+
+def main(
+    out: Path,
+    classes: tuple[str, ...] = (),
+    per_class: int = 50,
+    model: str = diffusion.MODEL,
+    revision: str | None = None,
+    tokens: str = RELEASED,
+    class_names: bool = False,
+    learn_token: Path | None = None,
+    learn_steps: int = 3000,
+    steps: int = diffusion.STEPS,
+    guidance: float = diffusion.GUIDANCE,
+    size: int = diffusion.SIZE,
+    batch_size: int = diffusion.BATCH,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> None:
+    """Paint ImageNet classes in oil with Stable Diffusion and one textual-inversion token a class.
+
+    OUT gets one folder a class (its ImageNet index), which benchmark.build --oil-painting takes, and
+    metadata.jsonl with prompt, seed, model, revision and token of each image. A seed depends only on class and
+    number, so any subset has the same images. Stop it when you like: the same command goes on where it stopped.
+
+    Args:
+        out: folder for the images; with --learn-token, folder for the token.
+        classes: index, synset id or name; by default the 22 of the paper's oil-painting group.
+        per_class: images of each class.
+        model: a Stable Diffusion 2 on the Hub, or a folder in diffusers' layout.
+        revision: commit of the model on the Hub; without one, the newest is taken, and recorded.
+        tokens: folder, ZIP archive or Hub data set with INDEX.bin, a textual-inversion token for each class.
+        class_names: call a class that has no token by its name in ImageNet.
+        learn_token: folder of photographs of the one class in --classes: learn its token, save it, and stop.
+        learn_steps: steps of that.
+        steps: of denoising.
+        guidance: of the prompt over no prompt.
+        size: pixels a side of the saved images; they are made at the model's own size.
+        batch_size: images a batch; halved until one fits into memory.
+        device: where the model runs.
+    """
+    wanted = chosen(classes, sorted(CLASSES))
+    if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
+        raise UserError("--per-class, --batch-size, --steps and --size are at least 1")
+    if learn_token is not None:
+        from generation.learning import learn_into
+
+        if len(wanted) != 1:
+            raise UserError("--learn-token learns the token of one class; name it with --classes")
+        file = learn_into(
+            out, learn_token, wanted[0], diffusion.load_model(model, revision, device, half=False), learn_steps
+        )
+        print(f"{file}: generate with --tokens {out} --classes {wanted[0]}")
+        return
+    loaded = diffusion.load_model(model, revision, device)
+    said = prompts(loaded, wanted, tokens, class_names)
+    settings = {**loaded.facts, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
+    made = diffusion.generate(loaded, Folder(out, settings), said.__getitem__, wanted, per_class, batch_size)
+    print(f"{out}: {made:,} images made, {len(wanted) * per_class:,} there; benchmark.build --oil-painting {out}")
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

@@ -1,0 +1,279 @@
+"""Real images under two made-up shifts, oil painting and stage light, with no model to download.
+
+    python -m generation.procedural --out out/mini_generated            # a data set, from the mini's drawings
+    python -m generation.procedural --out out/shifted --images photos   # two folders by class, from photographs
+
+The first makes the config `mini_generated`, a folder in the Hub's layout: the mini's two generated groups, so that
+whatever handles the paper's groups 17 and 18 runs offline on real failures. The embedded `mini` stays as it is.
+
+    data/edit-*.parquet       group 17, oil painting, and group 18, stage light
+    data/pool-*.parquet       all other images that were made, unlabelled by group, to mine
+    data/locality-*.parquet, data/train-*.parquet    the mini's, byte for byte
+    README.md, NOTICE, licences, build.json          how to load it, whom to credit, how it was made
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from benchmark.dataset import MINI, MINI_VERSION, Samples, read_split
+from benchmark.errors import UserError
+from benchmark.files import replacing, write_text
+from benchmark.groups import PAPER_GROUPS
+from benchmark.images import decode
+from benchmark.sources.emoji import drawings
+from benchmark.sources.labelled import ByClass
+from benchmark.sources.packing import Encoded, encode, write_split
+from benchmark.staging import replacing_folder
+from generation.folder import write_table
+from generation.painting import oil_painting
+from generation.spotlight import stage_light
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+NAME, VERSION = "mini_generated", "mini-generated-1"
+LOOKS: dict[str, Callable[[Image.Image, int], Image.Image]] = {"oil_painting": oil_painting, "stage_light": stage_light}
+JUDGED_OR_LEARNED = ("locality", "dev_locality", "train")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What makes the data set, beside the looks."""
+
+    images: int = 80  # of a group, at most; as many as the mini's two groups by style
+    a_class: int = 3  # of one class in a group, at most; as there
+    seed: int = 17
+
+
+def seed_of(name: str, look: str, seed: int = Plan.seed) -> int:
+    """The seed of one image under one look: of nothing else, so that any subset is made the same."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {look} {name}".encode()).digest()[:8], "big")
+
+
+def sources(pool: pd.DataFrame, base_prediction: Sequence[int], used: set[str]) -> np.ndarray:
+    """Which rows of the mini's pool are shifted: positions (n,).
+
+    Those whose drawing means its class (tier A), that the base gets right as they are, and whose drawing is in none of
+    `used`: what is edited must share no drawing with what editors learn from and are judged on. Another look makes no
+    new drawing. The pool is by other designers than the training images, which leaves the Fluent set: its flat icons
+    are in training, and its 3-D icons draw the same objects the same way; they are left out as a whole.
+    """
+    import numpy as np
+
+    tier = {drawing.name: drawing.tier for drawing in drawings()}
+    fit = (
+        (pool["drawing"].map(tier) == "A")
+        & ~pool["drawing"].isin(used)
+        & ~pool["drawing"].str.startswith("fluent")
+        & (pool["label"] == list(base_prediction))
+    )
+    return np.flatnonzero(fit)
+
+
+def failures(made: pd.DataFrame, plan: Plan) -> pd.Series:
+    """Which images of one look are its group, as a mask: those that the base gets wrong, varied by rule.
+
+    One image a drawing in turn, then a second, and so on; at most `plan.a_class` of a class and `plan.images` in all.
+    `sha256` orders them, which is as good as at random.
+    """
+    wrong = made[made["base_prediction"] != made["label"]].sort_values("sha256")
+    wrong = wrong.assign(turn=wrong.groupby("drawing").cumcount()).sort_values(["turn", "sha256"])
+    wrong = wrong[wrong.groupby("label").cumcount() < plan.a_class].head(plan.images)
+    return made.index.to_series().isin(wrong.index)
+
+
+def shifted(samples: Samples, look: str, plan: Plan) -> pd.DataFrame:
+    """Every sample under one look: a table as `packing.write_split` takes it, with the encoded image in `data`."""
+    import numpy as np
+    import pandas as pd
+
+    rows = []
+    for number, row in enumerate(tqdm(samples.table.to_dict("records"), desc=look, unit="image", delay=2)):
+        image = LOOKS[look](decode(samples.image_bytes(number)), seed_of(row["sha256"], look, plan.seed))
+        data = encode(np.asarray(image))
+        rows.append(
+            {
+                "label": row["label"],
+                "drawing": row["drawing"],
+                "style": row["drawing"].partition("/")[0],
+                "source_id": f"{row['source_id']} {look}",
+                "subset": look,
+                "data": data,
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def asked(data: Sequence[bytes], model: str) -> pd.DataFrame:
+    """What an embedded model says of encoded images: `label` and `margin`, a row an image."""
+    from benchmark.models import load_base
+    from benchmark.predict import predict
+
+    pool = Encoded([hashlib.sha256(one).hexdigest() for one in data], data)
+    told = predict([load_base(model)], pool, progress=False)
+    return told.rename(columns={f"{model}_label": "label", f"{model}_margin": "margin"})
+
+
+def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict[str, Any]:
+    """Make the data set `out`; return its build.json. With `limit`, of that many images of the pool only.
+
+    Raises:
+        UserError: if `out` holds something else.
+    """
+    import pandas as pd
+
+    plan = plan or Plan()
+    if out.exists() and any(out.iterdir()) and not _ours(out):
+        raise UserError(f"{out} is there already and holds something else; name another --out")
+    pool = read_split(MINI, "pool")
+    used = {drawing for split in JUDGED_OR_LEARNED for drawing in read_split(MINI, split).table["drawing"]}
+    encoded = [pool.image_bytes(row) for row in range(len(pool))]
+    chosen = sources(pool.table, asked(encoded, "mini")["label"].tolist(), used)[:limit]
+    tables = []
+    for look in LOOKS:
+        made = shifted(pool.take(chosen), look, plan)
+        base, strong = (asked(made["data"].tolist(), model) for model in ("mini", "mini-strong"))
+        made = made.assign(base_prediction=base["label"], strong_prediction=strong["label"], margin=base["margin"])
+        (group,) = (group for group in PAPER_GROUPS if group.subset == look)
+        tables.append(made.assign(chosen=failures(made, plan), group=group.name, group_id=group.id))
+    whole = pd.concat(tables, ignore_index=True)
+    edit = whole[whole["chosen"]].sort_values(["group_id", "label", "sha256"])
+    rest = whole[~whole["chosen"]].sort_values("sha256").drop(columns=["group", "group_id", "base_prediction"])
+    facts = _facts(whole, plan)
+    with replacing_folder(out) as folder:
+        write_split(edit.drop(columns="margin"), folder / "data" / "edit-00000-of-00001.parquet")
+        write_split(rest.drop(columns=["margin", "strong_prediction"]), folder / "data" / "pool-00000-of-00001.parquet")
+        for split in ("locality", "train"):
+            for file in sorted(MINI.glob(f"{split}-*.parquet")):
+                shutil.copyfile(file, folder / "data" / file.name)
+        shutil.copyfile(MINI.parent / "NOTICE", folder / "NOTICE")
+        shutil.copytree(MINI.parent / "licences", folder / "licences")
+        write_text(folder / "README.md", _card(facts))
+        write_text(folder / "build.json", json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def _ours(out: Path) -> bool:
+    try:
+        return json.loads((out / "build.json").read_text(encoding="utf-8"))["name"] == NAME
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _facts(whole: pd.DataFrame, plan: Plan) -> dict[str, Any]:
+    groups = []
+    for look, made in whole.groupby("subset", sort=False):
+        right = {who: int((made[f"{who}_prediction"] == made["label"]).sum()) for who in ("base", "strong")}
+        groups.append(
+            {
+                "id": made["group_id"].iloc[0],
+                "name": made["group"].iloc[0],
+                "subset": look,
+                "count": int(made["chosen"].sum()),
+                "expected": int(made["chosen"].sum()),
+                "made": len(made),
+                "mini_right": right["base"],
+                "mini_strong_right": right["strong"],
+            }
+        )
+    locality = len(read_split(MINI, "locality"))
+    return {
+        "name": NAME,
+        "version": VERSION,
+        "partial": False,
+        "made_from": MINI_VERSION,
+        "plan": asdict(plan),
+        "groups": groups,
+        "locality": {"count": locality, "expected": locality, "labels": "emoji"},
+    }
+
+
+def _card(facts: dict[str, Any]) -> str:
+    head = ["---", "pretty_name: Vision Transformer editing benchmark, mini, generated groups", "license: other"]
+    head += ["license_name: several-see-column-licence", "configs:", f"- config_name: {NAME}", "  data_files:"]
+    for split in ("edit", "locality", "train", "pool"):
+        head += [f"  - split: {split}", f"    path: data/{split}-*.parquet"]
+    body = [
+        "---",
+        "",
+        f"# {facts['version']}",
+        "",
+        f"Drawings of {facts['made_from']} that its base model gets right, under two procedural shifts "
+        "(`python -m generation.procedural`). `edit` holds what it then gets wrong; `locality` and `train` are "
+        f"{facts['made_from']}'s. Art is credited in NOTICE; images of styles marked there with * are under "
+        "CC-BY-SA-4.0, also as changed here.",
+        "",
+        "| group | images made | mini right | mini-strong right | in `edit` |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for g in facts["groups"]:
+        body.append(f"| {g['name']} | {g['made']} | {g['mini_right']} | {g['mini_strong_right']} | {g['count']} |")
+    return "\n".join(head + body) + "\n"
+
+
+def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
+    """Both looks of a folder of images by class: OUT/<look>/<class index>/<number>.png; return how many were made.
+
+    An image that is there already is not made again, so the same command goes on after a kill. The table of a look is
+    written last.
+    """
+    plan = plan or Plan()
+    found = ByClass(images)
+    for look, shift in LOOKS.items():
+        rows = []
+        for number, name in enumerate(tqdm(found.ids, desc=look, unit="image")):
+            file = f"{found.labels[number]}/{number:05d}.png"
+            data = found.read(number)
+            digest = hashlib.sha256(data).hexdigest()
+            seed = seed_of(digest, look, plan.seed)
+            rows.append({"file": file, "class_index": found.labels[number], "source_id": name, "source_sha256": digest})
+            rows[-1] |= {"seed": seed, "scores": None}
+            if not (out / look / file).is_file():
+                buffer = io.BytesIO()
+                shift(decode(data), seed).save(buffer, "PNG")
+                with replacing(out / look / file) as temporary:
+                    temporary.write_bytes(buffer.getvalue())
+        write_table(out / look, rows)
+    return len(LOOKS) * len(found.ids)
+
+
+def main(out: Path, images: Path | None = None, limit: int | None = None) -> None:
+    """Make oil paintings and stage light from real images, without any model to download.
+
+    Without --images, OUT becomes mini_generated: groups 17 and 18 made from the mini's drawings, for
+    leaderboard.submit --data OUT and datasets.load_dataset. The same command makes the same bytes.
+
+    Args:
+        out: folder to make; an earlier mini_generated there is replaced once the new one is complete.
+        images: folder of real images, one subfolder a class; OUT/oil_painting and OUT/stage_light then hold them
+            under both looks, as benchmark.build takes them.
+        limit: of the mini's drawings, only so many (to try it).
+    """
+    if images is not None:
+        print(f"{out}: {shift_folder(images, out):,} images; benchmark.build --oil-painting {out / 'oil_painting'}")
+        return
+    for group in build(out, limit=limit)["groups"]:
+        print(
+            f"{group['name']:13} {group['made']:4} made from images that mini gets right; now right: mini "
+            f"{group['mini_right']}, mini-strong {group['mini_strong_right']}; {group['count']} failures in the group"
+        )
+    print(f"{out}: python -m leaderboard.submit ft --data {out} --limit 6")
+
+
+if __name__ == "__main__":
+    from benchmark.cli import run
+
+    run(main)

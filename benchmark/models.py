@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from benchmark.errors import UserError, unknown
+from benchmark.imagenet import CLASSES
 from benchmark.images import Preprocessing
 
 ASSETS = Path(__file__).parent / "assets" / "mini" / "models"
@@ -63,13 +64,19 @@ def load_base(
 ) -> BaseModel:
     """Load the base model that `spec` names (see the module's docstring), in evaluation mode, frozen.
 
-    Raises `UserError` for an unknown name, weights that do not fit, and weights that cannot be had.
+    Raises `UserError` for an unknown name, weights that do not fit or cannot be had, and another label space.
     """
     name, _, file = spec.partition("=")
     path = Path(file) if file else weights
     if path is not None and not path.is_file():
         raise UserError(f"{path}: no such weights file for {name}")
     module, preprocessing = _from_folder(name, path) if _folder(name) else _from_timm(name, path)
+    classes = getattr(module, "num_classes", CLASSES)
+    if classes != CLASSES:
+        raise UserError(
+            f"{name} tells {classes:,} classes apart, of which not all have a synset and a label here; "
+            f"take one with ImageNet-1k's {CLASSES:,} (fine-tuned weights, whose timm names end in in1k)"
+        )
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, preprocessing, hash_weights(module))
 

@@ -54,6 +54,15 @@ def test_a_folder_in_timms_layout(tmp_path: Path) -> None:
     assert base.preprocessing == Preprocessing(32, 32, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
+def test_another_label_space_is_refused(tmp_path: Path) -> None:
+    """A class without a synset among the 1,000 would be mistaken for one that has it."""
+    model = timm.create_model(TINY, num_classes=12)
+    save_file(model.state_dict(), str(tmp_path / "model.safetensors"))
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": TINY, "num_classes": 12}))
+    with pytest.raises(UserError, match="12 classes apart"):
+        load_base(str(tmp_path))
+
+
 def test_the_papers_preprocessing_is_not_timms() -> None:
     """SPEC, 1: short side to 256 bilinear, centre 224, mean = std = 0.5; against torchvision by hand."""
     import numpy as np

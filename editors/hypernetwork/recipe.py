@@ -6,12 +6,11 @@ recipe that made it.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.errors import UserError, unknown
+from benchmark.errors import unknown
+from editors.training.recipe import Choices
 
 TARGET_ITEMS = (  # the items that m~ depends on; the others only refit
     "pseudo",
@@ -32,7 +31,7 @@ RELEASED_BATCH = 8  # the released loss is a KL summed over 8 samples beside lam
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Choices):
     """How a hypernetwork is meta-trained. The defaults are the released code's.
 
     Pseudo-samples
@@ -91,38 +90,17 @@ class Recipe:
     precision: Literal["float32", "tf32"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("inner_steps", "outer_steps", "blocks", "steps_a_batch", "batch", "iterations"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be 1 or more")
-        for name in ("inner_lr", "target_lr", "lr", "temperature"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be above 0")
+        self._at_least(inner_steps=1, outer_steps=1, blocks=1, steps_a_batch=1, batch=1, iterations=1)
+        self._above_zero("inner_lr", "target_lr", "lr", "temperature")
 
     @property
     def slope(self) -> float:
         """k of the network's own sigmoid: the standard form's output is the mask itself."""
         return self.mask_slope if self.form == "standard" else self.score_slope
 
-    def but(self, **changes: Any) -> Recipe:
-        """This recipe with some items changed; None leaves an item as it is."""
-        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
-
     def target_items(self) -> dict[str, Any]:
         """What the bank of targets depends on."""
         return {name: getattr(self, name) for name in TARGET_ITEMS}
-
-    def to_json(self) -> str:
-        """All items, for a checkpoint."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Recipe:
-        """The recipe a checkpoint carries; raises `UserError` for items this version does not know."""
-        items = json.loads(text)
-        fields = {entry.name for entry in dataclasses.fields(cls)}
-        if items.keys() != fields:
-            raise UserError(f"its recipe differs in the items {sorted(items.keys() ^ fields)}; train it again")
-        return cls(**items)
 
 
 PRESETS = {

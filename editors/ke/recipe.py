@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from benchmark.errors import UserError
+from editors.training.recipe import Choices
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Choices):
     """How KE's network is trained. "Article" is De Cao et al. (2021), "its code" what they released with it.
 
     Editing samples
@@ -44,13 +42,8 @@ class Recipe:
     iterations: int = 200_000
 
     def __post_init__(self) -> None:
-        least = {"top_k": 2, "others": 1, "condition": 1, "hidden": 1, "warmup": 0, "batch": 2, "iterations": 1}
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise UserError(f"--{name.replace('_', '-')} must be {value} or more")
-        for name in ("crop_scale", "margin", "alpha_lr", "lr"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be above 0")
+        self._at_least(top_k=2, others=1, condition=1, hidden=1, warmup=0, batch=2, iterations=1)
+        self._above_zero("crop_scale", "margin", "alpha_lr", "lr")
         if self.crop_scale > 1:
             raise UserError("--crop-scale is a share of the area, 1 at most")
         if self.warmup > self.iterations:
@@ -59,23 +52,6 @@ class Recipe:
             raise UserError(
                 f"--others {self.others} are taken from the batch; --batch must be {self.others + 1} or more"
             )
-
-    def but(self, **changes: Any) -> Recipe:
-        """This recipe with some items changed; None leaves an item as it is."""
-        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
-
-    def to_json(self) -> str:
-        """All items, for a checkpoint."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Recipe:
-        """The recipe a checkpoint carries; raises `UserError` for items this version does not know."""
-        items = json.loads(text)
-        fields = {entry.name for entry in dataclasses.fields(cls)}
-        if items.keys() != fields:
-            raise UserError(f"its recipe differs in the items {sorted(items.keys() ^ fields)}; train it again")
-        return cls(**items)
 
     def learning_rate(self, iteration: int) -> float:
         """Adam's at this iteration, counted from 0: a linear rise over `warmup`, then a linear fall to zero at the end.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from benchmark.errors import UserError
+from editors.training.recipe import Choices
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Choices):
     """How the editor network is trained. Sources: "Fast Model Editing at Scale" (Mitchell et al., 2022; in short
     MEND), its code, and what the benchmark's paper says of it (B.2, SPEC 5).
 
@@ -49,28 +47,7 @@ class Recipe:
     iterations: int = 20_000
 
     def __post_init__(self) -> None:
-        for name, least in {"top_k": 2, "locality": 1, "rank": 1, "batch": 1, "iterations": 1}.items():
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')} must be {least} or more")
-        for name in ("lr", "step_lr", "clip", "edit_weight"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be above 0")
+        self._at_least(top_k=2, locality=1, rank=1, batch=1, iterations=1)
+        self._above_zero("lr", "step_lr", "clip", "edit_weight")
         if not 0 < self.crop_scale <= 1:
             raise UserError("--crop-scale must be above 0, and 1 at most")
-
-    def but(self, **changes: Any) -> Recipe:
-        """This recipe with some items changed; None leaves an item as it is."""
-        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
-
-    def to_json(self) -> str:
-        """All items, for a checkpoint."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Recipe:
-        """The recipe a checkpoint carries; raises `UserError` for items this version does not know."""
-        items = json.loads(text)
-        fields = {entry.name for entry in dataclasses.fields(cls)}
-        if items.keys() != fields:
-            raise UserError(f"its recipe differs in the items {sorted(items.keys() ^ fields)}; train it again")
-        return cls(**items)

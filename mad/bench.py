@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from benchmark.cli import Command, run
 from benchmark.errors import UserError
 from benchmark.timing import write_json
 from mad.measures import competition, memory, prediction
@@ -105,10 +106,12 @@ def bench_all(quick: bool = False, json: Path | None = None) -> None:
             raise UserError(f"python -m mad.bench {' '.join(words)} failed")
 
 
-if __name__ == "__main__":
-    from benchmark.cli import run
+main: dict[str, Command] = {
+    "all": bench_all,
+    "competition": bench_competition,
+    "predict": bench_predict,
+    "memory": bench_memory,
+}
 
-    run(
-        {"all": bench_all, "competition": bench_competition, "predict": bench_predict, "memory": bench_memory},
-        about="Measure how fast images are mined, and in how much memory.",
-    )
+if __name__ == "__main__":
+    run(main, about="Measure how fast images are mined, and in how much memory.")

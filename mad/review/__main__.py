@@ -22,7 +22,7 @@ Groups = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GROUPS")]
 PORT = 8765
 
 
-def start(
+def main(
     groups: Groups,
     annotator: str,
     conflicts: bool = False,
@@ -214,4 +214,4 @@ if __name__ == "__main__":
     if (word := sys.argv[1:2]) and word[0] in commands:
         run(commands[word[0]], sys.argv[2:], prog=f"python -m mad.review {word[0]}")
     else:
-        run(start, prog="python -m mad.review")
+        run(main, prog="python -m mad.review")

@@ -182,7 +182,8 @@ def test_two_annotators_from_search_to_export(
     assert ann.text_content("#overall-count") == "4 of 6"
     press(ann, "yn")
     ann.wait_for_selector("#finished:visible")
-    assert [server.stop(signal.SIGINT) for server in servers] == [130, 130]
+    # 0 where a shell started the tests in the background: no Ctrl-C gets through to Python, only to uvicorn
+    assert {server.stop(signal.SIGINT) for server in servers} <= {0, 130}
 
     # What became of it: b (the hostile one) and f are in conflict, c is rejected by both.
     run(status, [str(found)])

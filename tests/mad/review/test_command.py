@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.cli import run
 from benchmark.errors import UserError
-from mad.review.__main__ import start
+from mad.review.__main__ import main
 from mad.review.server import listen
 from mad.review.session import Session
 
@@ -39,7 +39,7 @@ def test_it_listens_for_this_machine_only() -> None:
 def test_senseless_commands(arguments: list[str], message: str, found: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(found.parent)
     with pytest.raises(SystemExit) as stop:
-        run(start, [*arguments, "--port", "0"])
+        run(main, [*arguments, "--port", "0"])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -56,8 +56,8 @@ def test_a_third_person_sees_only_conflicts(found: Path, answer_all, monkeypatch
     monkeypatch.setattr(server, "serve", serve)
     answer_all("ann", "yynnyy")
     answer_all("bo", "ynynyn")
-    run(start, [str(found), "--annotator", "cy", "--conflicts", "--port", "0"])
+    run(main, [str(found), "--annotator", "cy", "--conflicts", "--port", "0"])
     view = served[0].view()
     assert view["total"] == 3 and view["item"]["name"] == "b.png" and view["done"] == 0
     with pytest.raises(SystemExit):
-        run(start, [str(found), "--annotator", "Bo", "--conflicts", "--port", "0"])
+        run(main, [str(found), "--annotator", "Bo", "--conflicts", "--port", "0"])

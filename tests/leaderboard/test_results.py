@@ -12,6 +12,7 @@ from benchmark.dataset import load
 from benchmark.models import load_base
 from editors.registry import BUILT_IN, choose
 from leaderboard import metrics, outcomes, record, tables
+from leaderboard.swaps import swaps
 
 RESULTS = Path(leaderboard.__file__).parent / "results"
 RECORDS = sorted(RESULTS.rglob("record.json"))
@@ -38,6 +39,29 @@ def test_the_published_table_is_made_from_the_records() -> None:
     made = tables.markdown([record.read(path) for path in RECORDS if path.parent.parent.name == "mini-1"])
     published = (RESULTS.parents[1] / "docs" / "mini-1.md").read_text()
     assert published.split("\n\n", 2)[2].strip() == made.strip()
+
+
+def cells(columns: int) -> dict[str, list[str]]:
+    """Rows of docs/editors.md's tables of so many columns, by the editor in the first."""
+    text = (RESULTS.parents[1] / "docs" / "editors.md").read_text()
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {line[0]: line[1:] for line in lines if len(line) == columns and line[0] != "editor"}
+
+
+def test_what_is_written_about_the_editors_is_what_the_records_say() -> None:
+    runs = {found.editor.spec: (path, found) for path, found in zip(RECORDS, map(record.read, RECORDS), strict=True)
+            if path.parent.parent.name == "mini-1"}  # fmt: skip
+    table, exchanged = cells(8), cells(4)
+    assert len(table) == 16 and len(exchanged) == 16
+    for spec, (_, *scores, steps, _) in table.items():
+        _, found = runs[spec]
+        expected = [found.scores[name].value for name in ("sr", "gr", "gr_pairs", "lr")]
+        assert [float(score.split(" ")[0]) for score in scores] == [round(100 * value, 1) for value in expected], spec
+        assert float(steps) == found.outcomes.median_steps
+    for spec, row in exchanged.items():
+        found = swaps(outcomes.read(runs[spec][0].parent))
+        of_z, of_others, to_y = (100 * share for share in (found.of_z, found.of_others, found.exchanged))
+        assert row == [f"{of_z:.1f}", f"{of_others:.1f}", f"{to_y:.0f}"], spec
 
 
 def test_every_editor_has_a_result_and_its_shipped_settings_are_among_them() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 
 Overrides = Mapping[str, Tensor]
+AS_IT_IS: Overrides = MappingProxyType({})
 Model = Any  # a timm VisionTransformer: the attributes of an nn.Module have no static types
 Taps = dict[str, tuple[Tensor, Tensor]]  # by the name of an FC matrix, the layer's inputs and outputs (..., T, width)
 
@@ -100,6 +102,11 @@ def ffn_matrices(model: Model, blocks: Iterable[int] | None = None) -> tuple[str
     return tuple(f"blocks.{block}.mlp.{layer}.weight" for block in chosen for layer in ("fc1", "fc2"))
 
 
+def last_ffn_matrices(model: Model) -> tuple[str, ...]:
+    """`ffn_matrices` of the last three FFNs, of all if there are fewer: what KE and MEND edit (paper, 5.1 and B.2)."""
+    return ffn_matrices(model, range(max(0, depth(model) - 3), depth(model)))
+
+
 def msa_matrices(blocks: Iterable[int]) -> tuple[str, ...]:
     """Names of the two weight matrices of each MSA, query-key-value and projection; never biases."""
     return tuple(f"blocks.{block}.attn.{layer}.weight" for block in blocks for layer in ("qkv", "proj"))
@@ -137,10 +144,7 @@ def unit_masks(mask: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def unit_sums(values: Mapping[str, Tensor]) -> Tensor:
-    """Sums of what stands at each weight over its structured unit, as `unit_masks` counts them.
-
-    `values`: by name, each (..., rows, columns) like its matrix. Returns (..., len(values), N_m).
-    """
+    """Sums over units (see `unit_masks`) of values by name, each like its matrix, (..., len(values), N_m)."""
     return torch.stack([value.sum(-1 if ".fc1." in name else -2) for name, value in values.items()], dim=-2)
 
 
@@ -189,15 +193,27 @@ def tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, taps: Tap
     return _linear(model.head, "head", features, overrides).squeeze(-2)
 
 
-def hidden_activations(model: Model, tokens: Tensor, block: int) -> Tensor:
+def hidden_activations(
+    model: Model, tokens: Tensor, block: int, overrides: Overrides = AS_IT_IS, taps: Taps | None = None
+) -> Tensor:
     """Activations (..., T, N_m) between the two FC layers of a block's FFN, from the tokens at its ffn cut."""
-    mlp = model.blocks[block].mlp
-    return mlp.act(mlp.fc1(model.blocks[block].norm2(tokens)))
+    name, mlp = f"blocks.{block}", model.blocks[block].mlp
+    inputs = _norm(model.blocks[block].norm2, f"{name}.norm2", tokens, overrides)
+    outputs = _linear(mlp.fc1, f"{name}.mlp.fc1", inputs, overrides)
+    if taps is not None:
+        taps[f"{name}.mlp.fc1.weight"] = inputs, outputs
+    return mlp.act(outputs)
 
 
-def tokens_after_ffn(model: Model, tokens: Tensor, hidden: Tensor, block: int) -> Tensor:
+def tokens_after_ffn(
+    model: Model, tokens: Tensor, hidden: Tensor, block: int, overrides: Overrides = AS_IT_IS, taps: Taps | None = None
+) -> Tensor:
     """The tokens behind a block's FFN, from those at its ffn cut and its activations, changed or not."""
-    return tokens + model.blocks[block].ls2(model.blocks[block].mlp.fc2(hidden))
+    name = f"blocks.{block}"
+    outputs = _linear(model.blocks[block].mlp.fc2, f"{name}.mlp.fc2", hidden, overrides)
+    if taps is not None:
+        taps[f"{name}.mlp.fc2.weight"] = hidden, outputs
+    return tokens + _scale(model.blocks[block].ls2, f"{name}.ls2", outputs, overrides)
 
 
 def forward(model: Model, images: Tensor, overrides: Overrides) -> Tensor:
@@ -236,16 +252,10 @@ def _heads(tokens: Tensor, heads: int) -> Tensor:
 
 def _ffn(model: Model, index: int, tokens: Tensor, overrides: Overrides, taps: Taps | None = None) -> Tensor:
     """One FFN half, residual included; of the last block only [cls], which alone reaches the head."""
-    block, name = model.blocks[index], f"blocks.{index}"
     if index == depth(model) - 1:
         tokens = tokens[..., :1, :]
-    normed = _norm(block.norm2, f"{name}.norm2", tokens, overrides)
-    before = _linear(block.mlp.fc1, f"{name}.mlp.fc1", normed, overrides)
-    hidden = block.mlp.act(before)
-    outputs = _linear(block.mlp.fc2, f"{name}.mlp.fc2", hidden, overrides)
-    if taps is not None:
-        taps[f"{name}.mlp.fc1.weight"], taps[f"{name}.mlp.fc2.weight"] = (normed, before), (hidden, outputs)
-    return tokens + _scale(block.ls2, f"{name}.ls2", outputs, overrides)
+    hidden = hidden_activations(model, tokens, index, overrides, taps)
+    return tokens_after_ffn(model, tokens, hidden, index, overrides, taps)
 
 
 def _linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, rows: slice = slice(None)) -> Tensor:

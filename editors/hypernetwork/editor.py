@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from editors.base import Edit
-from editors.hypernetwork.checkpoint import STORE, Checkpoint, load
+from editors.hypernetwork.checkpoint import STORE, load
 from editors.masked import MaskedConfig, MaskedFineTune
+from editors.training.checkpoint import Checkpoint
 from editors.training.trained import Trained
 from editors.vit import check_inputs, cls_features, ffn_matrices, unit_masks
 

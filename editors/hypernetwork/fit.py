@@ -26,7 +26,7 @@ from editors.hypernetwork.network import Hypernetwork, Shape, new_network
 from editors.hypernetwork.pseudo import PseudoSamples
 from editors.hypernetwork.recipe import Recipe
 from editors.training.curves import Panel
-from editors.training.loop import Training
+from editors.training.loop import Training, step_down
 from editors.training.views import generator
 from editors.vit import edits_at_once
 
@@ -139,17 +139,10 @@ def _steps(
 ) -> float:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, iteration)
+    advice = f"--lr ({recipe.lr}) or --inner-lr ({recipe.inner_lr})"
     for _ in range(steps):
-        loss = loss_now()
-        if not loss.isfinite():
-            raise UserError(
-                f"the loss is not finite at iteration {iteration}; lower --lr ({recipe.lr}) "
-                f"or --inner-lr ({recipe.inner_lr}). The last checkpoint is as it was"
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return loss.item()
+        loss = step_down(optimizer, loss_now(), iteration, advice)
+    return loss
 
 
 def _held_out(samples: PseudoSamples, network: Hypernetwork) -> Callable[[], dict[str, float]]:

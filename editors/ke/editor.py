@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from editors.base import Edit, knob
 from editors.descent import MAX_STEPS
-from editors.ke.checkpoint import STORE, Checkpoint, load
-from editors.ke.network import Factors, conditions, cut_of, features_at, matrices
+from editors.ke.checkpoint import STORE, load
+from editors.ke.network import Factors, conditions, cut_of, features_at
+from editors.training.checkpoint import Checkpoint
 from editors.training.repeat import Look, Weights, until_right
 from editors.training.trained import Trained
-from editors.vit import Model, check_inputs, prefix, tail
+from editors.vit import Model, check_inputs, last_ffn_matrices, prefix, tail
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class KnowledgeEditor(Trained):
             tokens = prefix(model, images.flatten(0, 1), cut_of(model))
             told = _conditions(model, tokens, labels.flatten()).unflatten(0, images.shape[:2]).mean(1)
             factors = [found.scaled(self.config.scale) for found in network(told)]
-        named = dict(zip(matrices(model), factors, strict=True))
+        named = dict(zip(last_ffn_matrices(model), factors, strict=True))
         samples = tokens.unflatten(0, images.shape[:2])
         weights = {name: model.get_parameter(name).expand(len(labels), -1, -1) for name in named}
         return until_right(labels, weights, partial(_look, model, samples, labels, named), self.config.max_steps)

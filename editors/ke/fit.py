@@ -15,7 +15,7 @@ from editors.ke.network import KnowledgeNetwork, Shape, new_network
 from editors.ke.recipe import Recipe
 from editors.ke.samples import Draws
 from editors.training.curves import Panel
-from editors.training.loop import Training
+from editors.training.loop import Training, step_down
 from editors.training.pictures import Pictures
 from editors.vit import Model
 
@@ -83,16 +83,9 @@ def update(
     judged = judge(model, network, episodes, torch.arange(len(episodes), device=network.alpha.device), recipe.others)
     excess = judged.kl.mean() - recipe.margin
     loss = judged.cross_entropy.mean() + network.alpha[0] * excess
-    if not loss.isfinite():
-        raise UserError(
-            f"the loss is not finite at iteration {iteration}; lower --lr ({recipe.lr}). "
-            "The last checkpoint is as it was"
-        )
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    before = step_down(optimizer, loss, iteration, f"--lr ({recipe.lr})")
     network.alpha = ascended(network.alpha, excess.detach(), recipe.alpha_lr)
-    return loss.item()
+    return before
 
 
 def ascended(alpha: Tensor, excess: Tensor, lr: float) -> Tensor:

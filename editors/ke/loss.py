@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from editors.ke.network import KnowledgeNetwork, conditions, cut_of, features_at, matrices
+from editors.ke.network import KnowledgeNetwork, conditions, cut_of, features_at
 from editors.ke.samples import EditingSamples
 from editors.training.losses import divergence
-from editors.vit import Model, prefix, tail
+from editors.vit import Model, last_ffn_matrices, prefix, tail
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def base_gradients(model: Model, tokens: Tensor, wanted: Tensor) -> dict[str, Te
     """Gradient of the wanted class's cross-entropy at the base, by each matrix, (m, R, C); tokens (m, T, N)."""
     weights = {
         name: model.get_parameter(name).detach().expand(len(tokens), -1, -1).requires_grad_()
-        for name in matrices(model)
+        for name in last_ffn_matrices(model)
     }
     with torch.enable_grad():
         logits = tail(model, tokens[:, None], cut_of(model), weights)

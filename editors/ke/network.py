@@ -12,17 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from editors.ke.recipe import Recipe
-from editors.vit import Cut, Model, cut_for, depth, ffn_matrices, tail
-
-
-def matrices(model: Model) -> tuple[str, ...]:
-    """Names of the matrices KE edits: both of each of the last three FFNs (paper, 5.1 and B.2)."""
-    return ffn_matrices(model, range(max(0, depth(model) - 3), depth(model)))
+from editors.vit import Cut, Model, cut_for, last_ffn_matrices, tail
 
 
 def cut_of(model: Model) -> Cut:
     """The last cut before KE's matrices."""
-    cut = cut_for(model, matrices(model))
+    cut = cut_for(model, last_ffn_matrices(model))
     assert cut is not None  # FFNs lie behind the first block's attention
     return cut
 
@@ -46,7 +41,7 @@ class Shape:
     @classmethod
     def of(cls, model: Model, recipe: Recipe) -> Shape:
         """The shape that fits a base."""
-        sizes = (model.get_parameter(name).shape for name in matrices(model))
+        sizes = (model.get_parameter(name).shape for name in last_ffn_matrices(model))
         return cls(model.embed_dim, recipe.condition, recipe.hidden, tuple((rows, columns) for rows, columns in sizes))
 
     def to_json(self) -> str:

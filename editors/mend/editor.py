@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from editors.base import Edit, knob
 from editors.descent import MAX_STEPS
-from editors.mend.checkpoint import STORE, Checkpoint, load
-from editors.mend.factors import edited_matrices, factors
+from editors.mend.checkpoint import STORE, load
+from editors.mend.factors import factors
 from editors.mend.network import stepped
+from editors.training.checkpoint import Checkpoint
 from editors.training.repeat import Look, Weights, until_right
 from editors.training.trained import Trained
-from editors.vit import check_inputs, cut_for, prefix
+from editors.vit import check_inputs, cut_for, last_ffn_matrices, prefix
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class MEND(Trained):
         """
         check_inputs(model, images.flatten(0, 1), labels.flatten())
         network = self.checkpoint(model).network
-        names = edited_matrices(model)
+        names = last_ffn_matrices(model)
         cut = cut_for(model, names)
         assert cut is not None  # they lie in the blocks
         weights = {name: model.get_parameter(name).expand(len(images), -1, -1) for name in names}

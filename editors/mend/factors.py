@@ -12,14 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from editors.vit import Cut, Model, Overrides, Taps, depth, ffn_matrices, tail
-
-EDITED = 3  # "the six FC layers within the last three FFNs" (paper, B.2)
-
-
-def edited_matrices(model: Model) -> tuple[str, ...]:
-    """Names of the two FC matrices of each of the last three FFNs, in order; of all if the base has fewer."""
-    return ffn_matrices(model, range(max(0, depth(model) - EDITED), depth(model)))
+from editors.vit import Cut, Model, Overrides, Taps, tail
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.errors import UserError
 from editors.mend.checkpoint import STORE
-from editors.mend.factors import Factors, edited_matrices, factors
+from editors.mend.factors import Factors, factors
 from editors.mend.network import EditorNetwork, Shape, new_network, stepped
 from editors.mend.recipe import Recipe
 from editors.mend.samples import EditingSamples, Episodes
 from editors.training.curves import Panel
-from editors.training.loop import Training
+from editors.training.loop import Training, step_down
 from editors.training.losses import divergence
-from editors.vit import edits_at_once, tail
+from editors.vit import edits_at_once, last_ffn_matrices, tail
 
 HELD_OUT = range(10**9, 10**9 + 64)  # samples no run trains on: the training curves are theirs
 PANELS = (
@@ -42,7 +41,7 @@ class Judgement:
 
 def judge(model: Any, network: EditorNetwork, samples: EditingSamples, episodes: Episodes, found: Factors) -> Judgement:
     """Edit once and look at the images the edit is judged on; differentiable in the network (MEND, algorithm 2)."""
-    base = {name: model.get_parameter(name) for name in edited_matrices(model)}
+    base = {name: model.get_parameter(name) for name in last_ffn_matrices(model)}
     weights = stepped(base, network(found.pairs))
     logits = tail(model, episodes.judged, samples.cut, weights)
     return Judgement(weights, logits[:, 0], logits[:, 1:])
@@ -72,6 +71,7 @@ def train(
     steps = network.step_sizes
     others = [parameter for parameter in network.parameters() if parameter is not steps]
     optimizer = torch.optim.Adam([{"params": others, "lr": recipe.lr}, {"params": [steps], "lr": recipe.step_lr}])
+    optimizer.register_step_pre_hook(lambda *_: _clip(network, recipe.clip))
     Training(
         network,
         optimizer,
@@ -91,16 +91,11 @@ def _step(network: EditorNetwork, optimizer: torch.optim.Optimizer, samples: Edi
     found = factors(model, episodes.edited, episodes.wanted, samples.cut, {})
     network.observe(found.pairs)
     loss = weighed(*losses(judge(model, network, samples, episodes, found), episodes), recipe)
-    if not loss.isfinite():
-        raise UserError(
-            f"the loss is not finite at iteration {iteration}; lower --lr ({recipe.lr}) or --step-lr "
-            f"({recipe.step_lr}). The last checkpoint is as it was"
-        )
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-    optimizer.step()
-    return loss.item()
+    return step_down(optimizer, loss, iteration, f"--lr ({recipe.lr}) or --step-lr ({recipe.step_lr})")
+
+
+def _clip(network: EditorNetwork, most: float) -> None:
+    torch.nn.utils.clip_grad_norm_(network.parameters(), most)
 
 
 def _held_out(network: EditorNetwork, samples: EditingSamples) -> Callable[[], dict[str, float]]:

@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from editors.mend.factors import edited_matrices
 from editors.mend.recipe import Recipe
-from editors.vit import Model, Taps
+from editors.vit import Model, Taps, last_ffn_matrices
 
 EPSILON = 1e-7  # added to standard deviations (MEND's code)
 
@@ -33,8 +32,8 @@ class Shape:
 
     @classmethod
     def of(cls, model: Model, recipe: Recipe) -> Shape:
-        """The network for this base: it edits `edited_matrices`."""
-        matrices = [model.get_parameter(name) for name in edited_matrices(model)]
+        """The network for this base: it edits `last_ffn_matrices`."""
+        matrices = [model.get_parameter(name) for name in last_ffn_matrices(model)]
         return cls(tuple((w.shape[1], w.shape[0]) for w in matrices), recipe.rank, recipe.step_size)
 
     def to_json(self) -> str:

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from benchmark.errors import UserError
 from benchmark.models import BaseModel
-from editors.mend.factors import edited_matrices
 from editors.mend.recipe import Recipe
 from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
-from editors.vit import cut_for, prefix, tail
+from editors.vit import cut_for, last_ffn_matrices, prefix, tail
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class EditingSamples:
         if len(pictures) < 1 + recipe.locality:
             raise UserError(f"{len(pictures)} images are less than one sample of 1 + --locality {recipe.locality}")
         self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
-        cut = cut_for(base.module, edited_matrices(base.module))
+        cut = cut_for(base.module, last_ffn_matrices(base.module))
         assert cut is not None  # they lie in the blocks
         self.cut = cut
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.errors import UserError
 from benchmark.files import replacing
 from benchmark.models import BaseModel
+from editors.training.recipe import Choices
+
+Network = TypeVar("Network", bound=nn.Module)
+Recipe = TypeVar("Recipe", bound=Choices)
+
+
+@dataclass(frozen=True)
+class Checkpoint(Generic[Network, Recipe]):
+    """A network in evaluation mode, the recipe that made it, and the file's other metadata."""
+
+    network: Network
+    recipe: Recipe
+    facts: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -37,14 +50,17 @@ class Store:
             f"and name it as {self.name}:checkpoint=FILE.safetensors"
         )
 
-    def facts_of(self, base: BaseModel, recipe: str, matrices: Sequence[str], seed: int, data: str) -> dict[str, str]:
-        """Metadata of a run: what is trained (`recipe`, JSON), for which base and matrices, from which images.
+    def facts_of(
+        self, base: BaseModel, recipe: Choices, shape: str, matrices: Sequence[str], seed: int, data: str
+    ) -> dict[str, str]:
+        """Metadata of a run: how and what is trained, for which base and matrices, from which images.
 
-        `data` is the images' fingerprint.
+        `shape` (JSON) decides the network's tensors; `data` is the images' fingerprint.
         """
         return {
             "format": self.format,
-            "recipe": recipe,
+            "recipe": recipe.to_json(),
+            "shape": shape,
             "base": base.name,
             "base_weights_sha256": base.weights_sha256,
             "matrices": json.dumps(list(matrices)),
@@ -73,10 +89,14 @@ class Store:
             )
         return facts
 
-    def load(self, path: Path, base_weights_sha256: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and metadata of a checkpoint, for the base whose weights have this hash.
+    def load(
+        self, path: Path, base_weights_sha256: str, recipe: type[Recipe], make: Callable[[str], Network]
+    ) -> Checkpoint[Network, Recipe]:
+        """The checkpoint in `path`, for the base whose weights have this hash.
 
-        Raises `UserError` as `facts` does, and for one trained for another base: it would speak of other weights.
+        `make` gives the untrained network from the text that the metadata hold as ``shape``. Raises `UserError` as
+        `facts` does, for one trained for another base (it would speak of other weights), and for one that does not
+        hold what this version takes.
         """
         facts = self.facts(path)
         if facts["base_weights_sha256"] != base_weights_sha256:
@@ -84,7 +104,12 @@ class Store:
                 f"{path} was trained for {facts['base']} (weights {facts['base_weights_sha256'][:12]}) and not for "
                 f"this base model (weights {base_weights_sha256[:12]}); {self.how_to_train}"
             )
-        return load_file(path), facts
+        try:
+            made_by, network = recipe.from_json(facts["recipe"]), make(facts["shape"])
+            network.load_state_dict(load_file(path))
+        except (UserError, RuntimeError, TypeError, ValueError, KeyError) as error:
+            raise UserError(f"{path} cannot be used: {str(error).splitlines()[0]}") from error
+        return Checkpoint(network.eval().requires_grad_(False), made_by, facts)
 
     def shipped_for(self, base_weights_sha256: str) -> Path:
         """The shipped checkpoint for the base whose weights have this hash. Raises `UserError` if there is none."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from benchmark.devices import pick
@@ -90,6 +90,21 @@ class Training:
         self.network.load_state_dict(kept["network"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.iteration, self.curve = kept["iteration"], kept["curve"]
+
+
+def step_down(optimizer: torch.optim.Optimizer, loss: Tensor, iteration: int, advice: str) -> float:
+    """One optimiser step on `loss`; returns the loss before it.
+
+    Raises `UserError` for a loss that is not finite, with `advice` on what to lower; nothing has moved then.
+    """
+    if not loss.isfinite():
+        raise UserError(
+            f"the loss is not finite at iteration {iteration}; lower {advice}. The last checkpoint is as it was"
+        )
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
 
 
 def state_path(out: Path) -> Path:

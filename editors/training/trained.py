@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from benchmark.models import hash_weights
 from editors.base import BatchEditor, TrainingPool
-from editors.training.checkpoint import Store
+from editors.training.checkpoint import Checkpoint, Store
 
 RECORDED = ("format", "recipe", "base_weights_sha256", "matrices", "seed", "data", "iteration")
-
-
-class Loaded(Protocol):
-    """A checkpoint in memory: the network in evaluation mode, and the file's metadata."""
-
-    @property
-    def network(self) -> nn.Module: ...
-
-    @property
-    def facts(self) -> dict[str, str]: ...
 
 
 class Trained(BatchEditor):
@@ -33,10 +23,10 @@ class Trained(BatchEditor):
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self._base: nn.Module | None = None
-        self._loaded: Any = None
+        self._loaded: Checkpoint[Any, Any] | None = None
 
     @abstractmethod
-    def load(self, path: Path, base_weights_sha256: str) -> Loaded:
+    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint[Any, Any]:
         """The checkpoint in `path`, for the base whose weights have this hash. Raises `UserError`."""
 
     def fit(self, model: nn.Module, pool: TrainingPool) -> None:
@@ -52,7 +42,7 @@ class Trained(BatchEditor):
         facts = {} if self._loaded is None else self._loaded.facts
         return {name: facts[name] for name in RECORDED if name in facts}
 
-    def checkpoint(self, model: nn.Module) -> Any:
+    def checkpoint(self, model: nn.Module) -> Checkpoint[Any, Any]:
         """The checkpoint for this base, found and checked by the hash of its weights, once a base.
 
         Raises `UserError` if there is none, or if it is for another base.

@@ -27,6 +27,13 @@ from editors.training.trained import Trained
 from tests.conftest import rows_of, write_split
 
 
+def failures(count: int, samples: int = 1, seed: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise (count, samples, 3, 32, 32) in float64, and a random class for each failure, (count, samples)."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
+    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
+
+
 def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingPool:
     """Small images of noise with labels of 20 classes."""
 

@@ -14,6 +14,7 @@ from editors.finetune import FineTune, FineTuneConfig, FineTuneL1, FineTuneL2, P
 from editors.masked import MaskedConfig, keep_top
 from editors.random_mask import RandomMask
 from tests.conftest import small_vit
+from tests.editors.conftest import failures
 
 RATES = {"lr": 0.002, "max_steps": 40}
 EDITORS = {
@@ -22,12 +23,6 @@ EDITORS = {
     "ft-l2": FineTuneL2(PenaltyConfig(**RATES, c=0.1)),
     "random-mask": RandomMask(MaskedConfig(**RATES, sparsity=0.5)),
 }
-
-
-def failures(count: int, samples: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
 def plain_finetuning(model, image, label, lr, max_steps, masks=None, sgd_first=True, penalty=None):

@@ -16,15 +16,10 @@ from editors import vit
 from editors.base import TrainingPool
 from editors.grace import GRACE, GRACEConfig, Memory, neighbour_distance
 from tests.conftest import PREPROCESSING, small_vit
+from tests.editors.conftest import failures
 
 RATES = {"lr": 0.5, "max_steps": 60}
 BLOCKS = (1, 4, -1)
-
-
-def failures(count: int, samples: int = 1) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
 @pytest.fixture

@@ -7,20 +7,14 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from editors import vit
 from editors.finetune import FineTuneConfig
 from editors.head_only import HeadOnly
 from tests.conftest import small_vit
+from tests.editors.conftest import failures
 
 RATES = {"lr": 0.02, "max_steps": 40}
-
-
-def failures(count: int, samples: int = 1) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
 @pytest.mark.parametrize("samples", [1, 2])

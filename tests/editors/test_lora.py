@@ -17,14 +17,9 @@ from editors.base import Edit, knob_of
 from editors.lora import LoRA, LoRAConfig, draw_a, with_updates
 from editors.registry import choose
 from tests.conftest import small_vit
+from tests.editors.conftest import failures
 
 RATES = {"lr": 0.1, "max_steps": 40}
-
-
-def failures(count: int, samples: int = 1) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
 class Separate(nn.Module):

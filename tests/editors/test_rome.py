@@ -15,7 +15,7 @@ from editors import statistics, vit
 from editors.base import TrainingPool
 from editors.rome import KL_IMAGES, ROME, ROMEConfig
 from tests.conftest import small_vit
-from tests.editors.test_descent import failures
+from tests.editors.conftest import failures
 from tests.editors.test_statistics import pool_of, seen_by_hooks
 
 NAME = "blocks.5.mlp.fc2.weight"

@@ -15,7 +15,7 @@ from editors import statistics, vit
 from editors.base import TrainingPool
 from editors.t_patcher import TPatcher, TPatcherConfig, neuron_losses, new_neurons, widened
 from tests.conftest import small_vit
-from tests.editors.test_descent import failures
+from tests.editors.conftest import failures
 from tests.editors.test_statistics import pool_of, seen_by_hooks
 
 CONFIG = TPatcherConfig(lr=0.1, max_steps=40)

@@ -20,6 +20,7 @@ from editors.hypernetwork.recipe import Recipe, preset
 from editors.masked import SPARSITIES, keep_top
 from editors.registry import choose
 from tests.conftest import PREPROCESSING, small_vit
+from tests.editors.conftest import failures
 from tests.editors.test_descent import plain_finetuning
 
 RATES = {"lr": 0.002, "max_steps": 40}
@@ -37,12 +38,6 @@ def kept(path: Path, recipe: Recipe, base: BaseModel = BASE) -> Path:
     network = new_network(Shape.of(base.module, recipe), seed=1)
     STORE.save(path, network, facts_of(base, recipe, 1, "data", None), iteration=1)
     return path
-
-
-def failures(count: int, samples: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
 class PlainRmsprop(FineTune):

@@ -16,7 +16,7 @@ from editors import vit
 from editors.base import knob_of
 from editors.ke.checkpoint import load
 from editors.ke.editor import KnowledgeEditor, KnowledgeEditorConfig
-from editors.ke.network import matrices
+from editors.vit import last_ffn_matrices
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.ke.conftest import kept
 
@@ -46,7 +46,7 @@ def failures(model: VisionTransformer, count: int, samples: int = 1) -> tuple[to
 
 def plain_edit(model, network, images, labels, scale, max_steps):
     """One failure: the network is told of the base once; its change is written out and applied until all are right."""
-    edited, names = copy.deepcopy(model), matrices(model)
+    edited, names = copy.deepcopy(model), last_ffn_matrices(model)
     told = []
     for image, label in zip(images, labels, strict=True):
         feature = model.forward_head(model.forward_features(image[None]), pre_logits=True)[0]
@@ -76,7 +76,7 @@ def test_against_a_plain_edit_one_at_a_time(model: VisionTransformer, path: Path
     for number, edit in enumerate(edits):
         plain, steps = plain_edit(model, network, images[number], labels[number], config.scale, config.max_steps)
         assert edit.steps == steps and edit.failure is None
-        for name in matrices(model):
+        for name in last_ffn_matrices(model):
             torch.testing.assert_close(edit.overrides[name], plain.get_parameter(name).detach(), rtol=1e-9, atol=1e-12)
 
 
@@ -119,7 +119,7 @@ def test_the_scale_is_the_knob(model: VisionTransformer, path: Path) -> None:
         )
         for scale in (0.1, 0.3)
     )
-    for name in matrices(model):
+    for name in last_ffn_matrices(model):
         weight = model.get_parameter(name)
         torch.testing.assert_close(three.overrides[name] - weight, 3 * (one.overrides[name] - weight))
 

@@ -15,8 +15,9 @@ from benchmark.errors import UserError
 from benchmark.models import BaseModel
 from editors import vit
 from editors.ke.checkpoint import load
-from editors.ke.network import Shape, conditions, cut_of, features_at, matrices, new_network
+from editors.ke.network import Shape, conditions, cut_of, features_at, new_network
 from editors.ke.recipe import Recipe
+from editors.vit import last_ffn_matrices
 from tests.conftest import small_vit
 from tests.editors.ke.conftest import QUICK, kept
 
@@ -79,7 +80,7 @@ def test_features_are_what_the_head_classifies() -> None:
 @pytest.mark.parametrize("settings", [{}, {"depth": 2}, {"embed_dim": 40, "num_heads": 4, "mlp_ratio": 3}])
 def test_a_network_for_any_base(settings: dict) -> None:
     model = small_vit(**settings)
-    names = matrices(model)
+    names = last_ffn_matrices(model)
     assert names[-1] == f"blocks.{vit.depth(model) - 1}.mlp.fc2.weight" and len(names) == min(3, vit.depth(model)) * 2
     shape = Shape.of(model, QUICK)
     assert Shape.from_json(shape.to_json()) == shape
@@ -129,7 +130,7 @@ def test_checkpoints_come_back_and_what_is_none_is_refused(tmp_path: Path, base:
     path = kept(tmp_path / "ke.safetensors", base, strength=1.0)
     found = load(path, base.weights_sha256)
     assert found.facts["iteration"] == "5" and Recipe.from_json(found.facts["recipe"]) == QUICK
-    assert json.loads(found.facts["matrices"]) == list(matrices(base.module))
+    assert json.loads(found.facts["matrices"]) == list(last_ffn_matrices(base.module))
     with pytest.raises(UserError, match=r"trained for small .* not for this base model .*editors.ke.train"):
         load(path, "0" * 64)
     tensors = found.network.state_dict()

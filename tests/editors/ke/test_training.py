@@ -17,12 +17,13 @@ from editors.ke import loss
 from editors.ke.checkpoint import STORE, facts_of, load
 from editors.ke.fit import ascended, measure, train, update
 from editors.ke.loss import judge, prepare
-from editors.ke.network import Shape, matrices, new_network
+from editors.ke.network import Shape, new_network
 from editors.ke.recipe import Recipe
 from editors.ke.samples import Draws, EditingSamples
 from editors.ke.train import main
 from editors.training.loop import state_path
 from editors.training.pictures import Pictures, open_pictures
+from editors.vit import last_ffn_matrices
 from tests.conftest import small_vit
 from tests.editors.ke.conftest import QUICK, descending
 
@@ -48,7 +49,7 @@ def curve(out: Path) -> list[dict[str, str]]:
 
 def plain_losses(model, network, drawn: EditingSamples, number: int, others: int) -> tuple[torch.Tensor, torch.Tensor]:
     """CE and KL of one sample's edit, with full forwards on a model of its own; differentiable in the network."""
-    images, names = drawn.images, matrices(model)
+    images, names = drawn.images, last_ffn_matrices(model)
     before = model(images)
     wanted = before[number].argsort(descending=True)[drawn.ranks[number]]
     copied = copy.deepcopy(model)

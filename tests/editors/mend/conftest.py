@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from benchmark.models import BaseModel, hash_weights
-from editors.mend.factors import edited_matrices
 from editors.mend.network import EPSILON, EditorNetwork, Shape, new_network
 from editors.mend.recipe import Recipe
-from editors.vit import cut_for, prefix
+from editors.vit import cut_for, last_ffn_matrices, prefix
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.hypernetwork.conftest import folder, pictures
 
@@ -17,7 +16,7 @@ __all__ = ["folder", "pictures"]
 QUICK = Recipe(rank=8, batch=3, iterations=8, lr=1e-3)
 MODEL = small_vit(dtype=torch.float64)
 BASE = BaseModel("tiny", MODEL, PREPROCESSING, hash_weights(MODEL))
-NAMES = edited_matrices(MODEL)
+NAMES = last_ffn_matrices(MODEL)
 CUT = cut_for(MODEL, NAMES)
 
 
@@ -26,12 +25,6 @@ def tiny() -> BaseModel:
     """Two blocks on 32-px images."""
     model = small_vit(depth=2)
     return BaseModel("tiny", model, PREPROCESSING, hash_weights(model))
-
-
-def failures(count: int, samples: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(4)
-    images = torch.randn(count, samples, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
 def tokens_of(images: torch.Tensor) -> torch.Tensor:

@@ -13,16 +13,17 @@ from benchmark.errors import UserError
 from benchmark.models import hash_tensors, hash_weights, load_base
 from editors.mend.checkpoint import STORE, facts_of
 from editors.mend.editor import MEND, MENDConfig
-from editors.mend.factors import edited_matrices, factors
+from editors.mend.factors import factors
 from editors.mend.fit import judge
 from editors.mend.network import EditorNetwork, Shape, new_network
 from editors.mend.recipe import Recipe
 from editors.mend.samples import EditingSamples
 from editors.registry import choose
 from editors.training.pictures import open_pictures
-from editors.vit import forward
+from editors.vit import forward, last_ffn_matrices
 from tests.conftest import small_vit
-from tests.editors.mend.conftest import BASE, MODEL, NAMES, QUICK, failures, lively_network, plain_network
+from tests.editors.conftest import failures
+from tests.editors.mend.conftest import BASE, MODEL, NAMES, QUICK, lively_network, plain_network
 
 
 @pytest.fixture
@@ -146,5 +147,5 @@ def test_the_shipped_network_edits_the_mini() -> None:
     image = base.preprocessing(open_pictures("mini")[0])[None]
     wanted = base.module(image).topk(3).indices[:, 2]
     edit = editor.edit(base.module, image, wanted)
-    assert edit.steps > 0 and tuple(edit.overrides) == edited_matrices(base.module)
+    assert edit.steps > 0 and tuple(edit.overrides) == last_ffn_matrices(base.module)
     assert torch.equal(forward(base.module, image, edit.overrides).argmax(-1), wanted)

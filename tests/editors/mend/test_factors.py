@@ -7,15 +7,17 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from editors.mend.factors import edited_matrices, factors
+from editors.mend.factors import factors
+from editors.vit import last_ffn_matrices
 from tests.conftest import small_vit
-from tests.editors.mend.conftest import CUT, MODEL, NAMES, failures, tokens_of
+from tests.editors.conftest import failures
+from tests.editors.mend.conftest import CUT, MODEL, NAMES, tokens_of
 
 
 def test_it_edits_the_last_three_ffns() -> None:
     blocks = [int(name.split(".")[1]) for name in NAMES]
     assert blocks == [3, 3, 4, 4, 5, 5] and CUT.block == 3 and CUT.ffn
-    assert len(edited_matrices(small_vit(depth=2))) == 4
+    assert len(last_ffn_matrices(small_vit(depth=2))) == 4
 
 
 def test_their_product_is_autograds_gradient_of_all_six_matrices() -> None:

@@ -13,7 +13,8 @@ from editors.mend.factors import factors
 from editors.mend.network import EPSILON, FactorEditor, Shape, new_network
 from editors.mend.recipe import Recipe
 from tests.conftest import small_vit
-from tests.editors.mend.conftest import CUT, MODEL, NAMES, QUICK, failures, lively_network, plain_network, tokens_of
+from tests.editors.conftest import failures
+from tests.editors.mend.conftest import CUT, MODEL, NAMES, QUICK, lively_network, plain_network, tokens_of
 
 
 def residual(layer, z: np.ndarray, number: int) -> np.ndarray:

@@ -21,7 +21,8 @@ from editors.mend.samples import EditingSamples, Episodes
 from editors.mend.train import main
 from editors.training.loop import state_path
 from editors.training.pictures import Pictures
-from tests.editors.mend.conftest import BASE, MODEL, NAMES, QUICK, failures, lively_network, tokens_of
+from tests.editors.conftest import failures
+from tests.editors.mend.conftest import BASE, MODEL, NAMES, QUICK, lively_network, tokens_of
 
 
 @pytest.fixture(autouse=True)

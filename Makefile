@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo test lint
+.PHONY: demo test lint golden
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -33,6 +33,10 @@ demo: .venv/installed
 
 test: .venv/for-tests lint
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n 2 -m "not slow and not gpu"
+
+# only where an issue says that outcomes change (tests/golden)
+golden: .venv/for-tests
+	@OMP_NUM_THREADS=1 $(RUN) tests.golden.run
 
 lint: .venv/for-tests
 	@$(RUN) ruff check .

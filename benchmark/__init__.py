@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.images.open import register
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmark.dataset import Benchmark
+    from benchmark.data.dataset import Benchmark
+    from benchmark.images.sources import Pool
 
 
 def load(
@@ -15,7 +18,7 @@ def load(
 ) -> Benchmark:
     """Load a benchmark; for a base, with the editing samples that it gets wrong (paper, A.3), and say how many.
 
-    The base's predictions are computed once and kept on disk (see `benchmark.predictions`), where the harness
+    The base's predictions are computed once and kept on disk (see `benchmark.predict.benchmark`), where the harness
     finds them, too.
 
     Args:
@@ -25,21 +28,32 @@ def load(
         device: where the base runs, ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: for data or a base that cannot be loaded; see `benchmark.dataset.load`, `benchmark.models.load_base`.
+        UserError: for data or a base that cannot be loaded; see `benchmark.data.dataset.load` and
+            `benchmark.models.load.load_base`.
     """
     import sys
     from pathlib import Path
 
-    from benchmark import dataset
+    from benchmark.data import dataset
 
     loaded = dataset.load(str(name_or_folder))
     if base is None:
         return loaded
-    from benchmark.devices import pick
-    from benchmark.models import load_base
-    from benchmark.predictions import filtered
+    from benchmark.core.devices import pick
+    from benchmark.models.load import load_base
+    from benchmark.predict.benchmark import filtered
 
     model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
     kept, _, _ = filtered(model, loaded)
     print(f"{model.name} gets wrong: {kept.kept}", file=sys.stderr)
     return kept
+
+
+def _embedded() -> Pool:
+    from benchmark.data.embedded import embedded_pool
+
+    return embedded_pool()
+
+
+for _name in ("mini", "the embedded pool"):  # by its title, too, which a search writes down
+    register(_name, _embedded)

@@ -25,15 +25,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.errors import UserError
-from benchmark.files import write_text
-from benchmark.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.sources import locality, natural, oil_painting, stage_light
-from benchmark.sources.archives import open_tree, printable
-from benchmark.sources.items import Input
-from benchmark.sources.shards import Shards, rows
-from benchmark.sources.tally import LOCALITY, Report, check_counts, differing, judge, some, write_skipped
-from benchmark.staging import recover, replacing_folder
+from benchmark.core.errors import UserError
+from benchmark.core.files import write_text
+from benchmark.core.staging import recover, replacing_folder
+from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.images.archives import open_tree, printable
+from benchmark.subsets import locality, natural, oil_painting, stage_light
+from benchmark.subsets.items import Input
+from benchmark.subsets.shards import Shards, rows
+from benchmark.subsets.tally import LOCALITY, Report, check_counts, differing, judge, some, write_skipped
 
 NAME, VERSION = "vit-edit-bench", "1.0"
 SOURCES = {
@@ -105,7 +105,7 @@ def _check_out(out: Path, inputs: Mapping[str, Path]) -> None:
 def _label(
     found: list[Input], base: str, device: str, cache: Path, allow_partial: bool
 ) -> tuple[list[Input], list[str]]:
-    from benchmark.models import load_base
+    from benchmark.models.load import load_base
 
     model = load_base(base, device=device)
     wide: list[str] = []
@@ -127,7 +127,7 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
     """Read, check and write one source; what does not decode is noted as skipped."""
     from tqdm.auto import tqdm
 
-    from benchmark.publish import without_pixels
+    from benchmark.publish.publish import without_pixels
 
     data = folder / "data"
     data.mkdir(exist_ok=True)
@@ -173,9 +173,9 @@ def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> 
 
 def _finish(folder: Path, facts: dict[str, Any], report: Report) -> None:
     """Add to the data what makes it a data set: the mini, the notes, the card and the checksums."""
-    from benchmark import card, croissant
-    from benchmark.dataset import MINI
-    from benchmark.publish import write_checksums
+    from benchmark.data.dataset import MINI
+    from benchmark.publish import card, croissant
+    from benchmark.publish.publish import write_checksums
 
     (folder / "mini").mkdir()
     for file in sorted(MINI.glob("*.parquet")):
@@ -252,12 +252,12 @@ def main(
         f"{facts['locality']['count']:,} locality images, {facts['skipped']:,} files skipped"
     )
     if push is not None:
-        from benchmark import publish as hub
+        from benchmark.publish import publish as hub
 
         hub.push(out, push, yes=yes)
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

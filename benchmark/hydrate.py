@@ -24,17 +24,18 @@ import pyarrow.parquet as pq
 import tyro
 from tqdm.auto import tqdm
 
-from benchmark import card, croissant
-from benchmark.errors import UserError
-from benchmark.files import replacing, write_text
-from benchmark.images import BrokenImage
-from benchmark.publish import read_rows, with_pixels, write_checksums
-from benchmark.schema import PUG
-from benchmark.sources.archives import FolderTree, open_tree, printable
-from benchmark.staging import replacing_folder
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, write_text
+from benchmark.core.staging import replacing_folder
+from benchmark.data.manifest import read_build
+from benchmark.data.schema import PUG
+from benchmark.images.archives import FolderTree, open_tree, printable
+from benchmark.images.decode import BrokenImage
+from benchmark.publish import card, croissant
+from benchmark.publish.publish import read_rows, with_pixels, write_checksums
 
 if TYPE_CHECKING:
-    from benchmark.sources.archives import Tree
+    from benchmark.images.archives import Tree
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def main(
 
 def left_out(folder: Path) -> Iterator[Wanted]:
     """The rows of `folder`/data without pixels. Raises `UserError` if it is no data set, or holds links."""
-    card.read_build(folder)
+    read_build(folder)
     files = sorted(folder.glob("data/*.parquet"))
     if not files:
         raise UserError(f"{folder}: no data/*.parquet there; is this the data set's folder?")
@@ -194,7 +195,7 @@ def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
         shutil.copytree(folder, new, symlinks=True, dirs_exist_ok=True, copy_function=_link)
         for file in tqdm(sorted(new.glob("data/*.parquet")), unit="file", desc="fill", leave=False, disable=None):
             _fill_file(file, copies)
-        build = card.read_build(new) | {"published_without_pixels": partial}
+        build = read_build(new) | {"published_without_pixels": partial}
         write_text(new / "build.json", json.dumps(build, indent=2, ensure_ascii=False) + "\n")
         card.write(new)
         croissant.write(new)
@@ -263,6 +264,6 @@ def _list(lost: list[tuple[Wanted, str]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

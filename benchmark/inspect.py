@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from benchmark.dataset import EMBEDDED, UNKNOWN, Benchmark, Samples, load
-from benchmark.files import replacing
-from benchmark.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.imagenet import names
-from benchmark.images import BrokenImage, decode
-from benchmark.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
-from benchmark.sources.archives import printable
+from benchmark.core.files import replacing
+from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, Samples, load
+from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.images.archives import printable
+from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
+from benchmark.labels.imagenet import names
 
 SHOWN = 60  # images of a sheet, spread evenly over the group's rows
 LOCALITY = "locality"
@@ -160,6 +160,6 @@ def main(data: Annotated[str, tyro.conf.Positional] = "mini", out: Path | None =
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

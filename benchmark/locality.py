@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmark.errors import UserError
-from benchmark.files import write_text
-from benchmark.imagenet import synsets
-from benchmark.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
-from benchmark.sources.labelled import Joined, open_labelled, suffix_of
+from benchmark.core.errors import UserError
+from benchmark.core.files import write_text
+from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
+from benchmark.images.by_class import Joined, open_labelled, suffix_of
+from benchmark.labels.imagenet import synsets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.models import BaseModel
+    from benchmark.models.load import BaseModel
 
 NOTE = "locality.json"
 WRITTEN = frozenset(("images", "margins.png", "skipped.csv", NOTE))
@@ -47,7 +47,7 @@ def choose(predictions: pd.DataFrame, labels: np.ndarray, margin: float) -> np.n
     """Which images meet both criteria, (n,) bool.
 
     Args:
-        predictions: ``base_label`` and ``base_margin`` as `benchmark.predict` gives them, one row an image.
+        predictions: ``base_label`` and ``base_margin`` as `benchmark.predict.engine` gives them, one row an image.
         labels: the true ImageNet indices, (n,).
         margin: p(top-1) - p(top-2) must be below it.
     """
@@ -181,10 +181,10 @@ def main(
     """
     import torch
 
-    from benchmark.devices import pick
-    from benchmark.models import load_base
-    from benchmark.predict import predict
-    from benchmark.staging import replacing_folder
+    from benchmark.core.devices import pick
+    from benchmark.core.staging import replacing_folder
+    from benchmark.models.load import load_base
+    from benchmark.predict.engine import predict
 
     given = {IMAGENET: imagenet, IMAGENET_R: imagenet_r, IMAGENET_SKETCH: imagenet_sketch}
     sources = {source: name for source, name in given.items() if name is not None}
@@ -225,6 +225,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

@@ -17,16 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.cli import run
-from benchmark.devices import device_name, matmul_ceiling, pick
-from benchmark.models import random_base
-from benchmark.timing import Comparison, interleaved, write_json
-from editors.base import Edit
-from editors.descent import LOSS_BELOW, Rule
-from editors.finetune import FineTune, FineTuneConfig
-from editors.flops import step_flops
-from editors.hypernetwork import bench as metatrain
-from editors.vit import Model, check_supported, edits_at_once, ffn_matrices
+from benchmark.core.cli import run
+from benchmark.core.devices import device_name, matmul_ceiling, pick
+from benchmark.core.timing import Comparison, interleaved, write_json
+from benchmark.models.load import random_base
+from benchmark.models.vit import Model, check_supported, edits_at_once, ffn_matrices
+from editors.core.base import Edit
+from editors.core.descent import LOSS_BELOW, Rule
+from editors.core.flops import step_flops
+from editors.methods.finetune import FineTune, FineTuneConfig
+from editors.methods.hypernetwork import bench as metatrain
 
 LR = 1e-4  # the paper's for ViT-S/16
 FLOAT32_DISTANCE = 1e-3  # relative, Frobenius: RMSProp makes full steps of gradients that are mere rounding

@@ -3,9 +3,9 @@
     python -m generation.bench --device cuda                  # a network of Stable Diffusion 2's size, in float16
     python -m generation.bench --size tiny --steps 5          # on a CPU, in seconds
 
-Random weights: the time does not depend on what they are. *Ours* is `generation.diffusion.generate`, with its batches,
-its table and its files. *Plain* calls the same pipeline for one image at a time, as diffusers' documentation does, and
-saves it. Both take the same seeds, and must make the same images before any time is taken.
+Random weights: the time does not depend on what they are. *Ours* is `generation.diffusion.batches.generate`, with its
+batches, its table and its files. *Plain* calls the same pipeline for one image at a time, as diffusers' documentation
+does, and saves it. Both take the same seeds, and must make the same images before any time is taken.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmark.devices import device_name, pick
-from benchmark.errors import UserError
-from benchmark.timing import Timing, interleaved, write_json
-from generation import diffusion
-from generation.folder import Folder
+from benchmark.core.devices import device_name, pick
+from benchmark.core.errors import UserError
+from benchmark.core.timing import Timing, interleaved, write_json
+from generation.core.folder import Folder
+from generation.diffusion import batches as diffusion
 
 CLASS, PROMPT = 6, "an oil painting of a stingray"  # any would do
 FLOAT32_APART = 1  # of 255: what any pixel may differ by at another batch size, as docs/generation.md promises
@@ -292,6 +292,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

@@ -26,18 +26,18 @@ import pandas as pd
 import tyro
 from tqdm.auto import tqdm
 
-from benchmark.errors import UserError
-from benchmark.files import replacing, write_text
-from benchmark.groups import pair_id
-from benchmark.imagenet import names
-from benchmark.images import BrokenImage, decode
-from benchmark.sources.labelled import ByClass, Joined
-from generation.folder import TABLE, read_table, write_table
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, write_text
+from benchmark.data.groups import pair_id
+from benchmark.images.by_class import ByClass, Joined
+from benchmark.images.decode import BrokenImage, decode
+from benchmark.labels.imagenet import names
+from generation.core.folder import TABLE, read_table, write_table
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.models import BaseModel
+    from benchmark.models.load import BaseModel
 
 SHIFTS = {"oil_painting": "an oil painting", "stage_light": "stage light"}
 CLIP, PRETRAINED = "ViT-H-14", "laion2b_s32b_b79k"  # SPEC, 6
@@ -87,7 +87,7 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
     """
     import open_clip
 
-    from benchmark.devices import pick
+    from benchmark.core.devices import pick
 
     where = pick(device)
     try:
@@ -144,7 +144,7 @@ def judge(scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: 
 
 def ask(base: BaseModel, found: ByClass, cache: Path | None = None) -> list[int]:
     """The base's top-1 class of every image."""
-    from benchmark.predict import predict
+    from benchmark.predict.engine import predict
 
     pool = Joined({"generated": found})
     return predict([base], pool, cache=cache, progress=False)[f"{base.name}_label"].tolist()
@@ -238,8 +238,8 @@ def main(
         device: where the models run.
         cache: folder where the base's predictions are kept.
     """
-    from benchmark.devices import pick
-    from benchmark.models import load_base
+    from benchmark.core.devices import pick
+    from benchmark.models.load import load_base
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already; name another --out")
@@ -259,6 +259,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from benchmark.errors import UserError
-from benchmark.imagenet import names
-from benchmark.sources.folders import known_class
-from benchmark.sources.oil_painting import CLASSES
-from generation import diffusion
-from generation.folder import Folder
-from generation.tokens import RELEASED, find_tokens
+from benchmark.core.errors import UserError
+from benchmark.labels.imagenet import names
+from benchmark.labels.names import known_class
+from benchmark.subsets.oil_painting import CLASSES
+from generation.core.folder import Folder
+from generation.diffusion import batches as diffusion
+from generation.diffusion.tokens import RELEASED, find_tokens
 
 PROMPT = "an oil painting of a {}"  # SPEC, 6
 
@@ -103,7 +103,7 @@ def main(
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
         raise UserError("--per-class, --batch-size, --steps and --size are at least 1")
     if learn_token is not None:
-        from generation.learning import learn_into
+        from generation.diffusion.learning import learn_into
 
         if len(wanted) != 1:
             raise UserError("--learn-token learns the token of one class; name it with --classes")
@@ -120,6 +120,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

@@ -25,18 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from benchmark.dataset import MINI, MINI_VERSION, Samples, read_split
-from benchmark.errors import UserError
-from benchmark.files import replacing, write_text
-from benchmark.groups import PAPER_GROUPS
-from benchmark.images import decode
-from benchmark.sources.emoji import drawings
-from benchmark.sources.labelled import ByClass
-from benchmark.sources.packing import Encoded, encode, write_split
-from benchmark.staging import replacing_folder
-from generation.folder import write_table
-from generation.painting import oil_painting
-from generation.spotlight import stage_light
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, write_text
+from benchmark.core.staging import replacing_folder
+from benchmark.data.dataset import MINI, MINI_VERSION, Samples, read_split
+from benchmark.data.groups import PAPER_GROUPS
+from benchmark.images.by_class import ByClass
+from benchmark.images.decode import decode
+from benchmark.mini.emoji import drawings
+from benchmark.mini.packing import Encoded, encode, write_split
+from generation.core.folder import write_table
+from generation.looks.painting import oil_painting
+from generation.looks.spotlight import stage_light
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,8 +119,8 @@ def shifted(samples: Samples, look: str, plan: Plan) -> pd.DataFrame:
 
 def asked(data: Sequence[bytes], model: str) -> pd.DataFrame:
     """What an embedded model says of encoded images: `label` and `margin`, a row an image."""
-    from benchmark.models import load_base
-    from benchmark.predict import predict
+    from benchmark.models.load import load_base
+    from benchmark.predict.engine import predict
 
     pool = Encoded([hashlib.sha256(one).hexdigest() for one in data], data)
     told = predict([load_base(model)], pool, progress=False)
@@ -274,6 +274,6 @@ def main(out: Path, images: Path | None = None, limit: int | None = None) -> Non
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

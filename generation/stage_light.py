@@ -16,15 +16,15 @@ from typing import Literal
 
 from tqdm.auto import tqdm
 
-from benchmark.errors import UserError
-from benchmark.files import replacing, write_text
-from benchmark.groups import PAPER_GROUPS
-from benchmark.imagenet import names, synsets
-from benchmark.images import BrokenImage
-from benchmark.sources.archives import open_tree, printable
-from benchmark.sources.stage_light import CLASSES, read
-from generation import diffusion
-from generation.folder import RUN, Folder, write_table
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, write_text
+from benchmark.data.groups import PAPER_GROUPS
+from benchmark.images.archives import open_tree, printable
+from benchmark.images.decode import BrokenImage
+from benchmark.labels.imagenet import names, synsets
+from benchmark.subsets.stage_light import CLASSES, read
+from generation.core.folder import RUN, Folder, write_table
+from generation.diffusion import batches as diffusion
 from generation.oil_painting import chosen
 
 PROMPT = "a photo of a {} under stage light"
@@ -125,6 +125,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

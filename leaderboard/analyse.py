@@ -13,21 +13,23 @@ from typing import Annotated, Literal
 
 import tyro
 
-from benchmark import dataset
-from benchmark.cli import Command, run
-from benchmark.devices import pick
-from benchmark.errors import UserError
-from benchmark.models import load_base
-from editors.hypernetwork.recipe import preset
-from editors.masked import SPARSITIES
-from editors.registry import Choice, choose
+from benchmark.core.cli import Command, run
+from benchmark.core.devices import pick
+from benchmark.core.errors import UserError
+from benchmark.data import dataset
+from benchmark.models.load import load_base
+from editors.core.registry import Choice, choose
+from editors.methods.hypernetwork.recipe import preset
+from editors.methods.masked import SPARSITIES
 from editors.training.pictures import open_pictures
-from leaderboard import ablation as studies
-from leaderboard import curves, figures, outcomes, record, swaps
-from leaderboard import iou as overlaps
-from leaderboard import layers as depths
-from leaderboard.judge import Judge
-from leaderboard.sampling import Settings
+from leaderboard.analyses import ablation as studies
+from leaderboard.analyses import figures, swaps
+from leaderboard.analyses import iou as overlaps
+from leaderboard.analyses import layers as depths
+from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings
+from leaderboard.records import outcomes, record
+from leaderboard.scores import curves
 from leaderboard.tables import cell
 
 

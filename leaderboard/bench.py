@@ -22,17 +22,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from benchmark.cli import run
-from benchmark.dataset import Benchmark, Samples
-from benchmark.devices import device_name, matmul_ceiling, pick, wait
-from benchmark.images import Preprocessing, decode
-from benchmark.models import random_base
-from benchmark.timing import Comparison, interleaved, write_json
-from editors.base import Edit
+from benchmark.core.cli import run
+from benchmark.core.devices import device_name, matmul_ceiling, pick, wait
+from benchmark.core.timing import Comparison, interleaved, write_json
+from benchmark.data.dataset import Benchmark, Samples
+from benchmark.images.decode import Preprocessing, decode
+from benchmark.models.load import random_base
+from benchmark.models.vit import Model, check_supported, cut_for, ffn_matrices
 from editors.bench import noise_images
-from editors.flops import forward_flops, tail_flops
-from editors.vit import Model, check_supported, cut_for, ffn_matrices
-from leaderboard.judge import SCORE_BATCH, Judge
+from editors.core.base import Edit
+from editors.core.flops import forward_flops, tail_flops
+from leaderboard.judging.judge import SCORE_BATCH, Judge
 
 GROUP, LOCALITY = 125, 2071  # images an edit is judged on in the full benchmark: a middling group, and D_l
 GROUP_ID = "noise"

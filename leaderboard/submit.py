@@ -10,17 +10,17 @@ from typing import Annotated, Literal
 
 import tyro
 
-from benchmark import dataset
-from benchmark.cli import run
-from benchmark.devices import pick
-from benchmark.errors import UserError
-from benchmark.models import load_base
-from editors.base import knob_of
-from editors.registry import BUILT_IN, Choice, choose
+from benchmark.core.cli import run
+from benchmark.core.devices import pick
+from benchmark.core.errors import UserError
+from benchmark.data import dataset
+from benchmark.models.load import load_base
+from editors.core.base import knob_of
+from editors.core.registry import BUILT_IN, Choice, choose
 from leaderboard import tables
-from leaderboard.evaluate import Settings, evaluate
-from leaderboard.judge import Judge
-from leaderboard.record import Record
+from leaderboard.judging.evaluate import Settings, evaluate, folder_name
+from leaderboard.judging.judge import Judge
+from leaderboard.records.record import Record
 
 
 def score(
@@ -50,11 +50,6 @@ def score(
     judge = Judge(load_base(base, device=pick(device)), benchmark)
     print(f"{judge.base.name} gets wrong: {judge.benchmark.kept}", file=sys.stderr)
     return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
-
-
-def folder_name(choice: Choice) -> str:
-    """A run's folder: the editor as one would write it, in characters that every file system takes."""
-    return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in choice.spec)
 
 
 def show(records: Sequence[Record]) -> None:

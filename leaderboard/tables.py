@@ -12,10 +12,10 @@ from typing import Annotated
 
 import tyro
 
-from benchmark.cli import run
-from benchmark.errors import UserError
-from leaderboard import record
-from leaderboard.record import Record, Score
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
+from leaderboard.records import record
+from leaderboard.records.record import Record, Score
 
 NUMBER = "{:.1f}"
 

@@ -1,6 +1,6 @@
 """``python -m leaderboard.tune``: choose learning rates and knobs for a base model, on dev groups only.
 
-Writes ``editors/settings.json`` (what `editors.registry` looks up) and, beside it, the table of everything
+Writes ``editors/core/settings.json`` (what `editors.core.registry` looks up) and, beside it, the table of everything
 that was tried. Nothing here ever sees a sample that is scored.
 """
 
@@ -15,15 +15,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmark import dataset
-from benchmark.cli import run
-from benchmark.errors import UserError
-from benchmark.files import write_text
-from benchmark.models import load_base
-from editors.base import knob_of
-from editors.registry import SETTINGS, Choice, choose
-from leaderboard.evaluate import Settings, evaluate
-from leaderboard.judge import Judge
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
+from benchmark.core.files import write_text
+from benchmark.data import dataset
+from benchmark.models.load import load_base
+from editors.core.base import knob_of
+from editors.core.registry import SETTINGS, Choice, choose
+from leaderboard.judging.evaluate import Settings, evaluate
+from leaderboard.judging.judge import Judge
 
 LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (paper, 4.2)
@@ -78,7 +78,7 @@ def main(
     seed: int = 0,
     rates: tuple[float, ...] = LEARNING_RATES,
 ) -> None:
-    """Choose learning rates and knobs on dev groups and keep them for `base` in editors/settings.json.
+    """Choose learning rates and knobs on dev groups and keep them for `base` in editors/core/settings.json.
 
     Args:
         editors: which editors.

@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from benchmark.cli import Command, run
-from benchmark.errors import UserError
-from benchmark.timing import write_json
-from mad.measures import competition, memory, prediction
+from benchmark.core.cli import Command, run
+from benchmark.core.errors import UserError
+from benchmark.core.timing import write_json
+from mad.mining.measures import competition, memory, prediction
 
 PAIRS, PAIRS_QUICK = 10_000_000, 300_000
 TINY, TINY_QUICK = 200_000, 20_000

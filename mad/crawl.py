@@ -27,9 +27,9 @@ from pathlib import Path
 
 import tyro
 
-from benchmark.errors import UserError
-from benchmark.imagenet import CLASSES
-from benchmark.sources.folders import known_class
+from benchmark.core.errors import UserError
+from benchmark.labels.imagenet import CLASSES
+from benchmark.labels.names import known_class
 from mad.crawling.attribution import write_attribution
 from mad.crawling.crawler import Crawler, Order
 from mad.crawling.flickr import API, CALLS_A_SECOND, CREATIVE_COMMONS, Flickr, choose_licences
@@ -143,6 +143,6 @@ def _opened(folder: Path) -> Iterator[Index]:
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

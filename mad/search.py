@@ -30,82 +30,25 @@ parquet, SPLIT/ROW in a data set of the Hub, or the SHA-256 of the file in the e
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from benchmark import files
-from benchmark.errors import UserError, unknown
-from mad.wordnet import Measure, Over
+from benchmark.core import files
+from benchmark.core.errors import UserError
+from mad.mining.wordnet import Measure, Over
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.models import BaseModel
-    from mad.competition import Rules
-    from mad.pool import Pool
+    from benchmark.images.sources import Pool
+    from benchmark.models.load import BaseModel
+    from mad.mining.competition import Rules
 
-PAIR = "mini,mini-strong"
 FIELDS = {"label": "index", "probability": "probability", "margin": "margin"}
-DRAFT = 2  # times the size that the models' preprocessing resizes to: still twice the detail that is kept
-
-
-def names_of(pair: str | None, models: str | None) -> list[str]:
-    """The models' names from "BASE,STRONG" or "A,B,C", whichever was given.
-
-    Raises:
-        UserError: for both, for a pair of other than two, and for fewer than two models.
-    """
-    if pair is not None and models is not None:
-        raise UserError("--pair and --models exclude each other; --models A,B,C searches every pair of its models")
-    names = [name.strip() for name in (models or pair or PAIR).split(",")]
-    if models is not None and (len(names) < 2 or not all(names)):
-        raise UserError(f'--models takes A,B,C, two models or more, the weakest first; got "{models}"')
-    if models is None and (len(names) != 2 or not all(names)):
-        raise UserError(f'--pair takes BASE,STRONG, two models, the one to be edited first; got "{pair}"')
-    return names
-
-
-def load_models(names: Sequence[str], weights: Iterable[str] = (), device: str = "cpu") -> list[BaseModel]:
-    """The models by name, with the local weights that "ALIAS=FILE" gives.
-
-    Raises:
-        UserError: if two are the same model, and for what `load_base` refuses.
-    """
-    from benchmark.devices import pick
-    from benchmark.models import load_base
-
-    local: dict[str, Path] = {}
-    for given in weights:
-        alias, _, file = given.partition("=")
-        if not file:
-            raise UserError(f'--weights takes ALIAS=FILE; got "{given}"')
-        if alias not in names:
-            raise unknown("model of this search", alias, names)
-        local[alias] = Path(file)
-    where = pick(device)
-    models: list[BaseModel] = []
-    for name in names:
-        model = load_base(name, weights=local.get(name), device=where)
-        for other in models:
-            if (other.weights_sha256, other.preprocessing) == (model.weights_sha256, model.preprocessing):
-                raise UserError(f"{other.name} and {name} are the same model; a competition takes two")
-        models.append(model)
-    return models
-
-
-def folders(out: Path, models: Sequence[BaseModel]) -> dict[tuple[int, int], Path]:
-    """A folder in `out` for each two of the models, by their positions: `A-vs-B`, free of what paths may not hold."""
-    slugs: list[str] = []
-    for model in models:
-        slug = re.sub(r"[^\w.-]+", "-", _short(model.name)).lstrip(".") or "model"
-        slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs) + 1}")
-    return {(a, b): out / f"{slugs[a]}-vs-{slugs[b]}" for a, b in itertools.combinations(range(len(models)), 2)}
 
 
 def claim(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
@@ -172,9 +115,10 @@ def main(
         cache: folder where predictions are kept: a search that was stopped goes on, other rules are free.
         overwrite: replace another search in that folder.
     """
-    from benchmark.predict import predict
-    from mad.competition import Rules
-    from mad.pool import open_pool
+    from benchmark.images.open import open_pool
+    from benchmark.predict.engine import predict
+    from mad.mining.competition import Rules
+    from mad.mining.models import DRAFT, folders, load_models, names_of
 
     rules = Rules(distance, over, min_probability, diverse, min_group)
     if batch_size < 1:
@@ -208,7 +152,7 @@ def main(
 def _engine(name: str) -> Any:
     if name == "local":
         return None
-    from mad.engines import ray_engine
+    from benchmark.predict.ray import ray_engine
 
     return ray_engine()
 
@@ -224,10 +168,11 @@ def _compete(
     out: Path,
 ) -> None:
     """One competition: its tables, its report, and its summary in the terminal."""
-    from mad import report
-    from mad.competition import compete
-    from mad.pool import attribution
-    from mad.results import describe, print_summary, write_tables
+    from mad.crawling.credits import attribution
+    from mad.mining import report
+    from mad.mining.competition import compete
+    from mad.mining.models import short_name
+    from mad.mining.results import describe, print_summary, write_tables
 
     roles = {"base": base, "strong": strong}
     columns = {f"{number}_{field}": f"{who}_{name}" for who, number in roles.items() for field, name in FIELDS.items()}
@@ -239,15 +184,10 @@ def _compete(
     write_tables(found, predictions, skipped, credits, out)
     if not found.images:
         raise UserError(f"no image of {pool.title} decodes; {out / 'skipped.csv'} says why")
-    rivals = report.Rivals(_short(models[base].name), _short(models[strong].name))
+    rivals = report.Rivals(short_name(models[base].name), short_name(models[strong].name))
     facts = describe(found, len(skipped), models[base], models[strong], pool, rules, draft)
     report.write(out, found, skipped, pool, rivals, facts, credits)
     print_summary(found, len(skipped), rivals, out)
-
-
-def _short(name: str) -> str:
-    """A model's name without the folders before it, where it is one."""
-    return Path(name).name
 
 
 def _describe(model: BaseModel) -> dict[str, Any]:
@@ -260,6 +200,6 @@ def _describe(model: BaseModel) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from benchmark.dataset import Benchmark, load
-from benchmark.images import Preprocessing
-from benchmark.models import BaseModel, hash_weights
+from benchmark.data.dataset import Benchmark, load
+from benchmark.images.decode import Preprocessing
+from benchmark.models.load import BaseModel, hash_weights
 
 PREPROCESSING = Preprocessing(32, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -99,3 +99,16 @@ def small_data(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_benchmark(small_data: Path) -> Benchmark:
     return load(str(small_data))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Thirty pictures of noise in a folder and one below it."""
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for i in range(30):
+        pixels = random.integers(0, 256, (4 + i % 3, 5, 3), dtype=np.uint8)
+        where = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
+        Image.fromarray(pixels).resize((40, 30 + i)).save(where)
+    return folder

@@ -12,9 +12,9 @@ from PIL import Image
 
 from benchmark import locality
 from benchmark.build import build
-from benchmark.dataset import MINI, read_split
-from benchmark.imagenet import synsets
-from mad.pool import FolderPool
+from benchmark.data.dataset import MINI, read_split
+from benchmark.images.sources import FolderPool
+from benchmark.labels.imagenet import synsets
 from mad.review.export import write_groups
 from mad.review.groups import Group, Item
 from mad.review.images import Images

@@ -17,6 +17,15 @@ MAY_IMPORT = {
     "editors": {"editors", "benchmark"},
     "leaderboard": {"leaderboard", "editors", "benchmark"},
 }
+# The rooms of each package from the ground up; rooms on one floor do not import each other.
+# Commands, the files that lie directly in a package, stand on top.
+FLOORS = {
+    "benchmark": ["core", "labels", "images", "data models", "predict publish", "subsets mini"],
+    "mad": ["mining", "crawling", "review"],
+    "generation": ["core", "diffusion looks"],
+    "editors": ["core", "training", "methods"],
+    "leaderboard": ["records", "scores", "judging", "analyses"],
+}
 PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]
 
 
@@ -41,6 +50,24 @@ def test_arrows_point_one_way(package: str) -> None:
     for path in modules(package):
         ours = {name.split(".")[0] for name in imported(path)} & set(MAY_IMPORT)
         assert ours <= MAY_IMPORT[package], f"{path} imports {ours - MAY_IMPORT[package]}"
+
+
+def room_of(name: str) -> str:
+    """The room that a module's full name says, empty for a command and for the package itself."""
+    package, _, rest = name.partition(".")
+    return room if (room := rest.partition(".")[0]) in " ".join(FLOORS[package]).split() else ""
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_room_imports_only_rooms_below_it(package: str) -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS[package]) for room in rooms.split()}
+    assert floor.keys() == {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").is_file()}
+    for path in modules(package):
+        room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for name in imported(path):
+            if room and name.startswith(f"{package}.") and (other := room_of(name)) != room:
+                assert other, f"{path} imports {name}: a room knows no command"
+                assert floor[other] < floor[room], f"{path} imports {name}, which is not below it"
 
 
 def test_no_cycles_between_modules() -> None:
@@ -72,7 +99,8 @@ def test_every_package_is_named_in_pyproject() -> None:
 def test_importing_the_core_is_light() -> None:
     """Neither the CLI library nor any of the heavy optional ones; scoring must run where they are missing."""
     script = (
-        "import sys, benchmark.dataset, benchmark.models, editors.registry, leaderboard.judge, leaderboard.metrics\n"
+        "import sys, benchmark.data.dataset, benchmark.models.load, editors.core.registry\n"
+        "import leaderboard.judging.judge, leaderboard.scores.metrics\n"
         "print([m for m in ('tyro', 'datasets', 'diffusers', 'open_clip', 'nltk', 'pydantic') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -81,7 +109,7 @@ def test_importing_the_core_is_light() -> None:
 
 def test_no_branch_on_a_methods_name() -> None:
     """Only the registry knows methods by name."""
-    from editors.registry import BUILT_IN
+    from editors.core.registry import BUILT_IN
 
     for package in PACKAGES:
         for path in modules(package):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import cli
-from leaderboard import record, submit
+from benchmark.core import cli
+from leaderboard import submit
+from leaderboard.records import record
 
 ROOT = Path(__file__).parent.parent
 

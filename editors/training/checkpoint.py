@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from benchmark.errors import UserError
-from benchmark.files import replacing
-from benchmark.models import BaseModel
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing
+from benchmark.models.load import BaseModel
 from editors.training.recipe import Choices
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -46,8 +46,8 @@ class Store:
     def how_to_train(self) -> str:
         """What to do without a checkpoint, in words."""
         return (
-            f"train one with `python -m editors.{self.name}.train --base NAME --data FOLDER --out FILE.safetensors` "
-            f"and name it as {self.name}:checkpoint=FILE.safetensors"
+            f"train one with `python -m editors.methods.{self.name}.train --base NAME --data FOLDER "
+            f"--out FILE.safetensors` and name it as {self.name}:checkpoint=FILE.safetensors"
         )
 
     def facts_of(

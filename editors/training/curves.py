@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.files import replacing, write_text
+from benchmark.core.files import replacing, write_text
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from benchmark.devices import pick
-from benchmark.errors import UserError
-from benchmark.files import replacing
-from benchmark.models import BaseModel, load_base
+from benchmark.core.devices import pick
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing
+from benchmark.models.load import BaseModel, load_base
+from benchmark.models.vit import check_supported
 from editors.training import curves
 from editors.training.checkpoint import Store, refuse_other_settings
 from editors.training.pictures import Pictures, open_pictures
-from editors.vit import check_supported
 
 POINTS = 100  # on a training curve
 

@@ -9,9 +9,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmark.dataset import EMBEDDED, Samples, training_images
-from benchmark.errors import UserError
-from benchmark.images import SUFFIXES, BrokenImage, decode
+from benchmark.core.errors import UserError
+from benchmark.data.dataset import EMBEDDED, Samples, training_images
+from benchmark.images.decode import SUFFIXES, BrokenImage, decode
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 Kind = TypeVar("Kind", bound="Choices")
 

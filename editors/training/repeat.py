@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from editors.base import Edit
+from editors.core.base import Edit
 
 Weights = Mapping[str, Tensor]
 

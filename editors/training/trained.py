@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from benchmark.models import hash_weights
-from editors.base import BatchEditor, TrainingPool
+from benchmark.models.load import hash_weights
+from editors.core.base import BatchEditor, TrainingPool
 from editors.training.checkpoint import Checkpoint, Store
 
 RECORDED = ("format", "recipe", "base_weights_sha256", "matrices", "seed", "data", "iteration")

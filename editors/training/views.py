@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmark.images import Preprocessing
+from benchmark.images.decode import Preprocessing
 
 
 def generator(*words: object) -> torch.Generator:

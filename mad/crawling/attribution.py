@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from datetime import datetime, timezone
 
-from benchmark.files import replacing
+from benchmark.core.files import replacing
 from mad.crawling.index import IMAGES, KEPT, Index, image_name
 
 COLUMNS = (

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
-from benchmark.errors import UserError
-from benchmark.images import BrokenImage, decode
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage, decode
 from mad.crawling import web
 from mad.crawling.duplicates import phash, sha256
 from mad.crawling.flickr import PER_PAGE, Flickr, Licence, Page, Photo

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.errors import UserError, unknown
+from benchmark.core.errors import UserError, unknown
 from mad.crawling.web import TIMEOUT, Garbled, Pace, patiently, session
 
 API = "https://api.flickr.com/services/rest/"

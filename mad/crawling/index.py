@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from mad.crawling.duplicates import BANDS, NEAR, bands, distance
 from mad.crawling.flickr import Licence, Photo
 

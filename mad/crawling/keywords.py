@@ -3,7 +3,7 @@
 The paper (section 5.1) used "keywords relevant to the object categories in ImageNet-1k" and does not list them.
 Here they are the lemmas of each class's synset. A lemma is ambiguous if WordNet 3.0 has more than one noun sense
 of it; it then gets the last word of a lemma of its parent synset beside it: "crane bird" is class 134,
-"crane device" class 517. Which lemmas those are is packaged in `mad/assets/polysemous.txt`;
+"crane device" class 517. Which lemmas those are is packaged in `mad/mining/assets/polysemous.txt`;
 `python -m mad.crawling.keywords` makes that list again from an installed WordNet 3.0.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mad.wordnet import ASSETS, DEBIAN, Synset, installed_nouns, parse_nouns, synsets
+from mad.mining.wordnet import ASSETS, DEBIAN, Synset, installed_nouns, parse_nouns, synsets
 
 POLYSEMOUS = ASSETS / "polysemous.txt"
 
@@ -41,7 +41,7 @@ def keywords(classes: Iterable[int]) -> list[Keyword]:
 
 @cache
 def _all_keywords() -> tuple[tuple[str, ...], ...]:
-    from benchmark import imagenet
+    from benchmark.labels import imagenet
 
     ambiguous = frozenset(POLYSEMOUS.read_text(encoding="utf-8").split("\n"))
     return tuple(_texts(synset, synsets(), ambiguous) for synset in imagenet.synsets())
@@ -86,18 +86,21 @@ def main(nouns: Path | None = None, out: Path = POLYSEMOUS) -> None:
         nouns: WordNet 3.0's data.noun; by default nltk's corpus, else Debian's wordnet-base.
         out: the list, one lemma a line.
     """
-    from benchmark import files, imagenet
-    from benchmark.errors import UserError
+    from benchmark.core import files
+    from benchmark.core.errors import UserError
+    from benchmark.labels import imagenet
 
     source = nouns or installed_nouns()
     if source is None or not source.is_file():
-        raise UserError(f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns (see mad.wordnet)")
+        raise UserError(
+            f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns (see mad.mining.wordnet)"
+        )
     found = ambiguous_lemmas(parse_nouns(source.read_text(encoding="utf-8").splitlines()), imagenet.synsets())
     files.write_text(out, "\n".join(found) + "\n")
     print(f"{len(found):,} lemmas -> {out}")
 
 
 if __name__ == "__main__":
-    from benchmark.cli import run
+    from benchmark.core.cli import run
 
     run(main)

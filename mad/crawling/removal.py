@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from benchmark.errors import UserError
-from benchmark.images import SUFFIXES, BrokenImage, decode
+from benchmark.core.errors import UserError
+from benchmark.images.decode import SUFFIXES, BrokenImage, decode
 from mad.crawling.duplicates import phash, sha256
 from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
 

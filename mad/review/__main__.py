@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmark.cli import Command, run
-from benchmark.errors import UserError
+from benchmark.core.cli import Command, run
+from benchmark.core.errors import UserError
 
 Groups = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GROUPS")]
 PORT = 8765
@@ -101,7 +101,7 @@ def status(groups: Groups, db: Path | None = None, out: Path | None = None) -> N
     from rich.table import Table
     from rich.text import Text
 
-    from benchmark import files
+    from benchmark.core import files
     from mad.review import agreement
 
     found, _, table = _answers(groups, db)
@@ -154,7 +154,7 @@ def export(
     """
     import math
 
-    from mad.pool import attribution
+    from mad.crawling.credits import attribution
     from mad.review import agreement
     from mad.review.export import seen_files, write_groups
     from mad.review.images import open_images

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmark.errors import UserError, unknown
+from benchmark.core.errors import UserError, unknown
 from mad.review.groups import Item
 
 if TYPE_CHECKING:

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from benchmark import files, imagenet
-from benchmark.errors import UserError
-from benchmark.images import BrokenImage, decode
-from mad.pool import ATTRIBUTION, CREDIT
+from benchmark.core import files
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.open import ATTRIBUTION
+from benchmark.labels import imagenet
+from mad.crawling.credits import CREDIT
 from mad.review.groups import Group, Item
 from mad.review.images import Images
 
@@ -61,7 +63,7 @@ def write_groups(
         accepted: the items, each with the SHA-256 (hex) of the files that were looked at; an image that has
             become another since is skipped.
         images: where their files come from.
-        credits: from `mad.pool.attribution`, by image.
+        credits: from `benchmark.images.sources.attribution`, by image.
         facts: for review.json.
         out: the folder.
 

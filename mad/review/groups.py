@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import imagenet
-from benchmark.errors import UserError
-from benchmark.groups import pair_id
+from benchmark.core.errors import UserError
+from benchmark.data.groups import pair_id
+from benchmark.labels import imagenet
 
 GROUPS, MEMBERSHIP, SEARCH = "groups.csv", "membership.csv", "search.json"
 HINT = "GROUPS is the --out folder of mad.search, or a groups.csv in it"

@@ -6,9 +6,10 @@ import hashlib
 import io
 from dataclasses import dataclass
 
-from benchmark.errors import UserError
-from benchmark.images import BrokenImage, decode
-from mad.pool import Pool, open_pool
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.open import open_pool
+from benchmark.images.sources import Pool
 from mad.review.groups import Candidates
 
 LONGEST = 1600  # pixels of the longer side on the screen

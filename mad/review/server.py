@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import UserError
-from benchmark.images import BrokenImage
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage
 from mad.review.session import Refused, Session
 
 if TYPE_CHECKING:

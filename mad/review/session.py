@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from benchmark import imagenet
-from benchmark.images import BrokenImage
-from mad import wordnet
+from benchmark.images.decode import BrokenImage
+from benchmark.labels import imagenet
+from mad.mining import wordnet
 from mad.review.groups import Group, Item
 from mad.review.images import Images, Picture
 from mad.review.store import Answer, Store

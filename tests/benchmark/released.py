@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.imagenet import names, synsets
-from benchmark.sources import oil_painting, stage_light
+from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.labels.imagenet import names, synsets
+from benchmark.subsets import oil_painting, stage_light
 
 NATURAL = {group.id: group.count for group in PAPER_GROUPS if group.subset == "natural"}
 OIL_PAINTING, LIGHTS = 860, 7

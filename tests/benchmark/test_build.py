@@ -16,11 +16,11 @@ import pytest
 
 from benchmark import build as building
 from benchmark.build import build, main
-from benchmark.cli import run
-from benchmark.errors import UserError
-from benchmark.groups import PAPER_GROUPS
-from benchmark.schema import features
-from benchmark.sources import tally
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
+from benchmark.data.groups import PAPER_GROUPS
+from benchmark.data.schema import features
+from benchmark.subsets import tally
 from tests.benchmark import released
 from tests.benchmark.released import numbered
 
@@ -153,9 +153,9 @@ def test_without_pixels_for_others(old: Path, inputs: dict[str, Path]) -> None:
 
 
 def test_labels_from_a_base(old: Path, inputs: dict[str, Path], counted: None, tmp_path: Path) -> None:
-    from benchmark.images import decode
-    from benchmark.models import load_base
-    from benchmark.predict import top2
+    from benchmark.images.decode import decode
+    from benchmark.models.load import load_base
+    from benchmark.predict.engine import top2
 
     cache = tmp_path / "cache"
     with pytest.raises(UserError, match=r"locality images have a margin of 0\.05 or more by mini: .*\(0\.\d+\)"):

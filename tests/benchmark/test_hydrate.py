@@ -13,11 +13,11 @@ import pytest
 
 from benchmark import hydrate
 from benchmark.build import build
-from benchmark.cli import run
-from benchmark.errors import UserError
-from benchmark.sources import archives
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
+from benchmark.images import archives
 from tests.benchmark import released
-from tests.benchmark.test_card import folder_of, picture
+from tests.benchmark.publish.test_card import folder_of, picture
 
 PUG_IMAGES = {f"stage_light/{i}.JPG": picture(3000 + i) for i in range(4)}
 LOCALITY = {f"{i}.JPG": picture(4000 + i) for i in range(6)}

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import cli, inspect
-from benchmark.dataset import Benchmark, Samples, load
-from benchmark.groups import PAPER_GROUPS
-from benchmark.imagenet import names
-from benchmark.images import decode
-from benchmark.sheets import Cell, Line, contact_sheet, thumbnail
+from benchmark import inspect
+from benchmark.core import cli
+from benchmark.data.dataset import Benchmark, Samples, load
+from benchmark.data.groups import PAPER_GROUPS
+from benchmark.images.decode import decode
+from benchmark.images.sheets import Cell, Line, contact_sheet, thumbnail
+from benchmark.labels.imagenet import names
 from tests.conftest import rows_of, write_split
 
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import benchmark
-from benchmark import dataset, predictions
-from benchmark.dataset import UNKNOWN, Benchmark, read_split, training_images
-from benchmark.errors import UserError
-from benchmark.images import decode
-from benchmark.models import BaseModel, hash_weights, load_base
+from benchmark.core.errors import UserError
+from benchmark.data import dataset
+from benchmark.data.dataset import UNKNOWN, Benchmark, read_split, training_images
+from benchmark.images.decode import decode
+from benchmark.models.load import BaseModel, hash_weights, load_base
+from benchmark.predict import benchmark as predictions
 from tests.conftest import PREPROCESSING, png, rows_of, small_vit, write_split
 
 

@@ -13,14 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark import cli, locality, models, predict
-from benchmark.errors import UserError
-from benchmark.imagenet import names, synsets
-from benchmark.images import decode
-from benchmark.models import BaseModel
-from benchmark.sources.archives import open_tree
-from benchmark.sources.labelled import Joined, OnTheHub, open_labelled
-from benchmark.sources.locality import read
+from benchmark import locality
+from benchmark.core import cli
+from benchmark.core.errors import UserError
+from benchmark.images.archives import open_tree
+from benchmark.images.by_class import Joined, OnTheHub, open_labelled
+from benchmark.images.decode import decode
+from benchmark.labels.imagenet import names, synsets
+from benchmark.models import load as models
+from benchmark.models.load import BaseModel
+from benchmark.predict import engine as predict
+from benchmark.subsets.locality import read
 from tests.conftest import PREPROCESSING, png, rows_of, write_split
 
 MARGIN = 0.2

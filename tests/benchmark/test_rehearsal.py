@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from benchmark.dataset import load
-from benchmark.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.imagenet import synsets
-from benchmark.images import decode
-from benchmark.schema import ROWS_A_GROUP
+from benchmark.data.dataset import load
+from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.schema import ROWS_A_GROUP
+from benchmark.images.decode import decode
+from benchmark.labels.imagenet import synsets
 from tests.benchmark import released
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,8 @@ def command(tmp: Path, *words: str) -> str:
 MEASURED = """
 import re, resource, sys
 from pathlib import Path
-from benchmark import build, cli
+from benchmark import build
+from benchmark.core import cli
 cli.run(build.main, sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
 peak = re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]

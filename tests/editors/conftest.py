@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.dataset import Samples, read_split
-from benchmark.images import Preprocessing
-from benchmark.models import BaseModel
-from editors.base import TrainingPool
-from editors.hypernetwork import network
-from editors.hypernetwork.checkpoint import facts_of
-from editors.hypernetwork.editor import Hypernetwork
-from editors.hypernetwork.recipe import preset
-from editors.ke import fit as ke
-from editors.ke.editor import KnowledgeEditor
-from editors.mend import checkpoint as mend
-from editors.mend import network as mends
-from editors.mend.editor import MEND
+from benchmark.data.dataset import Samples, read_split
+from benchmark.images.decode import Preprocessing
+from benchmark.models.load import BaseModel
+from editors.core.base import TrainingPool
+from editors.methods.hypernetwork import network
+from editors.methods.hypernetwork.checkpoint import facts_of
+from editors.methods.hypernetwork.editor import Hypernetwork
+from editors.methods.hypernetwork.recipe import preset
+from editors.methods.ke import fit as ke
+from editors.methods.ke.editor import KnowledgeEditor
+from editors.methods.mend import checkpoint as mend
+from editors.methods.mend import network as mends
+from editors.methods.mend.editor import MEND
 from editors.training.trained import Trained
 from tests.conftest import rows_of, write_split
 

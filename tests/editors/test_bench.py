@@ -11,9 +11,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.models import BaseModel
-from editors import bench, flops, vit
-from editors.finetune import FineTune, FineTuneConfig
+from benchmark.models import vit
+from benchmark.models.load import BaseModel
+from editors import bench
+from editors.core import flops
+from editors.methods.finetune import FineTune, FineTuneConfig
 from tests.conftest import small_vit
 
 

@@ -11,11 +11,11 @@ import timm
 import torch
 from torch import Tensor
 
-from benchmark.models import BaseModel, hash_weights
-from editors.base import Edit, Editor
-from editors.modules import to_edit
-from editors.registry import BUILT_IN, choose
-from editors.vit import cut_for, prefix, tail
+from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.vit import cut_for, prefix, tail
+from editors.core.base import Edit, Editor
+from editors.core.modules import to_edit
+from editors.core.registry import BUILT_IN, choose
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.conftest import add_untrained, training_pool
 

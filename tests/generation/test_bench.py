@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.cli import run
-from benchmark.errors import UserError
-from generation import bench, diffusion
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
+from generation import bench
+from generation.diffusion import batches as diffusion
 
 FEW: dict[str, Any] = {"size": "tiny", "device": "cpu", "images": 3, "steps": 2, "batch_size": 2, "repeats": 1}
 

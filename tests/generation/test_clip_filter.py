@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.errors import UserError
-from benchmark.sources.archives import open_tree
-from benchmark.sources.labelled import ByClass
-from benchmark.sources.oil_painting import read
+from benchmark.core.errors import UserError
+from benchmark.images.archives import open_tree
+from benchmark.images.by_class import ByClass
+from benchmark.subsets.oil_painting import read
 from generation import clip_filter
-from generation.folder import read_table, write_table
+from generation.core.folder import read_table, write_table
 from mad.review.groups import read_candidates
 from mad.review.images import open_images
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.errors import UserError
-from benchmark.sources.archives import open_tree
-from benchmark.sources.oil_painting import read
-from generation import diffusion, oil_painting
-from generation.folder import read_table
+from benchmark.core.errors import UserError
+from benchmark.images.archives import open_tree
+from benchmark.subsets.oil_painting import read
+from generation import oil_painting
+from generation.core.folder import read_table
+from generation.diffusion import batches as diffusion
 from tests.generation.conftest import WIDTH
 
 FEW = {"per_class": 3, "steps": 2, "size": 12, "batch_size": 2}
@@ -93,7 +94,7 @@ def test_a_killed_run_goes_on_to_the_same_folder(
     paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Killed in the second batch: before its images are listed, or after that and before they have their names."""
-    from generation.folder import Folder
+    from generation.core.folder import Folder
 
     paint(tmp_path / "whole")
     calls = 0

@@ -13,15 +13,16 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.dataset import MINI, load, read_split, training_images
-from benchmark.errors import UserError
-from benchmark.images import decode
-from benchmark.models import load_base
-from benchmark.schema import features
-from generation import painting, procedural, spotlight
-from generation.folder import read_table
-from generation.painting import oil_painting
-from generation.spotlight import stage_light, subject_of
+from benchmark.core.errors import UserError
+from benchmark.data.dataset import MINI, load, read_split, training_images
+from benchmark.data.schema import features
+from benchmark.images.decode import decode
+from benchmark.models.load import load_base
+from generation import procedural
+from generation.core.folder import read_table
+from generation.looks import painting, spotlight
+from generation.looks.painting import oil_painting
+from generation.looks.spotlight import stage_light, subject_of
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.sources.archives import open_tree
-from benchmark.sources.stage_light import read
+from benchmark.core.errors import UserError
+from benchmark.images.archives import open_tree
+from benchmark.subsets.stage_light import read
 from generation import stage_light
-from generation.folder import read_table
+from generation.core.folder import read_table
 from tests.benchmark.released import numbered
 
 HEAD = "filename,world_name,character_name,character_label,character_texture,scene_light\n"

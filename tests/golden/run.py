@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmark import build
-from benchmark.cli import run
-from benchmark.dataset import MINI, load
-from benchmark.models import load_base
-from editors.registry import choose
-from editors.vit import forward
+from benchmark.core.cli import run
+from benchmark.data.dataset import MINI, load
+from benchmark.models.load import load_base
+from benchmark.models.vit import forward
+from editors.core.registry import choose
 from leaderboard import submit
-from leaderboard.sampling import edit_seed
+from leaderboard.judging.sampling import edit_seed
 from mad import search
 
 HERE = Path(__file__).parent

@@ -12,21 +12,24 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark import cli
-from benchmark.dataset import Benchmark, training_images
-from benchmark.errors import UserError
-from benchmark.models import BaseModel
-from editors.finetune import FineTune, FineTuneConfig
-from editors.hypernetwork.recipe import Recipe
-from editors.masked import MaskedFineTune
-from editors.registry import Choice, choose
+from benchmark.core import cli
+from benchmark.core.errors import UserError
+from benchmark.data.dataset import Benchmark, training_images
+from benchmark.models.load import BaseModel
+from benchmark.models.vit import forward, hidden_width
+from editors.core.registry import Choice, choose
+from editors.methods.finetune import FineTune, FineTuneConfig
+from editors.methods.hypernetwork.recipe import Recipe
+from editors.methods.masked import MaskedFineTune
 from editors.training.pictures import Encoded
-from editors.vit import forward, hidden_width
-from leaderboard import ablation, analyse, curves, iou, layers, outcomes
-from leaderboard.evaluate import evaluate
-from leaderboard.judge import Judge
-from leaderboard.record import Record
-from leaderboard.sampling import Settings, with_partners
+from leaderboard import analyse
+from leaderboard.analyses import ablation, iou, layers
+from leaderboard.judging.evaluate import evaluate
+from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings, with_partners
+from leaderboard.records import outcomes
+from leaderboard.records.record import Record
+from leaderboard.scores import curves
 
 COMMANDS = {"layers": analyse.layers, "iou": analyse.iou, "ablation": analyse.ablation, "curve": analyse.curve}
 

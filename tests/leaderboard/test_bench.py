@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.images import Preprocessing
-from benchmark.models import BaseModel
+from benchmark.images.decode import Preprocessing
+from benchmark.models.load import BaseModel
 from leaderboard import bench
-from leaderboard.judge import Judge
+from leaderboard.judging.judge import Judge
 
 
 @pytest.fixture(autouse=True)

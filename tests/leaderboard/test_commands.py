@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import cli
-from leaderboard import record, submit, tables
+from benchmark.core import cli
+from leaderboard import submit, tables
+from leaderboard.records import record
 
 QUICK = ["--limit", "3", "--base", "mini"]
 
@@ -90,7 +91,7 @@ def test_missing_weights_say_which_file_to_put_where(tmp_path: Path, capsys, mon
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    from benchmark.errors import UserError
+    from benchmark.core.errors import UserError
 
     with pytest.raises(UserError):
         cli.run(submit.main, ["ftt", "--debug", "--out", str(tmp_path)])

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import leaderboard
-from benchmark.dataset import load
-from benchmark.models import load_base
-from editors.registry import BUILT_IN, choose
-from leaderboard import metrics, outcomes, record, tables
-from leaderboard.swaps import swaps
+from benchmark.data.dataset import load
+from benchmark.models.load import load_base
+from editors.core.registry import BUILT_IN, choose
+from leaderboard import tables
+from leaderboard.analyses.swaps import swaps
+from leaderboard.records import outcomes, record
+from leaderboard.scores import metrics
 
 RESULTS = Path(leaderboard.__file__).parent / "results"
 RECORDS = sorted(RESULTS.rglob("record.json"))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.dataset import Benchmark, load
-from benchmark.errors import UserError
-from benchmark.models import BaseModel
-from editors import registry
+from benchmark.core.errors import UserError
+from benchmark.data.dataset import Benchmark, load
+from benchmark.models.load import BaseModel
+from editors.core import registry
 from leaderboard import tune
-from leaderboard.evaluate import Settings
-from leaderboard.judge import Judge
+from leaderboard.judging.evaluate import Settings
+from leaderboard.judging.judge import Judge
 
 
 def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchmark: Benchmark) -> None:

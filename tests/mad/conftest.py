@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 
 @pytest.fixture(scope="session")
@@ -38,19 +36,6 @@ def _model(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Thirty pictures of noise in a folder and one below it."""
-    folder = tmp_path / "pictures"
-    (folder / "more").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for i in range(30):
-        pixels = random.integers(0, 256, (4 + i % 3, 5, 3), dtype=np.uint8)
-        where = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
-        Image.fromarray(pixels).resize((40, 30 + i)).save(where)
-    return folder
-
-
-@pytest.fixture
 def pair(models: tuple[Path, Path]) -> str:
     """The two models as `mad.search --pair` takes them."""
     return f"{models[0]},{models[1]}"
@@ -59,8 +44,8 @@ def pair(models: tuple[Path, Path]) -> str:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty working directory, and small sheets: most of a search's time here is compressing them."""
-    from benchmark import sheets
-    from mad import report
+    from benchmark.images import sheets
+    from mad.mining import report
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "THUMBNAIL", 40)

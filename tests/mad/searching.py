@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.cli import run
+from benchmark.core.cli import run
 from mad import search
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import parts
-from benchmark.cli import run
-from mad import bench, measures
+from benchmark.core.cli import run
+from benchmark.predict import parts
+from mad import bench
+from mad.mining import measures
 
 
 def test_competition(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

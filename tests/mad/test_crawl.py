@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.cli import run
+from benchmark.core.cli import run
+from benchmark.images.open import open_pool
 from mad import crawl
 from mad.crawling import web
 from mad.crawling.attribution import COLUMNS
 from mad.crawling.duplicates import sha256
-from mad.pool import open_pool
 from tests.mad.flickr_server import KEY, SECRET, START, FlickrServer, jpeg, picture, serving
 
 

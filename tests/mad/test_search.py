@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.models import BaseModel
-from mad import search
+from benchmark.models.load import BaseModel
+from mad.mining.models import folders
 from tests.mad.searching import call, fails
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -74,7 +74,7 @@ def test_the_same_command_gives_the_same_files(pair, pictures: Path, tmp_path: P
 
 
 def test_other_rules_ask_the_models_nothing_new(pair, pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    from benchmark import predict
+    from benchmark.predict import engine as predict
 
     call("--pair", pair, "--pool", pictures, "--out", tmp_path / "one")
     monkeypatch.setattr(predict, "top2", None)
@@ -132,7 +132,7 @@ def test_every_prediction_and_the_whole_ranking_are_in_parquet(pair, pictures: P
 
 
 def test_all_pairs_of_three_models(models, pictures: Path, tmp_path: Path, third_model: Path, capsys) -> None:
-    from benchmark import predict
+    from benchmark.predict import engine as predict
 
     three = [*models, third_model]
     out = tmp_path / "three"
@@ -153,7 +153,7 @@ def test_models_of_one_name_have_folders_of_their_own(tmp_path: Path) -> None:
 
     vit = small_vit()
     named = [BaseModel(name, vit, PREPROCESSING, "") for name in ("a/mini", "b/mini", "../x y", "..")]
-    found = [folder.relative_to(tmp_path).as_posix() for folder in search.folders(tmp_path, named).values()]
+    found = [folder.relative_to(tmp_path).as_posix() for folder in folders(tmp_path, named).values()]
     assert found[:3] == ["mini-vs-mini-2", "mini-vs-x-y", "mini-vs-model"]
     assert len(set(found)) == 6
 

@@ -58,7 +58,7 @@ def test_hostile_file_names(pair, pictures: Path, tmp_path: Path, capsys) -> Non
 
 
 def test_models_that_never_disagree(models, pictures: Path, tmp_path: Path, capsys, monkeypatch) -> None:
-    from benchmark import predict
+    from benchmark.predict import engine as predict
 
     def agree(*arguments, **options) -> pd.DataFrame:
         return asked(*arguments, **options).assign(**{"0_label": 1, "1_label": 1})
@@ -123,7 +123,7 @@ def test_a_full_disk(pair, pictures: Path, tmp_path: Path, capsys, monkeypatch) 
         patch.setattr(pd.DataFrame, "to_parquet", full)
         said = fails(capsys, "--pair", pair, "--pool", pictures, "--out", tmp_path / "out")
     assert "No space left on device" in said
-    monkeypatch.setattr("benchmark.predict.top2", None)  # what was predicted before is not lost
+    monkeypatch.setattr("benchmark.predict.engine.top2", None)  # what was predicted before is not lost
     call("--pair", pair, "--pool", pictures, "--out", tmp_path / "out")
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from mad.review.agreement import cohen_kappa, conflicts, outcomes, pairs, two_annotators, verdicts
 
 

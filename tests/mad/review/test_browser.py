@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.cli import run
+from benchmark.core.cli import run
 from mad.review.__main__ import export, status
 from tests.mad.review.conftest import MEMBERS
 

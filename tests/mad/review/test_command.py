@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import run
-from benchmark.errors import UserError
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
 from mad.review.__main__ import main
 from mad.review.server import listen
 from mad.review.session import Session

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark import imagenet
-from benchmark.cli import run
-from benchmark.images import SUFFIXES
-from benchmark.sources.folders import class_index
+from benchmark.core.cli import run
+from benchmark.images.decode import SUFFIXES
+from benchmark.labels import imagenet
+from benchmark.labels.names import class_index
 from mad.review.__main__ import export, status
 from mad.review.export import folder_name
 from mad.review.groups import Group, read_candidates
@@ -158,7 +158,7 @@ def test_every_group_has_a_folder_of_its_own_that_says_the_label() -> None:
 
 
 def test_suffixes_are_those_that_are_read_again(pool: Path) -> None:
-    from benchmark.images import FORMATS
+    from benchmark.images.decode import FORMATS
     from mad.review.export import SUFFIX
 
     suffixes = {SUFFIX.get(name, f".{name.lower()}") for name in FORMATS} - {".ppm"}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.cli import run
-from benchmark.errors import UserError
-from benchmark.images import BrokenImage
+from benchmark.core.cli import run
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage
 from mad import search
 from mad.review.groups import Group, read_candidates
 from mad.review.images import open_images
@@ -38,7 +38,7 @@ def test_what_a_search_wrote_is_read_and_its_pool_opened(models, pictures: Path,
 
 
 def test_the_embedded_pool(found: Path) -> None:
-    from mad.pool import embedded_pool
+    from benchmark.data.embedded import embedded_pool
 
     pool = embedded_pool()
     facts = {"command": {"pool": pool.title}, "pool": {"images": len(pool)}}

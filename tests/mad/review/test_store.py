@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from mad.review.store import Answer, Store, annotator_name
 
 

@@ -1,0 +1,1 @@
+"""What every package stands on: errors, files, working folders, devices, timing, the command line."""

@@ -1,0 +1,71 @@
+"""How every command of this project starts and ends.
+
+A command is a function whose parameters are its options; `tyro` makes the parser. Whatever the user can
+mend is one line on standard error and exit code 2; `--debug` shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmark.core.errors import UserError
+
+Command = Callable[..., None]
+
+
+def run(
+    command: Command | Mapping[str, Command],
+    arguments: Sequence[str] | None = None,
+    prog: str | None = None,
+    about: str = "",
+) -> None:
+    """Parse the command line for `command`, call it, and turn its `UserError` into one line and exit code 2.
+
+    A mapping holds subcommands by name; `about` then says what they have in common. `prog` is the name shown
+    by `--help`; by default it is worked out from how Python was started.
+    """
+    import tyro
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    text = about if isinstance(command, Mapping) else command.__doc__ or ""
+    description = (
+        inspect.cleandoc(text).partition("\n\nArgs:")[0]
+        + "\n\nAdd --debug to see a traceback instead of a one-line error."
+    )
+    try:
+        if isinstance(command, Mapping):
+            tyro.extras.subcommand_cli_from_dict(
+                dict(command), args=words, prog=prog or _prog(), description=description
+            )
+        else:
+            tyro.cli(command, args=words, prog=prog or _prog(), description=description)
+    except UserError as error:
+        if debug:
+            raise
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on where it stopped", 130)
+    except OSError as error:
+        if debug or (error.filename is None and error.errno is None):
+            raise
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
+
+
+def _prog() -> str:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return f"python -m {spec.name}" if spec is not None else Path(sys.argv[0]).name
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stdout.flush()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.stderr.flush()
+    if code == 130:
+        os._exit(code)  # a second Ctrl-C must not meet half-stopped worker threads
+    sys.exit(code)

@@ -1,0 +1,54 @@
+"""The device that is computed on: its name, waiting for it, and how fast it multiplies matrices."""
+
+from __future__ import annotations
+
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from benchmark.core.errors import UserError
+
+
+def pick(name: str) -> torch.device:
+    """``cpu`` or ``cuda`` as a device. Raises `UserError` where no CUDA device is there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device is there; leave --device out to use the CPU")
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The accelerator's name, or the processor's with the number of threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def wait(device: torch.device) -> None:
+    """Until all that was asked of the device is done; a CPU is always done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@torch.no_grad()
+def matmul_ceiling(device: torch.device, dtype: torch.dtype = torch.float32, seconds: float = 1.0) -> float:
+    """FLOP/s of a large square matrix product: the best of what `seconds` allow, and of three at least."""
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    out = left @ right
+    best, count, begin = float("inf"), 0, time.perf_counter()
+    while count < 3 or time.perf_counter() - begin < seconds:
+        wait(device)
+        start = time.perf_counter()
+        torch.mm(left, right, out=out)
+        wait(device)
+        best, count = min(best, time.perf_counter() - start), count + 1
+    return 2 * size**3 / best

@@ -1,0 +1,89 @@
+"""Comparing the speed of this project's way with a plain one: in one process, A B A B, medians."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.core.devices import wait
+from benchmark.core.files import write_text
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that one way took: the median over the repeats, the least and the most."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two ways to do the same work: `count` items of `unit` (say images); FLOPs are those of all the work."""
+
+    unit: str
+    count: int
+    ours: Timing
+    plain: Timing
+    ours_flops: float
+    plain_flops: float
+    ceiling: float  # FLOP/s of a large matrix product on this device
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster our way is."""
+        return self.plain.median / self.ours.median
+
+    @property
+    def allowed(self) -> float:
+        """How many times faster it would be if both ran at the same FLOP/s."""
+        return self.plain_flops / self.ours_flops
+
+    def show(self, title: str) -> None:
+        """Print both ways as a table."""
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left")
+        for name in ("", "seconds", "least - most", f"{self.unit}/s", "GFLOP/s", "of the ceiling"):
+            table.add_column(name, justify="right" if name else "left")
+        for name, timing, flops in (("ours", self.ours, self.ours_flops), ("plain", self.plain, self.plain_flops)):
+            rate = flops / timing.median
+            table.add_row(
+                name, f"{timing.median:.3g}", f"{timing.low:.3g} - {timing.high:.3g}",
+                f"{self.count / timing.median:.3g}", f"{rate / 1e9:,.0f}", f"{rate / self.ceiling:.0%}",
+            )  # fmt: skip
+        table.caption = (
+            f"ceiling: {self.ceiling / 1e9:,.0f} GFLOP/s, measured; arithmetic alone allows {self.allowed:.1f}x"
+        )
+        Console().print(table)
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Timing]:
+    """Time each way once in turn, `repeats` times over, so that a change of clock or load meets all alike.
+
+    The first, unmeasured turn is the caller's: run each way once before, as a check of equality does.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            wait(device)
+            start = time.perf_counter()
+            way()
+            wait(device)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: Timing(statistics.median(some), min(some), max(some)) for name, some in seconds.items()}
+
+
+def write_json(path: Path, result: Any) -> None:
+    """A dataclass of results as JSON, atomically."""
+    write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")

@@ -1,0 +1,265 @@
+"""The benchmark as the harness sees it: editing samples by group, the locality set, training images.
+
+Read with pyarrow from the Hub's layout (``<split>-*.parquet``), so that scoring needs no `datasets`. Images stay
+encoded until they are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.files import sha256
+from benchmark.data.manifest import read_build
+from benchmark.images.archives import printable
+from benchmark.images.by_class import images_by_class
+from benchmark.images.decode import BrokenImage, Preprocessing, decode
+
+if TYPE_CHECKING:
+    import torch
+
+MINI = Path(__file__).parents[1] / "assets" / "mini" / "data"
+MINI_VERSION = "mini-1"
+EMBEDDED = {"mini": ("edit", "locality"), "mini-dev": ("dev_edit", "dev_locality")}
+UNKNOWN = -1  # the label of a locality image for which nobody recorded one: the released archive has none
+TRAINING_IMAGES = 10_000  # at most from a folder by class; as many as `editors.core.statistics` takes
+DRAW_SEED = 0  # which of them: the same for every run, so that runs share what was computed of them
+CHOSEN_WITH = "vitb16"  # the base whose top-1 classes and margins chose the released D_l (paper, 5.1; SPEC, 2)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled images: a table (one row an image; see the data card for its columns) and their bytes."""
+
+    table: pd.DataFrame
+    encoded: pa.ChunkedArray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """ImageNet-1k class indices, int64 (n,); `UNKNOWN` where there is none."""
+        return self.table["label"].to_numpy(np.int64, copy=True)
+
+    @property
+    def drawings(self) -> pd.Series:
+        """What each image is a view of; where no drawing is named, every image stands for itself."""
+        return self.table.reindex(columns=["drawing"])["drawing"].fillna(self.table["sha256"])
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> Samples:
+        """The samples at these positions, in this order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        # Slices share the bytes; pyarrow's own take copies them.
+        slices = [chunk for row in rows.tolist() for chunk in self.encoded.slice(row, 1).chunks]
+        encoded = pa.chunked_array(slices, type=self.encoded.type)
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), encoded=encoded)
+
+    def image_bytes(self, row: int) -> bytes:
+        """One image as it was encoded."""
+        return self.encoded[row].as_py()
+
+    def images(self, preprocessing: Preprocessing, rows: Sequence[int] | None = None) -> torch.Tensor:
+        """Decoded and preprocessed images, float32 (n, 3, size, size), of all rows or of some."""
+        import torch
+
+        wanted = range(len(self)) if rows is None else rows
+        if len(wanted) == 0:
+            return torch.empty(0, 3, preprocessing.size, preprocessing.size)
+        return torch.stack([self._image(int(row), preprocessing) for row in wanted])
+
+    def _image(self, row: int, preprocessing: Preprocessing) -> torch.Tensor:
+        try:
+            return preprocessing(decode(self.image_bytes(row)))
+        except BrokenImage as error:
+            raise UserError(
+                f"image {self.table['sha256'].iloc[row][:12]} of the data set does not decode ({error}); "
+                "fetch or build the data set again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class FileSamples(Samples):
+    """Samples that stay in their files until they are asked for: `encoded` holds the files' paths instead."""
+
+    def image_bytes(self, row: int) -> bytes:
+        """The file as it is now."""
+        return Path(os.fsdecode(self.encoded[row].as_py())).read_bytes()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Editing samples in groups, and the locality set D_l, as one base model is judged on them.
+
+    `source` is what it was loaded from, empty if it was made in memory. Its training images are found there, or
+    in `train` if that is given (see `training_images`).
+    """
+
+    name: str
+    version: str
+    edit: Samples
+    locality: Samples
+    kept: str = "all"
+    source: str = ""
+    train: str = ""
+
+    def __post_init__(self) -> None:
+        for split, samples in (("edit", self.edit), ("locality", self.locality)):
+            if len(samples) == 0:
+                raise UserError(f"the {split} split of {self.name} is empty; build or fetch the data set again")
+
+    @property
+    def groups(self) -> list[str]:
+        """Group ids in the order in which they first appear."""
+        return list(dict.fromkeys(self.edit.table["group_id"]))
+
+    def group(self, wanted: str) -> str:
+        """The id of a group given by id or name. Raises `UserError` with the nearest one if there is none."""
+        names = dict(zip(self.edit.table["group"], self.edit.table["group_id"], strict=True))
+        if wanted in names.values():
+            return wanted
+        if wanted not in names:
+            raise unknown(f"group of {self.name}", wanted, [*names, *names.values()])
+        return names[wanted]
+
+    def members(self, group_id: str) -> np.ndarray:
+        """Row numbers of one group's editing samples."""
+        return np.flatnonzero((self.edit.table["group_id"] == group_id).to_numpy())
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over the bytes, labels and groups of all rows that can move a score."""
+        digest = hashlib.sha256(f"{self.name} {self.version}\n".encode())
+        for samples in (self.edit, self.locality):
+            for row in zip(samples.table["sha256"], samples.labels, samples.table["group_id"], strict=True):
+                digest.update(f"{row[0]} {row[1]} {row[2]}\n".encode())
+        return digest.hexdigest()
+
+    def filter_for(self, base: str, predictions: np.ndarray) -> Benchmark:
+        """Keep the editing samples that this base gets wrong (paper, A.3); D_l stays as it is.
+
+        `predictions` are the base's top-1 class indices of the edit split, (n,). What was filtered for this base
+        before still says of how many it was kept.
+        """
+        wrong = predictions != self.edit.labels
+        if not wrong.any():
+            raise UserError(f"{base} gets every editing sample of {self.name} right: there is nothing to edit")
+        if wrong.all() and self.kept != "all":
+            return self
+        subset = self.edit.table["subset"]
+        counts = [(name, int(wrong[subset == name].sum()), int((subset == name).sum())) for name in subset.unique()]
+        kept = ", ".join(f"{name} {some:,} of {of:,} ({some / of:.0%})" for name, some, of in counts)
+        return replace(self, edit=self.edit.take(np.flatnonzero(wrong)), kept=kept)
+
+    def labelled_by(self, base: str, predictions: np.ndarray) -> Benchmark:
+        """Fill in locality labels that nobody recorded, if this is the base D_l was chosen with.
+
+        Its top-1 class is then the true label, by the first of the two rules of choice (SPEC, 2). `predictions`
+        are the base's, of the locality split, (|D_l|,). For another base such labels stay `UNKNOWN`. Which base it
+        is goes by its name alone: the release tells no hash of the weights that chose D_l.
+        """
+        unknown_rows = self.locality.labels == UNKNOWN
+        if base != CHOSEN_WITH or not unknown_rows.any():
+            return self
+        table = self.locality.table.copy()
+        table.loc[unknown_rows, "label"] = predictions[unknown_rows]
+        table.loc[unknown_rows, "label_origin"] = f"top-1 of {base}"
+        return replace(self, locality=replace(self.locality, table=table))
+
+
+def load(name: str) -> Benchmark:
+    """Load a benchmark: ``mini`` (embedded), ``mini-dev`` (to choose settings on), or a folder in the Hub's layout.
+
+    A folder that `benchmark.build` made says in ``build.json`` which version it holds; any other is "local".
+    Raises `UserError` for an unknown name, and for a folder without the two splits, without the pixels of some
+    rows or with an editing sample without a label.
+    """
+    if name in EMBEDDED:
+        edit, locality = EMBEDDED[name]
+        return Benchmark(name, MINI_VERSION, read_split(MINI, edit), read_split(MINI, locality), source=name)
+    folder = Path(name)
+    if not (folder / "data").is_dir():
+        hint = "(or give a folder that holds data/<split>-*.parquet; python -m benchmark.build makes one)"
+        raise unknown("data set", name, EMBEDDED, hint)
+    build = read_build(folder) if (folder / "build.json").is_file() else {"name": folder.name, "version": "local"}
+    samples, near = read_split(folder / "data", "edit"), read_split(folder / "data", "locality")
+    if (samples.labels == UNKNOWN).any():
+        raise UserError(f"{folder}: an editing sample has no label; build the data set again")
+    return Benchmark(str(build["name"]), str(build["version"]), samples, near, source=name)
+
+
+def training_images(source: str, scored: Benchmark | None = None) -> Samples:
+    """The labelled images of an embedded benchmark's name, a folder in the Hub's layout or a folder by class.
+
+    In the first two they are the ``train`` split, which shares no drawing or photograph with what is scored. Of
+    a folder by class (``folder/<index, synset id or name>/image.jpg``) at most `TRAINING_IMAGES` are drawn at
+    random. Images of `scored`, told by their hash, are left out. Raises `UserError` if none are left.
+    """
+    data = MINI if source in EMBEDDED else Path(source) / "data"
+    if not data.is_dir():
+        samples: Samples = _from_classes(Path(source))
+    elif any(data.glob("train-*.parquet")):
+        samples = read_split(data, "train")
+    else:
+        raise UserError(
+            f"{data}: no train-*.parquet there, and this editor learns from training images first; "
+            "name some with --train (a folder of images per class, or a data set with a train split)"
+        )
+    if scored is not None:
+        hashes = {*scored.edit.table["sha256"], *scored.locality.table["sha256"]}
+        unseen = ~samples.table["sha256"].isin(hashes).to_numpy()
+        samples = samples if unseen.all() else samples.take(np.flatnonzero(unseen))
+    if len(samples) == 0:
+        raise UserError(f"{source}: no training images there but those that are scored; name others with --train")
+    return samples
+
+
+def read_split(folder: Path, split: str) -> Samples:
+    """One split from its parquet files; image bytes stay encoded, a missing label is `UNKNOWN`.
+
+    Raises `UserError` where the split is not there or cannot be read, and where rows lack their pixels.
+    """
+    files = sorted(folder.glob(f"{split}-*.parquet"))
+    if not files:
+        raise UserError(f"{folder}: no {split}-*.parquet there; is this a data set in the Hub's layout?")
+    try:
+        table = pa.concat_tables([pq.read_table(file, memory_map=True) for file in files])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{folder}: the {split} split cannot be read ({error}); fetch or build it again") from error
+    missing = {"image", "label", "group_id", "subset", "sha256"} - set(table.column_names)
+    if missing:
+        raise UserError(f"{folder}: the {split} split lacks the column {sorted(missing)[0]}; build it again")
+    encoded = pa.chunked_array([pa.compute.struct_field(chunk, "bytes") for chunk in table["image"].chunks])
+    if encoded.null_count:
+        raise UserError(
+            f"{folder}: {encoded.null_count:,} of {len(table):,} rows of the {split} split were published without "
+            f"pixels; fill them in from your own copies: python -m benchmark.hydrate {folder.parent} --help"
+        )
+    rows = table.drop_columns(["image"]).to_pandas()
+    rows["label"] = rows["label"].fillna(UNKNOWN).astype("int64")
+    return Samples(rows, encoded)
+
+
+def _from_classes(folder: Path) -> FileSamples:
+    files = images_by_class(folder)
+    order = np.random.default_rng(DRAW_SEED).permutation(len(files))[:TRAINING_IMAGES]
+    drawn = [files[number] for number in order]
+    paths = [folder / name for _, name in drawn]
+    table = pd.DataFrame(
+        {
+            "label": [label for label, _ in drawn],
+            "sha256": [sha256(path) for path in paths],
+            "source_id": [printable(name) for _, name in drawn],
+        }
+    )
+    return FileSamples(table, pa.chunked_array([pa.array(map(os.fsencode, paths), pa.binary())]))

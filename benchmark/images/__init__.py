@@ -1,0 +1,1 @@
+"""Decoding, preprocessing, archives, contact sheets, and the one image source with its kinds."""

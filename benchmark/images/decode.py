@@ -1,0 +1,109 @@
+"""Decoding images that may be broken or hostile, and the preprocessing that belongs to a base model."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+# Only formats that Pillow itself decodes: an EPS by another name would be handed to Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))  # of image files
+MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
+
+
+class BrokenImage(Exception):
+    """Bytes that are no image, only part of one, or one too large to be honest."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a decoded image to what a model takes: short side to `resize`, centre `size`, normalise.
+
+    Part of the protocol and of every record: scores of near-boundary images depend on it.
+    """
+
+    size: int
+    resize: int
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def from_timm(cls, config: dict[str, Any]) -> Preprocessing:
+        """What timm's evaluation transform does for a pretrained config (``resolve_data_config``)."""
+        if config.get("crop_mode", "center") != "center":
+            raise UserError(f'crop mode "{config["crop_mode"]}" is not supported; only centre crops are')
+        size = int(config["input_size"][-1])
+        return cls(
+            size=size,
+            resize=int(size // config["crop_pct"]),
+            interpolation=config["interpolation"],
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+        )
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """An RGB image as a float32 tensor (3, size, size)."""
+        return _transform(self)(image)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for records and cache keys."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+
+@lru_cache(maxsize=8)
+def _transform(preprocessing: Preprocessing) -> Any:
+    from torchvision import transforms
+
+    return transforms.Compose(
+        [
+            transforms.Resize(
+                preprocessing.resize, transforms.InterpolationMode(preprocessing.interpolation), antialias=True
+            ),
+            transforms.CenterCrop(preprocessing.size),
+            transforms.ToTensor(),
+            transforms.Normalize(preprocessing.mean, preprocessing.std),
+        ]
+    )
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # AVIF is optional in Pillow
+
+
+def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
+    """An RGB image, upright (EXIF rotation applied, as the `datasets` library does).
+
+    With `draft`, a JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 at which both its sides are at
+    least `draft` pixels: much faster where photographs are large, and not quite the same pixels once resized.
+
+    Raises `BrokenImage` for whatever does not decode in full, and for decompression bombs.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
+        if opened.width * opened.height > MAX_PIXELS:
+            raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
+        if draft is not None:
+            opened.draft(None, (draft, draft))
+        return ImageOps.exif_transpose(opened).convert("RGB")
+    except BrokenImage:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise BrokenImage("not an image") from error
+    except Exception as error:  # Pillow's decoders raise whatever they like on hostile bytes
+        raise BrokenImage(f"does not decode ({type(error).__name__})") from error

@@ -1,0 +1,1 @@
+"""ImageNet's classes, and what folders and label columns call them."""

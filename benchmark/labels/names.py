@@ -1,0 +1,70 @@
+"""Folders named after classes: by ImageNet index, by synset id or by name.
+
+Every tool that takes a folder of images by class (building, locality selection, training images) reads the
+folders' names in this one way.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from benchmark.core.errors import UserError, unknown
+from benchmark.labels.imagenet import CLASSES, full_names, index_of, names
+
+
+def class_index(name: str) -> int | None:
+    """The ImageNet-1k class that `name` means, or None if it means none.
+
+    A name is an index ("890"), a synset id ("n04540053"), a class's first name, its full name with all
+    synonyms ("hen-of-the-woods, hen of the woods, ..."), or a single synonym. Case, spaces, hyphens and
+    underscores don't matter; the source of the names is timm's ``ImageNetInfo`` (SPEC, 8).
+
+    Raises:
+        UserError: for a name that more than one class has ("crane", "maillot"), which lists them.
+    """
+    word = name.strip()
+    if word.isascii() and word.isdigit():
+        return int(word) if int(word) < CLASSES else None
+    if re.fullmatch(r"n\d{8}", word):
+        return index_of().get(word)
+    heads, synonyms = _by_name()
+    found = heads.get(_plain(word)) or synonyms.get(_plain(word), ())
+    if len(found) > 1:
+        raise UserError(f'"{name}" is the name of the classes {" and ".join(map(str, found))}; use the index instead')
+    return found[0] if found else None
+
+
+def known_class(name: str, where: str) -> int:
+    """`class_index`, but a name that is no class is an error that says `where` it stands and what is near.
+
+    Raises:
+        UserError: for a name that is no class, or that of several.
+    """
+    try:
+        index = class_index(name)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    if index is None:
+        hint = "(a folder is named by ImageNet index, synset id or class name)"
+        near = unknown("ImageNet class", name, sorted(set(names())), hint)
+        message = str(near) if "did you mean" in str(near) else f'no ImageNet class is called "{name}" {hint}'
+        raise UserError(f"{where}: {message}")
+    return index
+
+
+@lru_cache(maxsize=1)
+def _by_name() -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Classes by first and full name, and by every synonym, as `_plain` writes them."""
+    heads: dict[str, tuple[int, ...]] = {}
+    synonyms: dict[str, tuple[int, ...]] = {}
+    for index, full in enumerate(full_names()):
+        each = full.split(",")
+        for table, keys in ((heads, {_plain(full), _plain(each[0])}), (synonyms, set(map(_plain, each)))):
+            for key in keys:
+                table[key] = (*table.get(key, ()), index)
+    return heads, synonyms
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_\-]+", name.casefold())).strip()

@@ -1,0 +1,243 @@
+"""Train the two embedded base models, `mini` and `mini-strong`, from the emoji drawings.
+
+    python -m benchmark.mini.train --which mini --out out/mini
+    python -m benchmark.mini.train --which mini-strong --out out/mini-strong
+
+Both are the same standard timm VisionTransformer (12 blocks, width 96, linear patch embedding, class
+token). `mini` sees three styles. `mini-strong` sees all ten, the shift styles among them: it is an
+oracle-like reference that stands for the stronger model *and* for the two people who verify labels, not an
+example of better generalisation. Its training views are drawn from another random stream than the data's.
+
+What made so small a ViT learn from so few drawings: plain views first and wide ones later, Xavier
+initialisation with halved residual projections, a wide position embedding, and Muon on the block matrices.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, write_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+MODEL = "vit_tiny_patch16_224"
+MODEL_ARGS: dict[str, Any] = {"img_size": 64, "patch_size": 16, "embed_dim": 96, "depth": 12, "num_heads": 6}
+PREPROCESSING = {
+    "input_size": [3, 64, 64],
+    "fixed_input_size": True,
+    "interpolation": "bicubic",
+    "crop_pct": 1.0,
+    "crop_mode": "center",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "num_classes": 1000,
+    "pool_size": None,
+    "first_conv": "patch_embed.proj",
+    "classifier": "head",
+    "license": "cc-by-sa-4.0",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the weights. Steps, not seconds: the same seed gives the same model anywhere."""
+
+    styles: tuple[str, ...]
+    steps: int
+    seed: int
+    batch: int = 128
+    muon_lr: float = 0.02
+    adamw_lr: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.03  # share of the steps
+    decay: float = 0.5  # share of the steps, at the end, over which the learning rate falls to zero
+    plain_only: float = 0.4  # share of the steps before the first wide view
+    wide_share: float = 0.5  # of each batch, from then on
+
+
+def recipes() -> dict[str, Recipe]:
+    """The recipes of the two shipped models."""
+    from benchmark.mini.emoji import BASE_STYLES, STYLES
+
+    return {
+        "mini": Recipe(BASE_STYLES, steps=800, seed=1),
+        "mini-strong": Recipe(tuple(STYLES), steps=2000, seed=2),
+    }
+
+
+def new_model(seed: int) -> nn.Module:
+    """The untrained network, initialised by the recipe."""
+    import timm
+    import torch
+    from torch import nn
+
+    torch.manual_seed(seed)
+    model: Any = timm.create_model(MODEL, num_classes=1000, **MODEL_ARGS)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and name != "head":
+            gain = 0.5 if name.endswith(("attn.proj", "mlp.fc2")) else 1.0
+            nn.init.xavier_uniform_(module.weight, gain)
+    nn.init.xavier_uniform_(model.patch_embed.proj.weight.view(model.embed_dim, -1))
+    nn.init.normal_(model.pos_embed, std=0.3)
+    return model
+
+
+def train(recipe: Recipe, pixels: torch.Tensor, labels: torch.Tensor, device: str = "cpu") -> nn.Module:
+    """Train a new model on random views.
+
+    Args:
+        recipe: steps, seed, learning rates.
+        pixels: (n, 4, s, s) float32, the drawings, premultiplied.
+        labels: (n,) int64.
+        device: where the network is; views are made on the CPU, so that all devices see the same.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    from benchmark.mini.views import PLAIN, WIDE, make_views
+
+    model = new_model(recipe.seed).to(device).train()
+    matrices = [p for n, p in model.named_parameters() if n.startswith("blocks.") and p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    optimisers = [
+        torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(rest, lr=recipe.adamw_lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)),
+    ]
+    random = torch.Generator().manual_seed(recipe.seed)
+    start, shown, order = time.monotonic(), 0.0, torch.empty(0, dtype=torch.int64)
+    for step in range(recipe.steps):
+        done = step / recipe.steps
+        factor = min(1.0, (done + 1e-3) / recipe.warmup, (1 - done) / recipe.decay)
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = optimiser.defaults["lr"] * factor
+        while len(order) < recipe.batch:
+            order = torch.cat([order, torch.randperm(len(pixels), generator=random)])
+        chosen, order = order[: recipe.batch], order[recipe.batch :]
+        wide = int(recipe.batch * recipe.wide_share) if done >= recipe.plain_only else 0
+        views = torch.cat(
+            [make_views(pixels[i], r, random) for i, r in ((chosen[:wide], WIDE), (chosen[wide:], PLAIN)) if len(i)]
+        )
+        loss = F.cross_entropy(model(normalise(views).to(device)), labels[chosen].to(device))
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        seconds = time.monotonic() - start
+        if seconds - shown > 20 or step + 1 == recipe.steps:
+            shown, left = seconds, seconds / (step + 1) * (recipe.steps - step - 1)
+            print(f"step {step + 1}/{recipe.steps}  loss {loss.item():.3f}  {left:.0f} s left", flush=True)
+    return model.eval()
+
+
+def normalise(views: torch.Tensor) -> torch.Tensor:
+    """(n, 3, 64, 64) uint8 -> float32 in -1..1, the shipped models' preprocessing."""
+    return (views.float() / 255 - 0.5) / 0.5
+
+
+def accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, regime: str, seed: int) -> float:
+    """Share of new views, two of each drawing, that the model gets right."""
+    import torch
+
+    from benchmark.mini.views import REGIMES, make_views
+
+    device = next(model.parameters()).device
+    random = torch.Generator().manual_seed(seed)
+    right = 0
+    with torch.no_grad():
+        for part in torch.arange(len(pixels)).repeat(2).split(256):
+            views = make_views(pixels[part], REGIMES[regime], random)
+            right += int((model(normalise(views).to(device)).argmax(1).cpu() == labels[part]).sum())
+    return right / (2 * len(pixels))
+
+
+def save(model: nn.Module, record: dict, folder: Path) -> None:
+    """Write timm's own local-dir format (config.json, model.safetensors) and training.json, atomically."""
+    from safetensors.torch import save_file
+
+    config = {
+        "architecture": MODEL,
+        "num_classes": 1000,
+        "num_features": MODEL_ARGS["embed_dim"],
+        "global_pool": "token",
+        "model_args": MODEL_ARGS,
+        "pretrained_cfg": PREPROCESSING,
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    with replacing(folder / "model.safetensors") as part:
+        save_file(weights, part, metadata={"format": "pt"})
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_text(folder / "training.json", json.dumps(record, indent=2) + "\n")
+
+
+def main(
+    which: Literal["mini", "mini-strong"],
+    out: Path,
+    cache: Path = Path("out/emoji"),
+    steps: int | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> None:
+    """Train one of the embedded base models and write it as a timm folder.
+
+    Args:
+        which: which of the two.
+        out: the folder to write config.json, model.safetensors and training.json to.
+        cache: where the npm packages and the rendered drawings are kept.
+        steps: fewer or more optimiser steps than the recipe's.
+        device: cpu or cuda; only the CPU repeats the shipped weights, and only with one thread.
+        threads: CPU threads.
+    """
+    from dataclasses import replace
+
+    import timm
+    import torch
+
+    from benchmark.mini.emoji import STYLES, rendered
+    from benchmark.mini.views import premultiplied
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("no CUDA device here: leave --device out")
+    torch.set_num_threads(threads)
+    recipe = recipes()[which]
+    recipe = replace(recipe, steps=steps) if steps else recipe
+    drawings, straight = rendered(cache)
+    pixels, labels = premultiplied(straight), torch.tensor([d.label for d in drawings])
+    where = {s: torch.tensor([i for i, d in enumerate(drawings) if d.style == s]) for s in STYLES}
+    own = torch.cat([where[s] for s in recipe.styles])
+    print(f"{which}: {len(own)} drawings, {len(labels[own].unique())} classes, {recipe.steps} steps", flush=True)
+    start = time.monotonic()
+    model = train(recipe, pixels[own], labels[own], device)
+    seconds = time.monotonic() - start
+    scores = {
+        regime: {s: round(accuracy(model, pixels[i], labels[i], regime, seed=1000), 4) for s, i in where.items()}
+        for regime in ("plain", "wide")
+    }
+    record = {
+        "model": which,
+        "recipe": asdict(recipe),
+        "drawings": len(own),
+        "seconds": round(seconds),
+        "device": device,
+        "threads": threads,
+        "processor": platform.machine(),
+        "versions": {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()},
+        "accuracy_on_new_views": scores,
+    }
+    save(model.cpu(), record, out)
+    print(json.dumps(scores, indent=2))
+
+
+if __name__ == "__main__":
+    from benchmark.core.cli import run
+
+    run(main)

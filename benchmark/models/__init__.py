@@ -1,0 +1,1 @@
+"""Base models: loading, identity, and one file a family of ViT."""

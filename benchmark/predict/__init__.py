@@ -1,0 +1,1 @@
+"""The one engine that asks models about images, its store, and Ray."""

@@ -1,0 +1,1 @@
+"""The data card, croissant.json, and what may be passed on."""

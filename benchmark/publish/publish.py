@@ -1,0 +1,209 @@
+"""What of the benchmark may be passed on, and passing it on: rows without pixels, and the upload to the Hub.
+
+Two sources forbid it. The ImageNet-1k, -R and -Sketch images of the locality set are under terms of access
+(research only, no redistribution), or are other people's pictures gathered from the web; PUG is CC-BY-NC and
+must not be used to train generative models (SPEC, 6), so that its pixels belong nowhere where crawlers
+collect images. The natural images are Creative Commons photographs, the oil paintings were generated. The
+rule names what may go, not what may not: an image of unknown origin stays at home.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import sha256, write_text
+from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
+
+PASSED_ON = ("natural", "oil_painting")  # subsets
+KEPT_BACK = ("ImageNet", "PUG")  # how a source begins whose images stay at home whatever their subset
+DRAWN = "npm:"  # how the source of every image of the mini begins
+_IMAGENET = "https://image-net.org"
+_IMAGENET_R = "https://github.com/hendrycks/imagenet-r"
+_IMAGENET_SKETCH = "https://github.com/HaohanWang/ImageNet-Sketch"
+HOW_TO_GET = {
+    PUG: "https://github.com/facebookresearch/PUG",
+    IMAGENET: f"{_IMAGENET} (validation set)",
+    IMAGENET_R: _IMAGENET_R,
+    IMAGENET_SKETCH: _IMAGENET_SKETCH,
+}
+ANYWHERE = f"{_IMAGENET} (validation set), {_IMAGENET_R} or {_IMAGENET_SKETCH}"
+GET_IT = "; get it from "
+SUMS = "SHA256SUMS"
+NEEDED = {"image", "label", "label_origin", "subset", "source", "source_id", "licence", "attribution", "sha256"}
+STALE = ["data/*.parquet", "mini/*.parquet"]  # removed from the Hub where the new folder has them no more
+
+
+def without_pixels(table: pa.Table) -> pa.Table:
+    """The same rows; those that may not be passed on have a null `image` and say in `source` how to get it.
+
+    `table` has the data set's schema, which is kept with its metadata. `source_id` and `sha256` stay: by them
+    `benchmark.hydrate` finds and checks the image. Doing it twice changes nothing more.
+    """
+    keep = may_be_passed_on(table)
+    image = table.column("image").combine_chunks()
+    told = [
+        source
+        if stays or GET_IT in (source or "")
+        else f"{source or 'not known'}{GET_IT}{HOW_TO_GET.get(source, ANYWHERE)}"
+        for source, stays in zip(table.column("source").to_pylist(), keep, strict=True)
+    ]
+    return _replaced(table, pc.if_else(pa.array(keep), image, pa.scalar(None, image.type)), told)
+
+
+def with_pixels(table: pa.Table, images: Sequence[dict[str, Any] | None]) -> pa.Table:
+    """The inverse of `without_pixels`: `images` (``{"bytes", "path"}``) go where `table` has a null `image`.
+
+    `images` has one entry a row; None leaves the row as it is.
+    """
+    column = table.column("image").to_pylist()
+    filled = [old if new is None else new for old, new in zip(column, images, strict=True)]
+    sources = table.column("source").to_pylist()
+    told = [s if new is None else (s or "").split(GET_IT)[0] for s, new in zip(sources, images, strict=True)]
+    return _replaced(table, pa.array(filled, table.schema.field("image").type), told)
+
+
+def may_be_passed_on(table: pa.Table) -> np.ndarray:
+    """Which rows' pixels may be passed on, bool (n,), by the columns subset and source."""
+    pairs = zip(table.column("subset").to_pylist(), table.column("source").to_pylist(), strict=True)
+    return np.array(
+        [
+            (source or "").startswith(DRAWN) or (subset in PASSED_ON and not (source or "").startswith(KEPT_BACK))
+            for subset, source in pairs
+        ],
+        dtype=bool,
+    )
+
+
+def _replaced(table: pa.Table, images: pa.Array, sources: list[str | None]) -> pa.Table:
+    for name, column in (("image", images), ("source", pa.array(sources, pa.string()))):
+        position = table.column_names.index(name)
+        table = table.set_column(position, table.schema.field(position), column)
+    return table
+
+
+def read_rows(file: Path) -> pa.Table:
+    """All columns of a parquet file but the image bytes; `image` is null where the row has no pixels.
+
+    Raises `UserError` if the file can't be read or lacks a column of the data set.
+    """
+    try:
+        with pq.ParquetFile(file) as opened:
+            names = [name for name in opened.schema_arrow.names if name != "image"]
+            table = opened.read(columns=["image.path", *names])
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); build or fetch the data set again") from error
+    missing = NEEDED - {*table.column_names}
+    if missing:
+        raise UserError(f"{file}: lacks the column {sorted(missing)[0]}; build the data set again")
+    return table
+
+
+def write_checksums(folder: Path) -> None:
+    """Write `folder`/SHA256SUMS, the hash of every other file of the data set, as `sha256sum -c` reads it."""
+    names = [name for name in _files(folder) if name != SUMS]
+    write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def push(folder: Path, repo: str, *, yes: bool = False, api: Any = None) -> None:
+    """Show what would go to the Hub data set `repo` ("owner/name"), ask unless `yes`, and upload it.
+
+    A repository that is not there yet is made private: its owner opens it once it looks right there. Parquet
+    files of an older upload that the folder has no more are removed. `api` is a `huggingface_hub.HfApi`, by
+    default one with the token of this machine.
+
+    Raises:
+        UserError: if the folder holds pixels that may not be passed on, is no built data set or holds links; if
+            nobody said yes; if there is no token, no network, or the Hub refuses.
+    """
+    import huggingface_hub
+
+    files = _files(folder)
+    uncredited = sum(_uncredited(folder / name) for name in files if name.endswith(".parquet"))
+    try:
+        huggingface_hub.utils.validate_repo_id(repo)
+    except ValueError as error:
+        raise UserError(f'"{repo}" is no name of a Hub data set ({error}); give owner/name') from error
+    sizes = {name: (folder / name).stat().st_size for name in files}
+    for name, size in sizes.items():
+        print(f"  {size / 1e6:9.2f} MB  {name}")
+    print(f"{len(files)} files, {sum(sizes.values()) / 1e6:,.1f} MB, for the data set {repo} (private if it is new)")
+    if uncredited:
+        print(
+            f"note: {uncredited:,} photographs name no owner and page (attribution), which their licences ask for; "
+            "with an attribution.csv beside the natural images, benchmark.build knows them"
+        )
+    if not yes and not _confirmed():
+        raise UserError("nothing was uploaded; answer y, or add --yes")
+    try:
+        api = api or huggingface_hub.HfApi()
+        api.create_repo(repo_id=repo, repo_type="dataset", private=True, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo,
+            repo_type="dataset",
+            folder_path=folder,
+            allow_patterns=[glob.escape(name) for name in files],
+            delete_patterns=STALE,
+            commit_message="Upload the benchmark",
+        )
+    except Exception as error:  # the client's errors are other classes in each of its versions
+        raise _refused(error, repo) from error
+    print(f"uploaded: https://huggingface.co/datasets/{repo}")
+
+
+def _files(folder: Path) -> list[str]:
+    """The files of a built data set, relative to it; hidden ones are left out, links are refused."""
+    if not (folder / "build.json").is_file() or not any(folder.glob("data/*.parquet")):
+        raise UserError(f"{folder}: no data set that benchmark.build made (build.json, data/*.parquet)")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        if path.is_symlink():
+            raise UserError(f"{path} is a link: what it points to may be no part of the data set; remove it")
+        if path.is_file():
+            found.append(name.as_posix())
+    return found
+
+
+def _uncredited(file: Path) -> int:
+    """How many natural images lack the link to their page. Raises `UserError` for pixels that may not go."""
+    rows = read_rows(file)
+    forbidden = int((rows.column("image").is_valid().to_numpy() & ~may_be_passed_on(rows)).sum())
+    if forbidden:
+        raise UserError(
+            f"{file} holds the pixels of {forbidden:,} images that may not be passed on (ImageNet, PUG); "
+            "build the data set with --publish to upload it"
+        )
+    natural = pc.equal(rows.column("subset"), "natural").to_pylist()
+    credits = rows.column("attribution").to_pylist()
+    return sum(bool(mine) and "https://" not in (credit or "") for mine, credit in zip(natural, credits, strict=True))
+
+
+def _confirmed() -> bool:
+    try:
+        return input("upload all of this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _refused(error: Exception, repo: str) -> UserError:
+    """One line for what went wrong between here and the Hub."""
+    kind = type(error).__name__
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if kind == "LocalTokenNotFoundError" or status == 401:
+        return UserError("the Hub wants a token that may write: run `hf auth login`, or set HF_TOKEN")
+    if status == 403:
+        return UserError(f"the token of this machine may not write to {repo}; use one with write access to it")
+    if status is not None:
+        return UserError(f"the Hub answered {status} for {repo} ({str(error)[:200]}); try again later")
+    return UserError(f"the upload to {repo} failed ({kind}: {str(error)[:200]}); check the network and repeat it")

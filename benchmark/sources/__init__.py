@@ -1,1 +1,0 @@
-"""Where the images come from, one file an origin."""

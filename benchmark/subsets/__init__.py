@@ -1,0 +1,1 @@
+"""One file a subset of the full benchmark, and what they share."""

@@ -1,0 +1,110 @@
+"""What the readers of the four sources hand to the builder: images by name, with all that is known of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from benchmark.core.errors import UserError
+from benchmark.data.groups import PAPER_GROUPS, Group
+from benchmark.images.archives import Tree, printable
+from benchmark.images.decode import BrokenImage
+from benchmark.labels.imagenet import names
+from benchmark.labels.names import known_class
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of an input: the group that it belongs to (None: locality), and its further columns."""
+
+    name: str
+    group: Group | None
+    label: int | None
+    facts: Mapping[str, Any]  # columns of `benchmark.data.schema` by name
+
+    def row(self) -> dict[str, Any]:
+        """All columns of its row but those that depend on its bytes."""
+        group = self.group
+        return {
+            "label": self.label,
+            "class_name": None if self.label is None else names()[self.label],
+            "group": group.name if group else None,
+            "group_id": group.id if group else None,
+            "subset": group.subset if group else "locality",
+            "source_id": printable(self.name),
+            **self.facts,
+        }
+
+
+@dataclass(frozen=True)
+class Input:
+    """One source, looked over but not yet read."""
+
+    subset: str
+    tree: Tree
+    items: list[Item]
+    labels: str = "released"  # where its labels come from, in a word
+    choices: list[str] = field(default_factory=list)  # what was decided on the way, a sentence each
+
+
+def folder_of(name: str) -> str:
+    """The folder that an image lies in, as a path; "." for the topmost."""
+    return str(PurePosixPath(name).parent)
+
+
+def one_group(subset: str) -> Group:
+    """The group of a subset that has only one."""
+    (group,) = (group for group in PAPER_GROUPS if group.subset == subset)
+    return group
+
+
+def read_csv(tree: Tree, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file of an input, as text; what a row lacks is empty.
+
+    Raises:
+        UserError: if it is no CSV file in UTF-8, or lacks one of `columns`.
+    """
+    where = f"{printable(tree.title)}/{printable(name)}"
+    try:
+        reader = csv.DictReader(io.StringIO(tree.read(name).decode("utf-8-sig"), newline=""), restval="")
+        rows = list(reader)
+    except (BrokenImage, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{where}: cannot be read ({error}); it should be a CSV file in UTF-8") from error
+    missing = [column for column in columns if column not in (reader.fieldnames or ())]
+    if missing:
+        raise UserError(f"{where}: lacks the column {missing[0]}; it should have {', '.join(columns)}")
+    return [{key: value.strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
+
+
+def by_class(
+    tree: Tree, group: Group, classes: frozenset[int], facts: Mapping[str, Any], called: Callable[[str], int | None]
+) -> list[Item]:
+    """The images of a folder with one subfolder a class, by class; `called` knows names that a source has of its own.
+
+    Raises:
+        UserError: for a folder whose name is no class, or none of the group's classes.
+    """
+    labels = {
+        folder: _label(tree, folder, group, classes, called) for folder in sorted(set(map(folder_of, tree.images)))
+    }
+    images = sorted(tree.images, key=lambda name: (labels[folder_of(name)], name))
+    return [Item(name, group, labels[folder_of(name)], facts) for name in images]
+
+
+def _label(tree: Tree, folder: str, group: Group, classes: frozenset[int], called: Callable[[str], int | None]) -> int:
+    where = f"{printable(tree.title)}/{printable(folder)}"
+    if folder == ".":
+        raise UserError(f"{printable(tree.title)}: images lie beside the folders of classes; put each into its class's")
+    last = PurePosixPath(folder).name
+    number = re.match(r"(\d+)_", last, flags=re.ASCII)  # as mad.review exports groups
+    label = int(number[1]) if number else called(last)
+    if label is None:
+        label = known_class(last, where)
+    if label not in classes:
+        raise UserError(f"{where}: {names()[label]} ({label}) is none of the {len(classes)} classes of {group.name}")
+    return label

@@ -1,0 +1,128 @@
+"""The locality set: the released ``Sensitive-Images.zip`` (flat, without labels), or a folder by class.
+
+What `benchmark.locality` selects is a folder by class with a ``selection.csv`` beside it, which says where each
+image is from and what its margin was. The released images are labelled by the base that they were chosen with:
+its top-1 class is the true one by the first rule of choice (paper, 5.1; SPEC, 2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from benchmark.core.errors import UserError
+from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
+from benchmark.images.archives import Tree, printable
+from benchmark.images.decode import BrokenImage, decode
+from benchmark.labels.names import class_index, known_class
+from benchmark.subsets.items import Input, Item, folder_of, read_csv
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from benchmark.models.load import BaseModel
+
+SELECTION = "selection.csv"
+COLUMNS = ("sha256", "source", "source_id", "label", "margin")
+MARGIN = 0.05  # the second rule of choice: p(top-1) - p(top-2) is below it (SPEC, 2)
+UNKNOWN = "unknown: the released archive has no labels"
+LICENCE = "for research only, not to be passed on (ImageNet's terms of access)"
+NAMED = {r"ILSVRC2012_val_\d{8}\.JPEG": IMAGENET, r"sketch_\d+\.JPEG": IMAGENET_SKETCH}  # as these sets name files
+
+
+def read(tree: Tree) -> Input:
+    """Look the locality set over: labels from folders where there are any, else null.
+
+    Raises:
+        UserError: for a folder that is no class, or a ``selection.csv`` that is none.
+    """
+    folders = set(map(folder_of, tree.images))
+    if len(folders) == 1 and class_index(PurePosixPath(*folders).name) is None:
+        items = [Item(name, None, None, _facts(name, UNKNOWN)) for name in tree.images]
+        return Input("locality", tree, items, "unknown")
+    labels = {
+        folder: known_class(PurePosixPath(folder).name, f"{printable(tree.title)}/{printable(folder)}")
+        for folder in sorted(folders)
+    }
+    items = [Item(name, None, labels[folder_of(name)], _facts(name, "folder")) for name in tree.images]
+    tables = [name for name in sorted(tree.files) if PurePosixPath(name).name == SELECTION]
+    chosen = {row["sha256"]: row for table in tables for row in read_csv(tree, table, COLUMNS)}
+    if chosen:
+        hashes = Hashed(tree).ids
+        items = [_selected(tree, item, chosen.get(digest)) for item, digest in zip(items, hashes, strict=True)]
+    return Input("locality", tree, items, "folder")
+
+
+def labelled(found: Input, base: BaseModel, cache: Path) -> tuple[Input, list[str]]:
+    """The same images with the top-1 class of `base` as label, its margin, and what is wrong with them.
+
+    Predictions are made in float32 and kept in `cache`. The second value names the images whose margin is not
+    below `MARGIN`: by its own rule the locality set of this base would not hold them.
+
+    Raises:
+        UserError: if the labels are known already.
+    """
+    from benchmark.predict.engine import predict
+
+    if any(item.label is not None for item in found.items):
+        raise UserError(f"{printable(found.tree.title)}: its labels are known from its folders; leave --label-with out")
+    told = predict([replace(base, name="base")], Hashed(found.tree), cache=cache)
+    items, wide = [], []
+    for item, row in zip(found.items, told.to_dict("records"), strict=True):
+        if row["error"]:
+            items.append(item)
+            continue
+        label, margin = int(row["base_label"]), float(row["base_margin"])
+        told_of_it = {"label_origin": f"top-1 of {base.name}", "base_prediction": label, "margin": margin}
+        items.append(replace(item, label=label, facts={**item.facts, **told_of_it}))
+        if not margin < MARGIN:
+            wide.append(f"{printable(item.name)} ({margin:.3f})")
+    return replace(found, items=items, labels=base.name), wide
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """The images of a tree as `benchmark.predict.engine` takes them; ids are the SHA-256 of their bytes."""
+
+    tree: Tree
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return [self._hash(name) for name in self.tree.images]
+
+    def __len__(self) -> int:
+        return len(self.tree.images)
+
+    def open(self, position: int) -> Image.Image:
+        return decode(self.tree.read(self.tree.images[position]))
+
+    def _hash(self, name: str) -> str:
+        try:
+            return hashlib.sha256(self.tree.read(name)).hexdigest()
+        except BrokenImage:
+            return f"broken: {printable(name)}"
+
+
+def _facts(name: str, origin: str) -> dict[str, Any]:
+    file = PurePosixPath(name).name
+    sources = [source for pattern, source in NAMED.items() if re.fullmatch(pattern, file)]
+    return {"label_origin": origin, "source": sources[0] if sources else IMAGENET_ANY, "licence": LICENCE}
+
+
+def _selected(tree: Tree, item: Item, row: Mapping[str, str] | None) -> Item:
+    where = f"{printable(tree.title)}/{printable(item.name)}"
+    if row is None:
+        raise UserError(f"{where}: {SELECTION} has no row with its sha256; select again, or take {SELECTION} away")
+    if row["label"] != str(item.label):
+        raise UserError(f"{where}: {SELECTION} says class {row['label']}, its folder {item.label}; select again")
+    try:
+        margin = float(row["margin"])
+    except ValueError as error:
+        raise UserError(f"{where}: {SELECTION} gives the margin {row['margin'][:20]!r}; select again") from error
+    facts = {"source": row["source"], "source_id": row["source_id"], "base_prediction": item.label, "margin": margin}
+    return replace(item, facts={**item.facts, **facts})

@@ -1,0 +1,105 @@
+"""The stage light group: renderings of PUG: ImageNet under varying light, of 32 classes (SPEC, 2 and 6).
+
+The input is PUG's own root (``labels_pug_imagenet.csv`` and the ImageFolder ``Scene_Light``), or a folder with one
+subfolder a class. PUG's class names carry typos, which are part of the map below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from benchmark.core.errors import UserError
+from benchmark.data.schema import PUG
+from benchmark.images.archives import Tree, printable
+from benchmark.subsets.items import Input, Item, by_class, one_group, read_csv
+
+LABELS_CSV = "labels_pug_imagenet.csv"
+FOLDER = "Scene_Light"
+UNCHANGED = "default"  # what PUG writes for a factor that an image does not vary; one factor varies an image
+NEEDED = ("filename", "character_name", "character_label", "scene_light")
+CLASSES = {
+    "Barrel": 427,
+    "Cofee_Mug": 504,
+    "Washer": 897,
+    "Jack_O_Lantern": 607,
+    "Vase": 883,
+    "Throne": 857,
+    "Soccer_Ball": 805,
+    "BasketBall": 430,
+    "Car_Wheel": 479,
+    "Vacuum": 882,
+    "BirdHouse": 448,
+    "Laptop": 620,
+    "Piano": 579,
+    "Pool_Table": 736,
+    "Carousel": 476,
+    "JellyFish": 107,
+    "Convertible": 511,
+    "Motor_Scooter": 670,
+    "Mask": 643,
+    "Sewing_Machine": 786,
+    "Hay": 958,
+    "Gasmask": 570,
+    "Bell_Pepper": 945,
+    "Drum": 541,
+    "Table_Lamb": 846,
+    "Backpack": 414,
+    "Chicken_hen": 8,
+    "Tennis_Ball": 852,
+    "Safe": 771,
+    "Pay_Phone": 707,
+    "Cabbage": 936,
+    "Pineapple": 953,
+}
+CHOICES = [
+    "Stage light: PUG's `Mask` is class 643 (mask), though PUG's own map also allows 691 and 796; its `Piano` is "
+    "579 (grand piano). The paper does not say which it took."
+]
+FACTS = {"source": PUG, "licence": "CC-BY-NC-4.0", "attribution": "PUG: ImageNet, by FAIR at Meta AI"}
+
+
+def read(tree: Tree) -> Input:
+    """Look the stage light group over: of PUG's csv the rows of the 32 classes whose light varies.
+
+    In PUG's own layout, the asset's name stands in the column `drawing`: seven lights on one asset are not
+    independent images. In a folder by class that is not known, and `drawing` is null.
+
+    Raises:
+        UserError: for PUG's folder without its csv, rows whose image is not there, or a folder that is no class.
+    """
+    group = one_group("stage_light")
+    if any(PurePosixPath(name).name == LABELS_CSV for name in tree.files):
+        items = [
+            Item(name, group, CLASSES[label], FACTS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
+            for name, label, asset in sorted(_rows(tree))
+        ]
+    elif any(FOLDER in PurePosixPath(name).parts for name in tree.images):
+        raise UserError(f"{printable(tree.title)}: {LABELS_CSV} is missing; put it beside {FOLDER}, as PUG has it")
+    else:
+        facts = FACTS | {"label_origin": "folder"}
+        items = by_class(tree, group, frozenset(CLASSES.values()), facts, CLASSES.get)
+    return Input("stage_light", tree, items, choices=CHOICES)
+
+
+def _rows(tree: Tree) -> Iterator[tuple[str, str, str]]:
+    """Path, PUG's label and asset of each image that belongs to the group."""
+    (table, *more) = sorted(name for name in tree.files if PurePosixPath(name).name == LABELS_CSV)
+    if more:
+        raise UserError(f"{printable(tree.title)}: {LABELS_CSV} is there more than once; give PUG's own root")
+    root = PurePosixPath(table).parent
+    for row in read_csv(tree, table, NEEDED):
+        label = row["character_label"]
+        if label in CLASSES and row["scene_light"].casefold() not in ("", UNCHANGED):
+            yield _find(tree, root, row["filename"], label), label, row["character_name"]
+
+
+def _find(tree: Tree, root: PurePosixPath, file: str, label: str) -> str:
+    """Where the image lies: as the csv writes it, or in its class's folder of the subset."""
+    for path in (root / file, root / FOLDER / file, root / FOLDER / label / PurePosixPath(file).name):
+        if str(path) in tree.files:
+            return str(path)
+    raise UserError(
+        f"{printable(tree.title)}: {LABELS_CSV} names {printable(file)}, which is neither there nor in {FOLDER}; "
+        f"fetch the subset {FOLDER} in full"
+    )

@@ -1,0 +1,92 @@
+"""What a build finds while it reads: counts against the paper's, skipped files, images that stand twice."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing
+from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+
+LOCALITY = "locality"
+EXPECTED = {group.id: group.count for group in PAPER_GROUPS} | {LOCALITY: PAPER_LOCALITY}
+TITLES = {group.id: f"{group.id} {group.name}" for group in PAPER_GROUPS} | {LOCALITY: "locality"}
+SHOWN = 5  # files that an error names
+
+
+@dataclass
+class Report:
+    """What a build has found so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)  # images by group id, or `LOCALITY`
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # path, reason
+    choices: list[str] = field(default_factory=list)
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)  # sha256 -> (group, path)
+    clashes: list[str] = field(default_factory=list)  # images in two groups
+    repeated: list[str] = field(default_factory=list)  # images twice in one group
+
+    def note(self, group: str, path: str, digest: str) -> None:
+        """Count an image, and remember if it was there before."""
+        self.counts[group] += 1
+        before, where = self.places.setdefault(digest, (group, path))
+        if before != group:
+            self.clashes.append(f"{where} is {path}")
+        elif where != path:
+            self.repeated.append(f"{where} is {path}")
+
+
+def differing(counts: Mapping[str, int]) -> list[str]:
+    """Every group whose count is not the paper's, with both numbers (SPEC, 2)."""
+    return [
+        f"{TITLES[group]} {counts.get(group, 0):,} instead of {expected:,}"
+        for group, expected in EXPECTED.items()
+        if counts.get(group, 0) != expected
+    ]
+
+
+def check_counts(counts: Mapping[str, int], hint: str = "") -> None:
+    """Raise `UserError` unless every count is the paper's; `hint` may say why one is not."""
+    wrong = differing(counts)
+    if wrong:
+        raise UserError(
+            f"the number of images differs from the paper's: {'; '.join(wrong)}{hint}; give the complete inputs, "
+            "or build what there is with --allow-partial"
+        )
+
+
+def some(names: list[str]) -> str:
+    """The first of them, for a message."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def judge(report: Report, out: Path, allow_partial: bool) -> None:
+    """Raise `UserError` unless what was read is a benchmark; skipped files are then listed beside `out`."""
+    if report.clashes:
+        raise UserError(
+            f"{len(report.clashes):,} images are in two groups: {some(report.clashes)}; take one of each away"
+        )
+    if not report.counts:
+        raise UserError("no image of the inputs decodes; are they what the options say?")
+    if report.repeated:
+        report.choices.append(f"{len(report.repeated):,} images stand twice in their group: {some(report.repeated)}.")
+    if allow_partial:
+        return
+    hint = ""
+    if report.skipped:
+        listed = out.resolve().with_name(f"{out.resolve().name}-skipped.csv")
+        write_skipped(report, listed)
+        broken = some([path for path, _ in report.skipped])
+        hint = f"; {len(report.skipped):,} files cannot be used ({broken}), see {listed}"
+    check_counts(report.counts, hint)
+
+
+def write_skipped(report: Report, path: Path) -> None:
+    """Write what was skipped as a CSV file with the columns path and reason."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "reason"))
+        writer.writerows(report.skipped)

@@ -1,0 +1,1 @@
+"""What an editor is and what an edit is, and what the methods share."""

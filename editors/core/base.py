@@ -1,0 +1,144 @@
+"""What an editor is and what an edit is. A third party writes an `Editor`, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.data.dataset import Samples
+from benchmark.images.decode import Preprocessing
+from benchmark.models.vit import Cut
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edited model, as what differs from the base.
+
+    `overrides` maps parameter names to the tensors that stand in for them, of any shape that the tail
+    accepts (see `benchmark.models.vit`). An editor that changes no weights gives `tail` instead: a callable from the
+    tokens (n, T, N) at `cut` to logits (n, classes). `module` is a whole model, scored the slow way.
+    `failure` says why there is no edited model; such an edit counts as wrong everywhere.
+    """
+
+    overrides: dict[str, Tensor] = field(default_factory=dict)
+    tail: Callable[[Tensor], Tensor] | None = None
+    cut: Cut | None = None
+    module: nn.Module | None = None
+    steps: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingPool:
+    """Labelled images an editor may learn from in `fit`; never the images it is scored on.
+
+    They are read when first asked for: data without any is no obstacle to an editor that needs none.
+    """
+
+    load: Callable[[], Samples]
+    preprocessing: Preprocessing
+    device: torch.device
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The images and their table. Raises `UserError` where the data has no training split."""
+        return self.load()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def labels(self) -> Tensor:
+        """ImageNet-1k class indices, int64 (n,)."""
+        return torch.as_tensor(self.samples.labels, device=self.device)
+
+    def images(self, rows: Sequence[int]) -> Tensor:
+        """Preprocessed images, float32 (len(rows), 3, size, size)."""
+        return self.samples.images(self.preprocessing, rows).to(self.device)
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The config of an editor without settings."""
+
+
+class Editor(ABC):
+    """A method that edits one failure at a time.
+
+    `Config` is a frozen dataclass of the method's settings; the field made by `knob` is the one that
+    ``--sweep`` varies. `config` holds the settings of this very editor.
+    """
+
+    Config: ClassVar[type] = NoConfig
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    def fit(self, model: nn.Module, pool: TrainingPool) -> None:  # noqa: B027 - optional by design
+        """Learn once from training images, before any edit. Most editors have nothing to learn."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What `fit` learned; its hash goes into the record."""
+        return {}
+
+    def provenance(self) -> dict[str, str]:
+        """Where what `fit` learned came from (data and base hashes, counts, settings); goes into the record."""
+        return {}
+
+    @abstractmethod
+    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit | nn.Module:
+        """Correct one failure of `model` from n samples of it, n = 1 as a rule.
+
+        `images` (n, 3, H, W) are preprocessed, `labels` (n,) int64 are the right classes. Return an `Edit`
+        or a changed *copy* of the model; `model` itself must stay as it is.
+        """
+
+    def edit_many(
+        self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]
+    ) -> Sequence[Edit | nn.Module]:
+        """Correct m independent failures: `images` (m, n, 3, H, W), `labels` (m, n), one seed a failure.
+
+        The default edits one after the other. An `ArithmeticError` or a failed decomposition is a failed
+        edit and counts as one; any other exception is a bug, which is no score, and ends the run.
+        """
+        edits: list[Edit | nn.Module] = []
+        for one_images, one_labels, seed in zip(images, labels, seeds, strict=True):
+            torch.manual_seed(seed)
+            try:
+                edits.append(self.edit(model, one_images, one_labels))
+            except (ArithmeticError, torch.linalg.LinAlgError) as error:
+                edits.append(Edit(failure=f"{type(error).__name__}: {error}".splitlines()[0]))
+        return edits
+
+
+class BatchEditor(Editor):
+    """An editor that edits many failures at once, and so a single one as a batch of one."""
+
+    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit:
+        """See `Editor.edit`; what is random comes from a seed that torch's global generator gives."""
+        seed = int(torch.randint(2**63 - 1, ()))
+        return self.edit_many(model, images[None], labels[None], [seed])[0]
+
+    @abstractmethod
+    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
+        """See `Editor.edit_many`; the edits must be those of one failure after the other."""
+
+
+def knob(default: float, sweep: Sequence[float]) -> Any:
+    """A config field that trades generalisation against locality, and the values a sweep gives it."""
+    return field(default=default, metadata={"sweep": tuple(sweep)})
+
+
+def knob_of(config: type | object) -> tuple[str, tuple[float, ...]] | None:
+    """Name and sweep values of a config's knob, or None if it has none."""
+    for entry in dataclasses.fields(config):  # type: ignore[arg-type]
+        if "sweep" in entry.metadata:
+            return entry.name, entry.metadata["sweep"]
+    return None

@@ -1,0 +1,39 @@
+"""Between the base and an edited model: theta0 + alpha (theta1 - theta0), a trade-off knob after any weight editor.
+
+Source: WiSE-FT (Wortsman et al. 2022, section 3) and PAINT (Ilharco et al. 2022, section 2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark.core.errors import UserError
+from editors.core.base import Edit
+
+
+def interpolated(model: nn.Module, edit: Edit, alpha: float) -> Edit:
+    """The edit at `alpha`: 0 is the base, 1 the edit as it is, in between a bit of both.
+
+    Where an edit adds neurons, the base is one with the same neurons that nothing listens to: an added output (row)
+    stays as the edit has it, an added input (column) starts from zero and is scaled. Raises `UserError` for an
+    edit that is no change of weights.
+    """
+    if edit.failure is not None:
+        return edit
+    if edit.tail is not None or edit.module is not None:
+        raise UserError("this editor changes more than weights, so there is nothing to interpolate; leave it out")
+    return dataclasses.replace(
+        edit,
+        overrides={name: _between(model.get_parameter(name), value, alpha) for name, value in edit.overrides.items()},
+    )
+
+
+def _between(base: Tensor, edited: Tensor, alpha: float) -> Tensor:
+    if base.dim() == 2:
+        base = F.pad(base, (0, edited.shape[1] - base.shape[1]))
+    start = edited.clone()
+    start[: len(base)] = base
+    return start + alpha * (edited - start)

@@ -1,0 +1,70 @@
+"""An editor may return a changed model. Is it the base with other weights, and nothing else?
+
+Only then may it be scored by its weights alone. Equal types, printed settings and state dicts are not
+enough (a hook leaves them equal), so its outputs on real images are compared as well, for every edit.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.core.errors import UserError
+from benchmark.models.vit import forward
+from editors.core.base import Edit
+
+# Same weights, same kernels, same batch: what is left is rounding of another summation order.
+TOLERANCE = 1e-6
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks")
+
+
+@torch.no_grad()
+def to_edit(base: nn.Module, edited: Edit | nn.Module, probes: Tensor) -> Edit:
+    """What an editor returned, as an `Edit`.
+
+    `probes` (n, 3, H, W) are images on which a returned model must act as its weights say; if it does not,
+    or is built differently, it is kept as a module and scored by calling it. An edit with weights that are
+    not finite, or of a model that is the base itself, is a failed edit or a `UserError`.
+    """
+    if isinstance(edited, nn.Module):
+        if edited is base:
+            raise UserError("the editor returned the base model itself; it must return a changed copy or an Edit")
+        edited = _as_overrides(base, edited.eval(), probes)
+    elif not isinstance(edited, Edit):
+        raise UserError(f"the editor returned {type(edited).__name__}; it must return an Edit or a model")
+    parameters = dict(base.named_parameters())
+    for name, value in edited.overrides.items():
+        if name not in parameters:
+            raise UserError(f'the edit overrides "{name}", which is no parameter of the base model')
+        if not value.isfinite().all():
+            return Edit(steps=edited.steps, failure=f"{name} is not finite")
+    return edited
+
+
+def _as_overrides(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
+    slow = Edit(module=edited)
+    if repr(base) != repr(edited) or _types(base) != _types(edited) or _hooked(edited):
+        return slow
+    ours, theirs = base.state_dict(), edited.state_dict()
+    if ours.keys() != theirs.keys() or any(ours[k].shape != theirs[k].shape for k in ours):
+        return slow
+    parameters = {name for name, _ in base.named_parameters()}
+    differing = {name: theirs[name] for name in ours if not torch.equal(ours[name], theirs[name])}
+    if not differing.keys() <= parameters:
+        return slow
+    overrides = {name: value.detach().clone() for name, value in differing.items()}
+    called, computed = edited(probes), forward(base, probes, overrides)
+    if called.shape != computed.shape:
+        return slow
+    bound = TOLERANCE * max(1.0, computed.abs().max().item())
+    return Edit(overrides) if (called - computed).abs().max().item() <= bound else slow
+
+
+def _types(module: nn.Module) -> list[type]:
+    return [type(part) for part in module.modules()]
+
+
+def _hooked(module: nn.Module) -> bool:
+    return any(getattr(part, hooks) for part in module.modules() for hooks in HOOKS) or any(
+        "forward" in vars(part) for part in module.modules()
+    )

@@ -1,0 +1,180 @@
+"""From what is written on the command line to an editor.
+
+    ft    ft-l2:c=0.01    random-mask:sparsity=0.9,lr=1e-4    my_editor.py:MyEditor    my_editor.py:MyEditor:lr=0.1
+
+Settings that are not written come from the config's defaults, except those that belong to the pair of
+editor and base model: they are looked up in ``settings.json``. ``interpolate=0.5`` is a setting of every editor:
+half the way from the base to the edited model.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import importlib.util
+import json
+import sys
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.errors import UserError, unknown
+from editors.core.base import Editor, knob_of
+
+BUILT_IN = {
+    "null-edit": "editors.methods.null_edit:NullEdit",
+    "ft": "editors.methods.finetune:FineTune",
+    "ft-l1": "editors.methods.finetune:FineTuneL1",
+    "ft-l2": "editors.methods.finetune:FineTuneL2",
+    "random-mask": "editors.methods.random_mask:RandomMask",
+    "hypernetwork": "editors.methods.hypernetwork.editor:Hypernetwork",
+    "t-patcher": "editors.methods.t_patcher:TPatcher",
+    "kn": "editors.methods.kn:KnowledgeNeurons",
+    "spt": "editors.methods.spt:SPT",
+    "rome": "editors.methods.rome:ROME",
+    "lora": "editors.methods.lora:LoRA",
+    "ke": "editors.methods.ke.editor:KnowledgeEditor",
+    "mend": "editors.methods.mend.editor:MEND",
+    "head-only": "editors.methods.head_only:HeadOnly",
+    "grace": "editors.methods.grace:GRACE",
+}
+SETTINGS = Path(__file__).parent / "settings.json"
+INTERPOLATE = "interpolate"  # a setting of every editor
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An editor that has been chosen: its name, its class, its settings, and which of them were written."""
+
+    name: str
+    kind: type[Editor]
+    config: Any
+    written: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    interpolate: float = 1.0
+
+    @property
+    def spec(self) -> str:
+        """The editor as one would write it: its name, what was written, and always its knob."""
+        found = knob_of(self.config)
+        shown = dict.fromkeys([*self.written, *([found[0]] if found else [])])
+        settings = [f"{name}={getattr(self.config, name)}" for name in shown]
+        settings += [f"{INTERPOLATE}={self.interpolate}"] if self.interpolate != 1 else []
+        return ":".join([self.name, *filter(None, [",".join(settings)])])
+
+    def make(self) -> Editor:
+        """A fresh editor with these settings."""
+        try:
+            return self.kind(self.config) if dataclasses.fields(self.config) else self.kind()
+        except TypeError as error:
+            raise UserError(
+                f"{self.name}: cannot be made from its config ({error}); leave __init__ to Editor"
+            ) from error
+
+    def at_knob(self, value: float) -> Choice:
+        """The same editor with its knob at another value."""
+        found = knob_of(self.config)
+        if found is None:
+            raise UserError(f"{self.name} has no knob to sweep; leave --sweep out")
+        if isinstance(getattr(self.config, found[0]), int):
+            if not float(value).is_integer():
+                raise UserError(f"{self.name}: {found[0]} is a whole number, and {value} is none")
+            value = int(value)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **{found[0]: value}))
+
+
+def choose(spec: str, base: str) -> Choice:
+    """The editor that `spec` names, with the settings that suit the base model `base`.
+
+    Raises `UserError` for unknown names (with the nearest one), bad settings and files that do not load.
+    """
+    name, kind, written = _find(spec)
+    values = _parse_settings(name, kind.Config, written)
+    interpolate = values.pop(INTERPOLATE, 1.0)
+    usual = json.loads(SETTINGS.read_text()).get(base, {}).get(name, {})
+    notes: tuple[str, ...] = ()
+    if name in BUILT_IN and "lr" in _fields(kind.Config) and "lr" not in {**usual, **values}:
+        notes = (
+            f"no learning rate was chosen for {name} on {base}; the paper's for ViT-B/16 is used "
+            "(python -m leaderboard.tune chooses one)",
+        )
+    return Choice(name, kind, kind.Config(**{**usual, **values}), tuple(values), notes, interpolate)
+
+
+def _find(spec: str) -> tuple[str, type[Editor], str]:
+    head, _, rest = spec.partition(":")
+    if head.endswith(".py"):
+        class_name, _, written = rest.partition(":")
+        return f"{Path(head).name}:{class_name}", _from_file(Path(head), class_name), written
+    if head not in BUILT_IN:
+        raise unknown("editor", head, BUILT_IN, "(or give a file: my_editor.py:MyEditor)")
+    module, _, class_name = BUILT_IN[head].partition(":")
+    return head, getattr(importlib.import_module(module), class_name), rest
+
+
+def _from_file(path: Path, class_name: str) -> type[Editor]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if not class_name:
+        raise UserError(f"{path}: which class? write {path}:ClassName")
+    spec = importlib.util.spec_from_file_location(f"third_party_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # a .py path always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and inspect look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    kind = getattr(module, class_name, None)
+    if kind is None:
+        found = [
+            n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Editor) and v is not Editor
+        ]
+        raise unknown(f"class in {path}", class_name, found)
+    if not (isinstance(kind, type) and issubclass(kind, Editor)):
+        raise UserError(f"{path}:{class_name} is no editor; derive it from editors.core.base.Editor")
+    if getattr(kind, "__abstractmethods__", None):
+        raise UserError(f"{path}:{class_name} lacks the method {sorted(kind.__abstractmethods__)[0]}")
+    return kind
+
+
+def _fields(config: type) -> dict[str, dataclasses.Field]:
+    return {entry.name: entry for entry in dataclasses.fields(config)}
+
+
+def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
+    fields = _fields(config)
+    types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
+    values: dict[str, Any] = {}
+    for item in filter(None, written.split(",")):
+        key, equals, text = item.partition("=")
+        if key not in types_of:
+            raise unknown(f"setting of {name}", key, fields) if fields else UserError(f"{name} has no settings")
+        if not equals:
+            raise UserError(f"{name}: {key} wants a value; write {key}=VALUE")
+        values[key] = _parse(name, key, text, types_of[key])
+    return values
+
+
+def _parse(name: str, key: str, text: str, wanted: Any) -> Any:
+    """A setting's text as the type its config declares."""
+    allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    if str in allowed or Path in allowed:
+        return Path(text) if Path in allowed else text
+    if bool in allowed and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = None
+    if isinstance(value, int) and not isinstance(value, bool) and float in allowed:
+        return float(value)
+    if value is not None and isinstance(value, tuple(t for t in allowed if isinstance(t, type))):
+        return value
+    names = " or ".join(getattr(t, "__name__", str(t)) for t in allowed)
+    raise UserError(f'{name}: {key}="{text}" should be of type {names}')

@@ -1,0 +1,142 @@
+"""What editors with a memory learn from training images: where the [cls] token stands at some cut of the base.
+
+Behind the last attention only [cls] reaches the head, so for `t-patcher` and `rome` one vector of width N an image
+says all about the last FFN: its ``norm2`` is what ``fc1`` takes, and the activations behind ``fc1`` are what
+``fc2`` takes. The vectors belong to a base and a data set, not to an editor or a seed, and are kept on disk for
+the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import CACHE, cache_folder, replacing
+from benchmark.models.load import hash_tensors, hash_weights
+from benchmark.models.vit import Cut, depth, prefix
+from editors.core.base import BatchEditor, TrainingPool
+
+IMAGES = 10_000  # at most; more than three times the N_m = 3,072 of a ViT-B/16, so that E[k k^T] has full rank
+DRAW_SEED = 0  # which images: the same for every run, whatever its seed, so that runs share what is on disk
+BATCH = 64
+FORMAT = 1  # of what is on disk; raise it when the same key would stand for other numbers
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """[cls] of n training images at a cut, and where they came from.
+
+    tokens: (n, N), in the base's own precision and on its device, in the random order of the draw.
+    labels: (n,), the images' classes.
+    facts: number and hash of the images, hash of the base's weights; for the record.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    facts: dict[str, str]
+
+
+def last_ffn(model: nn.Module) -> Cut:
+    """The cut between attention and FFN of the last block."""
+    return Cut(depth(model) - 1, ffn=True)
+
+
+def collect(model: nn.Module, pool: TrainingPool, cut: Cut, most: int = IMAGES) -> Statistics:
+    """[cls] at `cut` of all images of `pool`, or of `most` drawn from it, read from disk where they are known.
+
+    The folder is named by the environment variable ``VIT_EDIT_BENCH_CACHE``, by default
+    ``~/.cache/vit-edit-bench``; a damaged file there is computed again. Raises `UserError` for a pool without
+    images and for a folder that cannot be written.
+    """
+    if len(pool) == 0:
+        raise UserError("there are no training images to learn from; build or fetch the data set again")
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(DRAW_SEED))
+    rows = order[:most].tolist()
+    images = hashlib.sha256("\n".join(pool.samples.table["sha256"].iloc[rows]).encode()).hexdigest()
+    facts = {
+        "training_images": str(len(rows)),
+        "training_images_sha256": images,
+        "statistics_base_sha256": hash_weights(model),
+    }
+    weight = next(model.parameters())
+    key = {
+        **facts,
+        "format": FORMAT,
+        "cut": [cut.block, cut.ffn],
+        "preprocessing": pool.preprocessing.to_dict(),
+        # another precision, device or library rounds differently, and the record hashes every bit
+        "computed": [str(weight.dtype), weight.device.type, torch.__version__],
+    }
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    path = cache_folder() / f"statistics-{name}.safetensors"
+    tokens = _read(path)
+    if tokens is None:
+        tokens = _compute(model, pool, rows, cut)
+        _write(path, tokens)
+    return Statistics(tokens.to(weight.device), pool.labels[rows], facts)
+
+
+class StatisticsEditor(BatchEditor):
+    """An editor that learns the statistics of one base before its last FFN, and nothing else from images."""
+
+    def __init__(self, config: object = None) -> None:
+        super().__init__(config)
+        self._statistics: Statistics | None = None
+
+    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+        """Take the statistics of the pool's images in `model`, the base that will be edited."""
+        self._statistics = collect(model, pool, last_ffn(model))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The vectors, once `fit` took them; all else follows from them, the base and the settings."""
+        return {} if self._statistics is None else {"tokens": self._statistics.tokens}
+
+    def provenance(self) -> dict[str, str]:
+        """How many images, the hash over theirs, and the hash of the base's weights."""
+        return {} if self._statistics is None else dict(self._statistics.facts)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What `fit` took. Raises `UserError` before that."""
+        if self._statistics is None:
+            raise UserError(f"{type(self).__name__} learns from training images first; call fit(model, pool)")
+        return self._statistics
+
+
+@torch.no_grad()
+def _compute(model: nn.Module, pool: TrainingPool, rows: list[int], cut: Cut) -> Tensor:
+    weight, parts = next(model.parameters()), []
+    with tqdm(total=len(rows), unit="image", desc="statistics", leave=False, delay=5) as bar:
+        for start in range(0, len(rows), BATCH):
+            some = rows[start : start + BATCH]
+            parts.append(prefix(model, pool.images(some).to(weight), cut)[:, 0].cpu())
+            bar.update(len(some))
+    return torch.cat(parts)
+
+
+def _read(path: Path) -> Tensor | None:
+    """The vectors in a file, or None if there is none that is whole."""
+    try:
+        with safe_open(path, "pt") as file:
+            tokens, wanted = file.get_tensor("tokens"), (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return tokens if hash_tensors({"tokens": tokens}) == wanted else None
+
+
+def _write(path: Path, tokens: Tensor) -> None:
+    tensors = {"tokens": tokens}
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"sha256": hash_tensors(tensors)})
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written ({error}); name another folder with {CACHE}") from error

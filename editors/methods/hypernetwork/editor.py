@@ -1,0 +1,60 @@
+"""`hypernetwork`: the paper's method. A trained hypernetwork says where to edit; masked fine-tuning edits there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.models.vit import check_inputs, cls_features, ffn_matrices, unit_masks
+from editors.core.base import Edit
+from editors.methods.hypernetwork.checkpoint import STORE, load
+from editors.methods.masked import MaskedConfig, MaskedFineTune
+from editors.training.checkpoint import Checkpoint
+from editors.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class HypernetworkConfig(MaskedConfig):
+    """Settings of `hypernetwork`.
+
+    checkpoint: a trained hypernetwork; by default the one that comes with the project for this base.
+    rho: move the units whose mask value reaches this (eq. 6), however many they are, instead of a given share.
+    """
+
+    checkpoint: Path | None = None
+    rho: float | None = None
+
+
+class Hypernetwork(Trained, MaskedFineTune):
+    """Masked fine-tuning of the units that the hypernetwork picks from the unedited model's features (paper, 3.4)."""
+
+    Config = HypernetworkConfig
+    store = STORE
+
+    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint:
+        """See `editors.methods.hypernetwork.checkpoint.load`."""
+        return load(path, base_weights_sha256)
+
+    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
+        """See `Editor.edit_many`. Raises `UserError` for images or labels this base does not take."""
+        check_inputs(model, images.flatten(0, 1), labels.flatten())
+        return super().edit_many(model, images, labels, seeds)
+
+    @torch.no_grad()
+    def scores(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Mask values in (0, 1), (m, layers, N_m), averaged over the n editing samples of each failure."""
+        network, recipe = (found := self.checkpoint(model)).network, found.recipe
+        features = cls_features(model, images.flatten(0, 1)).to(network.tokens.dtype)
+        # float64, so that fewer saturated values tie at the clamp
+        values = (recipe.slope * network(features).double()).sigmoid().clamp(recipe.clamp_edit, 1 - recipe.clamp_edit)
+        return values.unflatten(0, images.shape[:2]).mean(1)
+
+    def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """The units at the wanted sparsity or, with `rho`, above that threshold."""
+        if self.config.rho is None:
+            return super().masks(model, images, labels, seeds)
+        return unit_masks(self.scores(model, images, labels, seeds) >= self.config.rho, ffn_matrices(model))

@@ -1,0 +1,168 @@
+"""Training the hypernetwork in either form of Algorithm 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.core.errors import UserError
+from benchmark.models.vit import edits_at_once
+from editors.methods.hypernetwork.bank import Bank, pairs
+from editors.methods.hypernetwork.checkpoint import STORE
+from editors.methods.hypernetwork.meta import (
+    Episodes,
+    differentiable_twice,
+    first_gradient,
+    inner_loop,
+    masked_divergence,
+    outer_loss,
+    prepare,
+)
+from editors.methods.hypernetwork.network import Hypernetwork, Shape, new_network
+from editors.methods.hypernetwork.pseudo import PseudoSamples
+from editors.methods.hypernetwork.recipe import Recipe
+from editors.training.curves import Panel
+from editors.training.loop import Training, step_down
+from editors.training.views import generator
+
+HELD_OUT = range(10**9, 10**9 + 32)  # pseudo-samples no run trains on: the training curves are theirs
+PANELS = (  # the picture of the paper's Fig. H, and the loss
+    Panel({"kl": "KL on held-out pseudo-samples"}),
+    Panel({"sparsity": "mask sparsity"}, rate=True),
+    Panel({"loss": "training loss", "held_out_loss": "held-out loss"}),
+)
+
+BatchLoss = Callable[[int], Callable[[], Tensor]]  # from an iteration to the loss of its batch, to be called anew
+
+
+def fit_loss(scores: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """How far the network's masks are from their targets, mean over all positions (eq. 12); both are scores m.
+
+    ``bce`` is the released code's; ``kl`` is KL(m^, m~) between Bernoulli variables, as the paper writes it.
+    """
+    least, most = recipe.clamp_fit, 1 - recipe.clamp_fit
+    predicted = (recipe.score_slope * scores).sigmoid().clamp(least, most)
+    wanted = (recipe.score_slope * targets).sigmoid()
+    if recipe.fit_loss == "bce":
+        return -0.1 * (wanted * predicted.log() + (1 - wanted) * (1 - predicted).log()).mean()
+    wanted = wanted.clamp(least, most)
+    inside, outside = (predicted / wanted).log(), ((1 - predicted) / (1 - wanted)).log()
+    return (predicted * inside + (1 - predicted) * outside).mean()
+
+
+def learning_rate(recipe: Recipe, iteration: int) -> float:
+    """At this iteration: constant, or half a cosine down to zero."""
+    if recipe.cosine_over is None:
+        return recipe.lr
+    return recipe.lr * (1 + math.cos(math.pi * min(1, iteration / recipe.cosine_over))) / 2
+
+
+def from_bank(network: Hypernetwork, bank: Bank, recipe: Recipe, seed: int) -> BatchLoss:
+    """The decoupled form (line 21): batches of the bank, each epoch in an order of its own.
+
+    Raises `UserError` for a bank smaller than a batch.
+    """
+    if len(bank) < recipe.batch:
+        raise UserError(f"--bank-size {len(bank)} is less than one batch of {recipe.batch}")
+    device, a_pass = network.tokens.device, len(bank) // recipe.batch
+
+    def batch_loss(iteration: int) -> Callable[[], Tensor]:
+        epoch, place = divmod(iteration, a_pass)
+        order = torch.randperm(len(bank), generator=generator(seed, "bank", epoch))
+        rows = order[recipe.batch * place : recipe.batch * (place + 1)]
+        features, targets = bank.features[rows].to(device), bank.targets[rows].to(device).float()
+        return lambda: fit_loss(network(features), targets, recipe)
+
+    return batch_loss
+
+
+def end_to_end(network: Hypernetwork, samples: PseudoSamples) -> BatchLoss:
+    """The standard form (line 11): the network's output is the mask, and the outer gradient goes to the network."""
+    model, recipe = samples.base.module, samples.recipe
+
+    def batch_loss(iteration: int) -> Callable[[], Tensor]:
+        numbers = range(recipe.batch * iteration, recipe.batch * (iteration + 1))
+        episodes = prepare(model, *samples.batch(numbers))
+        return lambda: standard_loss(model, network, episodes, recipe)
+
+    return batch_loss
+
+
+def standard_loss(model: Any, network: Hypernetwork, episodes: Episodes, recipe: Recipe) -> Tensor:
+    """Mean over the episodes of KL at phi_T plus the sparsity penalty, differentiable in the network."""
+    mask = (recipe.mask_slope * network(episodes.features)).sigmoid()
+    with differentiable_twice(recipe):
+        change = inner_loop(model, episodes, mask, recipe, first_gradient(model, episodes, recipe))
+        kl, penalty = outer_loss(model, episodes, mask, change, recipe)
+    return (kl + penalty).mean()
+
+
+def train(
+    samples: PseudoSamples,
+    bank: Bank | None,
+    out: Path,
+    seed: int,
+    facts: dict[str, str],
+    checkpoint_every: int = 500,
+    progress: bool = True,
+) -> Hypernetwork:
+    """Train a network and write it to `out`, as `editors.training.loop` does; `bank` is for the decoupled form.
+
+    Raises `UserError` for a state of other settings beside `out`, and for a loss that is not finite; the
+    checkpoint before stays whole.
+    """
+    recipe = samples.recipe
+    network = new_network(Shape.of(samples.base.module, recipe), seed).to(samples.base.device)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
+    batch_loss = end_to_end(network, samples) if bank is None else from_bank(network, bank, recipe, seed)
+    steps = 1 if bank is None else recipe.steps_a_batch
+    Training(
+        network,
+        optimizer,
+        step=lambda iteration: _steps(optimizer, batch_loss(iteration), steps, recipe, iteration),
+        measure=_held_out(samples, network),
+        panels=PANELS,
+        iterations=recipe.iterations,
+        facts=facts,
+        store=STORE,
+    ).run(out, checkpoint_every, progress)
+    return network
+
+
+def _steps(
+    optimizer: torch.optim.Optimizer, loss_now: Callable[[], Tensor], steps: int, recipe: Recipe, iteration: int
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, iteration)
+    advice = f"--lr ({recipe.lr}) or --inner-lr ({recipe.inner_lr})"
+    for _ in range(steps):
+        loss = step_down(optimizer, loss_now(), iteration, advice)
+    return loss
+
+
+def _held_out(samples: PseudoSamples, network: Hypernetwork) -> Callable[[], dict[str, float]]:
+    """What is measured on pseudo-samples that no run trains on: KL and sparsity under the network's masks."""
+    model, recipe = samples.base.module, samples.recipe
+    if recipe.form == "decoupled":
+        episodes, targets, _ = pairs(samples, HELD_OUT)
+    else:
+        episodes, targets = prepare(model, *samples.batch(HELD_OUT)), None
+    step = edits_at_once(model, samples.base.device)
+
+    @torch.no_grad()
+    def measure() -> dict[str, float]:
+        scores = network(episodes.features.float())
+        mask = (recipe.slope * scores).sigmoid().to(episodes.tokens.dtype)
+        parts = [slice(start, start + step) for start in range(0, len(mask), step)]
+        kl = torch.cat([masked_divergence(model, episodes.rows(part), mask[part], recipe) for part in parts])
+        found = {"kl": kl.mean().item(), "sparsity": 1 - mask.mean().item()}
+        if targets is not None:
+            found["held_out_loss"] = fit_loss(scores, targets.float(), recipe).item()
+        return found
+
+    return measure

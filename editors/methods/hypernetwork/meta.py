@@ -1,0 +1,156 @@
+"""The bi-level problem of Algorithm 1: the inner loop that edits under a mask, the outer loss that judges the mask.
+
+Many pseudo-samples at once: each has its own mask and weights along a leading axis, nothing is shared but the
+frozen base, so each gets what it would get alone. Everything in front of the edited FFNs is computed once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmark.models.vit import (
+    Cut,
+    Model,
+    cls_features,
+    cut_for,
+    depth,
+    ffn_matrices,
+    prefix,
+    tail,
+    unit_masks,
+)
+from editors.methods.hypernetwork.recipe import RELEASED_BATCH, Recipe
+from editors.training.losses import divergence
+
+Change = dict[str, Tensor]  # Delta by parameter name, one row a pseudo-sample
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """m pseudo-samples as meta-training needs them.
+
+    tokens: of x at the cut before the edited FFNs, (m, 1, T, N).
+    wanted: logits of the unedited base for x', (m, classes): their softmax is the soft label of eq. (3).
+    features: what the hypernetwork sees of x, (m, N).
+    """
+
+    tokens: Tensor
+    wanted: Tensor
+    features: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def rows(self, some: slice) -> Episodes:
+        """Some of them."""
+        return Episodes(self.tokens[some], self.wanted[some], self.features[some])
+
+
+@torch.no_grad()
+def prepare(model: Model, clean: Tensor, altered: Tensor) -> Episodes:
+    """Episodes from x' and x, each (m, 3, H, W)."""
+    end = Cut(depth(model))
+    return Episodes(
+        tokens=prefix(model, altered, _cut(model))[:, None],
+        wanted=tail(model, prefix(model, clean, end), end, {}),
+        features=cls_features(model, altered),
+    )
+
+
+def first_gradient(model: Model, episodes: Episodes, recipe: Recipe) -> Change:
+    """The inner gradient at phi_0. It depends on no mask, so all outer steps share it."""
+    start = {name: weight.expand(len(episodes), -1, -1) for name, weight in _base(model).items()}
+    return _gradient(model, episodes, start, recipe, graph=False)
+
+
+def inner_loop(model: Model, episodes: Episodes, mask: Tensor, recipe: Recipe, first: Change) -> Change:
+    """Delta_T of each episode under its mask (m, layers, N_m): Algorithm 1, lines 6-10.
+
+    Delta accumulates the whole gradient; the mask chooses what of it the next gradient sees. Without
+    `second_order` nothing of the result depends on the mask, as far as autograd knows.
+    """
+    graph = recipe.second_order and mask.requires_grad
+    masks = unit_masks(mask if graph else mask.detach(), ffn_matrices(model))
+    change = {name: -recipe.inner_lr * gradient for name, gradient in first.items()}
+    subtract = Tensor.sub if graph else Tensor.sub_  # in place where autograd keeps nothing
+    for _ in range(recipe.inner_steps - 1):
+        weights = _masked(model, masks, change)
+        gradients = _gradient(model, episodes, weights, recipe, graph)
+        change = {name: subtract(change[name], gradients[name], alpha=recipe.inner_lr) for name in change}
+    return change
+
+
+def outer_loss(model: Model, episodes: Episodes, mask: Tensor, change: Change, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """KL at phi_T = phi_0 + mask * Delta_T, and lambda * mean(mask) / 8: both (m,); line 11.
+
+    The released code adds lambda times the mean mask of 8 samples to the sum of their KLs; that ratio is kept.
+    """
+    weights = _masked(model, unit_masks(mask, ffn_matrices(model)), change)
+    logits = tail(model, episodes.tokens, _cut(model), weights)[:, 0]
+    penalty = recipe.sparsity_weight / RELEASED_BATCH * mask.flatten(1).mean(1)
+    return divergence(logits, episodes.wanted, recipe.temperature), penalty
+
+
+def optimise_targets(model: Model, episodes: Episodes, start: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """m~* of eq. (11), from `start` (m, layers, N_m), and the outer loss's KL (m,) before the last step.
+
+    The optimisers work element by element, so that the batch changes nothing.
+    """
+    scores = start.clone().requires_grad_()
+    kinds = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+    optimizer = kinds[recipe.target_optimizer]([scores], lr=recipe.target_lr)
+    with differentiable_twice(recipe):
+        first = first_gradient(model, episodes, recipe)
+        for _ in range(recipe.outer_steps):
+            mask = (recipe.mask_slope * scores).sigmoid()
+            change = inner_loop(model, episodes, mask, recipe, first)
+            kl, penalty = outer_loss(model, episodes, mask, change, recipe)
+            (scores.grad,) = torch.autograd.grad((kl + penalty).sum(), [scores])
+            optimizer.step()
+    return scores.detach(), kl.detach()
+
+
+@torch.no_grad()
+def masked_divergence(model: Model, episodes: Episodes, mask: Tensor, recipe: Recipe) -> Tensor:
+    """KL after the inner loop under given masks (m, layers, N_m), (m,): what the training curves show."""
+    change = inner_loop(model, episodes, mask, recipe, first_gradient(model, episodes, recipe))
+    return outer_loss(model, episodes, mask, change, recipe)[0]
+
+
+@contextlib.contextmanager
+def differentiable_twice(recipe: Recipe) -> Iterator[None]:
+    """Attention by its plain formula where second derivatives are wanted; the fused kernels have none."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel(SDPBackend.MATH) if recipe.second_order else contextlib.nullcontext():
+        yield
+
+
+def _cut(model: Model) -> Cut:
+    cut = cut_for(model, ffn_matrices(model))
+    assert cut is not None  # FFNs lie behind the first block's attention
+    return cut
+
+
+def _base(model: Model) -> dict[str, Tensor]:
+    return {name: model.get_parameter(name).detach() for name in ffn_matrices(model)}
+
+
+def _masked(model: Model, masks: dict[str, Tensor], change: Change) -> dict[str, Tensor]:
+    return {name: torch.addcmul(weight, masks[name], change[name]) for name, weight in _base(model).items()}
+
+
+def _gradient(model: Model, episodes: Episodes, weights: dict[str, Tensor], recipe: Recipe, graph: bool) -> Change:
+    """Gradient of the KL by each episode's own weights; with `graph`, itself differentiable."""
+    if not graph:
+        weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+    with torch.enable_grad():
+        logits = tail(model, episodes.tokens, _cut(model), weights)[:, 0]
+        loss = divergence(logits, episodes.wanted, recipe.temperature).sum()
+        found = torch.autograd.grad(loss, list(weights.values()), create_graph=graph)
+    return dict(zip(weights, found, strict=True))

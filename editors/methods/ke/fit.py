@@ -1,0 +1,116 @@
+"""Training KE's network: edits succeed as far as other predictions stay within a margin (article, section 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmark.core.errors import UserError
+from benchmark.models.load import BaseModel
+from benchmark.models.vit import Model
+from editors.methods.ke.checkpoint import STORE, facts_of
+from editors.methods.ke.loss import Episodes, judge, prepare
+from editors.methods.ke.network import KnowledgeNetwork, Shape, new_network
+from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.samples import Draws
+from editors.training.curves import Panel
+from editors.training.loop import Training, step_down
+from editors.training.pictures import Pictures
+
+PANELS = (
+    Panel(
+        {"success": "edited to the wanted class", "view": "so does another view", "locality": "other images kept"}, True
+    ),
+    Panel({"cross_entropy": "cross-entropy, held out", "kl": "KL on other images, held out"}),
+    Panel({"loss": "training loss", "alpha": "multiplier alpha"}),
+)
+
+
+def train(
+    base: BaseModel,
+    pictures: Pictures,
+    recipe: Recipe,
+    out: Path,
+    seed: int,
+    checkpoint_every: int = 500,
+    progress: bool = True,
+) -> KnowledgeNetwork:
+    """Train a network and write it to `out`, as `editors.training.loop` does.
+
+    Raises `UserError` for too few pictures, for a state of other settings beside `out`, and for a loss that is not
+    finite; the checkpoint before stays whole.
+    """
+    model: Model = base.module
+    if recipe.top_k > model.num_classes:
+        raise UserError(f"--top-k {recipe.top_k} is more than the {model.num_classes} classes of this base")
+    draws = Draws(pictures, base.preprocessing, recipe, seed)
+    held_out = prepare(model, draws.held_out())
+    network = new_network(Shape.of(model, recipe), seed).to(base.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
+
+    def step(iteration: int) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(iteration)
+        return update(model, network, optimizer, prepare(model, draws.batch(iteration)), recipe, iteration)
+
+    Training(
+        network,
+        optimizer,
+        step=step,
+        measure=lambda: measure(model, network, held_out, recipe),
+        panels=PANELS,
+        iterations=recipe.iterations,
+        facts=facts_of(base, recipe, seed, pictures.fingerprint),
+        store=STORE,
+    ).run(out, checkpoint_every, progress)
+    return network
+
+
+def update(
+    model: Model,
+    network: KnowledgeNetwork,
+    optimizer: torch.optim.Optimizer,
+    episodes: Episodes,
+    recipe: Recipe,
+    iteration: int,
+) -> float:
+    """One step down in the network and one up in alpha, on CE + alpha (KL - margin), means over the episodes.
+
+    Returns the loss before the step. Raises `UserError` if it is not finite.
+    """
+    judged = judge(model, network, episodes, torch.arange(len(episodes), device=network.alpha.device), recipe.others)
+    excess = judged.kl.mean() - recipe.margin
+    loss = judged.cross_entropy.mean() + network.alpha[0] * excess
+    before = step_down(optimizer, loss, iteration, f"--lr ({recipe.lr})")
+    network.alpha = ascended(network.alpha, excess.detach(), recipe.alpha_lr)
+    return before
+
+
+def ascended(alpha: Tensor, excess: Tensor, lr: float) -> Tensor:
+    """The multiplier after a step of gradient ascent: its gradient is KL - margin; kept at 0 or above.
+
+    Its code leaves this step to RMSProp; here it is plain, as SPEC has it (5).
+    """
+    return (alpha + lr * excess).clamp(min=0)
+
+
+@torch.no_grad()
+def measure(model: Model, network: KnowledgeNetwork, held_out: Episodes, recipe: Recipe) -> dict[str, float]:
+    """Columns of the training curve, on pictures that no run trains on, in parts of one batch.
+
+    success, view: shares of the edits after which x, and x', get the wanted class. locality: share of the other
+    images whose prediction stays. cross_entropy, kl: as in the loss. alpha: the multiplier now.
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in ("success", "view", "locality", "cross_entropy", "kl")}
+    for rows in torch.arange(len(held_out), device=network.alpha.device).split(recipe.batch):
+        judged = judge(model, network, held_out, rows, recipe.others)
+        predicted, before = judged.logits.argmax(-1), held_out.logits.argmax(-1)
+        right = predicted[:, :2] == held_out.wanted[rows][:, None]
+        kept = predicted[:, 2:] == before[judged.unrelated]
+        columns = (right[:, 0], right[:, 1], kept, judged.cross_entropy, judged.kl)
+        for values, column in zip(found.values(), columns, strict=True):
+            values.append(column.double().flatten())
+    means = {name: torch.cat(values).mean().item() for name, values in found.items()}
+    return {**means, "alpha": network.alpha.item()}

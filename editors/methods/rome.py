@@ -1,0 +1,149 @@
+"""`rome`: a rank-one change of the last FFN's second layer that gives the sample's key a new value.
+
+Source: Meng et al. 2022, "Locating and Editing Factual Associations in GPT", section 3.1; constants as in SPEC 5.
+The key k (N_m,) is what ``fc2`` takes at [cls], the value v (N,) what it gives, bias included. Only [cls]
+reaches the head behind the last block, so what v* was trained to do is what the edited model does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark.core.errors import UserError
+from benchmark.models.vit import depth, hidden_activations, prefix, tail
+from editors.core.base import Edit, TrainingPool, knob
+from editors.core.descent import MAX_STEPS, Rule, Trained, descend
+from editors.core.statistics import StatisticsEditor, last_ffn
+
+WEIGHT_DECAY = 0.5  # SPEC 5
+KL_WEIGHT = 0.0625  # SPEC 5
+KL_IMAGES = 16  # "a few held-out images" (SPEC 5): the first of the statistics' random order
+
+
+@dataclass(frozen=True)
+class ROMEConfig:
+    """Settings of `rome`.
+
+    clamp: the change d of the value is kept at norm(d) <= clamp * norm(v0); 4 in SPEC 5.
+    ridge: added to the diagonal of C = E[k k^T], as a share of its mean; SPEC 5 leaves its size open.
+    """
+
+    lr: float = 0.01
+    max_steps: int = MAX_STEPS
+    clamp: float = knob(4.0, sweep=(0.5, 1.0, 2.0, 3.0, 4.0))
+    ridge: float = 1e-3
+
+
+class ROME(StatisticsEditor):
+    """Train a value for the sample with Adam, then write it into ``fc2.weight`` by constrained least squares.
+
+    The descent has the stop rule that all editors share: SPEC 5 asks for "20+ steps", and this allows 100. For
+    several samples of one failure k is their mean key, as it is the mean over contexts in the source: v* is
+    then exact for the mean, and near for each of them.
+    """
+
+    Config = ROMEConfig
+
+    def __init__(self, config: ROMEConfig | None = None) -> None:
+        super().__init__(config)
+        self._factor: Tensor | None = None
+        self._ridge = 0.0
+
+    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+        """Take the statistics and factor C once. Raises `UserError` if it is singular in spite of the ridge."""
+        super().fit(model, pool)
+        with torch.no_grad():
+            keys = hidden_activations(model, self.statistics.tokens, depth(model) - 1)
+        self._factor, self._ridge = factor(keys, self.config.ridge)
+
+    def provenance(self) -> dict[str, str]:
+        """Where the statistics came from, and the ridge as it was added to C."""
+        facts = super().provenance()
+        return {**facts, "ridge": f"{self._ridge:.6g}"} if facts else {}
+
+    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
+        """All failures in one descent; nothing here is random, so the seeds are not used."""
+        held_out, cut = self.statistics.tokens[:KL_IMAGES], last_ffn(model)
+        names = [f"blocks.{cut.block}.mlp.fc2.{kind}" for kind in ("weight", "bias")]
+        weight, bias = map(model.get_parameter, names)
+        with torch.no_grad():
+            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            keys = hidden_activations(model, tokens, cut.block).mean((1, 2))
+            sizes = F.linear(keys, weight, bias).norm(dim=1)
+            before = tail(model, held_out[:, None], cut, {}).log_softmax(-1)
+
+        def values(trained: Trained) -> dict[str, Tensor]:
+            return {names[1]: bias + trained["change"]}  # at [cls], to change the value is to change the bias
+
+        def penalty(trained: Trained, rows: Tensor) -> Tensor:
+            seen = held_out[:, None].expand(len(rows), -1, -1, -1)
+            after = tail(model, seen, cut, values(trained)).log_softmax(-1)
+            return decay(trained["change"], sizes[rows]) + KL_WEIGHT * divergence(after, before)
+
+        def project(trained: Trained, rows: Tensor) -> None:
+            trained["change"].copy_(clamped(trained["change"], self.config.clamp * sizes[rows]))
+
+        start = {"change": bias.new_zeros(len(keys), len(bias))}
+        rule = Rule(self.config.lr, "adam", max_steps=self.config.max_steps)
+        edits = descend(model, tokens, labels, cut, start, rule, overrides=values, penalty=penalty, project=project)
+        assert self._factor is not None  # `fit` made it with the statistics
+        for number, (edit, key) in enumerate(zip(edits, keys, strict=True)):
+            if edit.failure is None:
+                written = insert(weight, key, edit.overrides[names[1]] - bias, self._factor)
+                edits[number] = replace(edit, overrides={names[0]: written})
+        return edits
+
+
+def factor(keys: Tensor, ridge: float) -> tuple[Tensor, float]:
+    """Cholesky factor (N_m, N_m) of C plus its ridge in float64, and the size of that ridge.
+
+    C = E[k k^T], uncentred, over `keys` (n, N_m); the ridge is `ridge` times the mean of C's diagonal.
+    Raises `UserError` if the sum is not positive definite.
+    """
+    keys = keys.double()
+    moment = keys.T @ keys / len(keys)
+    size = ridge * moment.diagonal().mean().item()
+    moment.diagonal().add_(size)
+    lower, info = torch.linalg.cholesky_ex(moment)
+    if info != 0:
+        raise UserError(
+            f"rome: E[k k^T] over {len(keys)} training images is singular in spite of a ridge of {size:.3g}; "
+            f"raise it (rome:ridge={max(10 * ridge, 1e-3):g}) or give more training images"
+        )
+    return lower, size
+
+
+@torch.no_grad()
+def insert(weight: Tensor, key: Tensor, change: Tensor, lower: Tensor) -> Tensor:
+    """W + change u^T / (k^T u) with u = C^-1 k, (N, N_m): of all W' with W' k = W k + change, the one that
+    moves the values of seen keys least, E ||(W' - W) k||^2 under C (Meng et al., eq. 2).
+
+    `weight` W (N, N_m), `key` k (N_m,), `change` (N,), `lower` the Cholesky factor of C. Solved in float64.
+    """
+    key = key.double()
+    direction = torch.cholesky_solve(key[:, None], lower).squeeze(1)
+    return weight + torch.outer(change.double(), direction / (key @ direction)).to(weight)
+
+
+def decay(change: Tensor, sizes: Tensor) -> Tensor:
+    """0.5 * norm(d) / norm(v0)^2, (m,), for changes d (m, N) and norms of v0 (m,); norm(d) is not squared (SPEC 5)."""
+    return WEIGHT_DECAY * change.norm(dim=1) / sizes.square()
+
+
+def divergence(after: Tensor, before: Tensor) -> Tensor:
+    """KL(edited || base), mean over the held-out images, (m,), of log-probabilities (m, n, classes), (n, classes).
+
+    The direction of Meng et al., eq. 4, and of their code.
+    """
+    return (after.exp() * (after - before)).sum(-1).mean(1)
+
+
+def clamped(change: Tensor, limits: Tensor) -> Tensor:
+    """Changes (m, N), scaled down to norms of at most `limits` (m,)."""
+    norms = change.norm(dim=1)
+    return change * torch.where(norms > limits, limits / norms, 1.0)[:, None]

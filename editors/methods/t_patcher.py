@@ -1,0 +1,119 @@
+"""`t-patcher`: one new neuron in the last FFN, trained to fire on the editing sample and on nothing seen before.
+
+Source: Huang et al. 2023, "Transformer-Patcher: One mistake worth one neuron", section 4; settings as in SPEC
+5 and, where that is silent, as in their released code. The base's own weights stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.models.vit import Model, prefix
+from editors.core.base import Edit, knob
+from editors.core.descent import MAX_STEPS, Rule, Trained, descend
+from editors.core.statistics import StatisticsEditor, last_ffn
+
+MULTIPLIER = 10.0  # of the value, to start with (paper, appendix; SPEC 5)
+ACTIVATION_WEIGHT = 1.0  # of l_a (SPEC 5)
+TOP_ACTIVATIONS = 5  # l_a is a mean over so many samples at most
+TOP_MEMORIES = 1000  # l_m1 and l_m2 are means over so many pairs at most
+MARGIN = 3.0  # a seen image's activation is pushed so far below the sample's, and below zero
+
+
+@dataclass(frozen=True)
+class TPatcherConfig:
+    """Settings of `t-patcher`; `memory_weight` weighs the losses that keep the neuron silent on seen images."""
+
+    lr: float = 5e-3
+    max_steps: int = MAX_STEPS
+    memory_weight: float = knob(5.0, sweep=(0.0, 0.001, 0.01, 0.1, 1.0, 5.0))
+
+
+class TPatcher(StatisticsEditor):
+    """A key (N,), a bias, a value (N,) and a multiplier of the value (N,), trained with Adam.
+
+    The multiplier has an entry for each of the value's, as in the released code: the source's text says
+    neither this nor that. Several samples of one failure share the neuron; its key starts at their mean.
+    """
+
+    Config = TPatcherConfig
+
+    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
+        """All failures in one descent; each value is drawn from the failure's own seed, on the CPU."""
+        cut = last_ffn(model)
+        with torch.no_grad():
+            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            inputs = fc1_inputs(model, tokens[:, :, 0])
+            memory = fc1_inputs(model, self.statistics.tokens)
+
+        def penalty(trained: Trained, rows: Tensor) -> Tensor:
+            return neuron_losses(trained, inputs[rows], memory, self.config.memory_weight)
+
+        return descend(
+            model,
+            tokens,
+            labels,
+            cut,
+            new_neurons(inputs, seeds),
+            Rule(self.config.lr, "adam", max_steps=self.config.max_steps),
+            overrides=lambda trained: widened(model, trained),
+            penalty=penalty,
+        )
+
+
+def fc1_inputs(model: Model, tokens: Tensor) -> Tensor:
+    """What the last ``fc1`` takes, (..., N), from tokens (..., N) between attention and FFN of the last block."""
+    return model.blocks[-1].norm2(tokens)
+
+
+def new_neurons(inputs: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
+    """Untrained neurons for m failures whose samples' ``fc1`` inputs are `inputs` (m, n, N).
+
+    The key is x / norm(x)^2 and the bias 0, so that the pre-activation starts at 1 at x, the mean over samples.
+    """
+    mean = inputs.mean(1)
+    drawn = [torch.randn(mean.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return {
+        "key": mean / mean.square().sum(1, keepdim=True),
+        "bias": mean.new_zeros(len(mean), 1),
+        "value": torch.stack(drawn).to(mean),
+        "multiplier": torch.full_like(mean, MULTIPLIER),
+    }
+
+
+def widened(model: nn.Module, neurons: Trained) -> dict[str, Tensor]:
+    """Overrides of the last FFN with one neuron more: (m, N_m + 1, N), (m, N_m + 1) and (m, N, N_m + 1)."""
+    mlp = f"blocks.{last_ffn(model).block}.mlp"
+    value = neurons["value"] * neurons["multiplier"]
+    added = {"fc1.weight": neurons["key"][:, None], "fc1.bias": neurons["bias"], "fc2.weight": value[..., None]}
+    wide = {}
+    for name, new in added.items():
+        old = model.get_parameter(f"{mlp}.{name}")
+        axis = -1 if name == "fc2.weight" else 1
+        wide[f"{mlp}.{name}"] = torch.cat([old.expand(len(new), *old.shape), new], axis)
+    return wide
+
+
+def neuron_losses(neurons: Trained, inputs: Tensor, memory: Tensor, memory_weight: float) -> Tensor:
+    """l_a + memory_weight * (l_m1 + l_m2) for each of m failures, (m,) (Huang et al., section 4; SPEC 5).
+
+    With a the neuron's pre-activations at the samples' `inputs` (m, n, N) and q those at the seen images'
+    `memory` (M, N): l_a = mean of the top 5 exp(-a), l_m1 = mean of the top 1000 exp(q - a + 3) over all pairs
+    of image and sample, l_m2 = mean of the top 1000 exp(q + 3); of all, where there are fewer.
+    """
+    key, bias = neurons["key"], neurons["bias"]
+    at_samples = (inputs @ key[..., None]).squeeze(-1) + bias
+    at_memory = key @ memory.T + bias
+    apart = (at_memory[:, None, :] - at_samples[..., None]).flatten(1)
+    active = _mean_top_exp(-at_samples, TOP_ACTIVATIONS)
+    silent = _mean_top_exp(apart + MARGIN, TOP_MEMORIES) + _mean_top_exp(at_memory + MARGIN, TOP_MEMORIES)
+    return ACTIVATION_WEIGHT * active + memory_weight * silent
+
+
+def _mean_top_exp(exponents: Tensor, count: int) -> Tensor:
+    """Mean of the `count` largest exp(.) of each row, (m,)."""
+    return exponents.topk(min(count, exponents.shape[1]), dim=1).values.exp().mean(1)

@@ -1,0 +1,133 @@
+"""A folder of generated images: one subfolder a class, and a table that agrees with it whatever was killed when.
+
+    <class index>/<number>.png    e.g. 6/00012.png: what `python -m benchmark.build --oil-painting` takes
+    metadata.jsonl                one line an image, by class and number: how it was made
+    run.json                      what all images of the folder have in common
+
+An image is first written under a hidden name, then listed, then given its name; whoever opens the folder next
+finishes what a killed run had listed. So no image is visible that is not listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, sha256, write_text
+from benchmark.labels.imagenet import names, synsets
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TABLE, RUN = "metadata.jsonl", "run.json"
+Job = tuple[int, int]  # ImageNet index of the class, number of the image in it
+
+
+class Folder:
+    """Generated images on the disk. `rows` are those of the table, by class and number."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Open the folder, or make it.
+
+        Args:
+            path: the folder.
+            settings: what could change an image, as plain values; all images of a folder have the same.
+
+        Raises:
+            UserError: if it holds something else, or images that were made with other settings.
+        """
+        self.path, self.settings = path, json.loads(json.dumps(settings))
+        if (path / RUN).is_file():
+            self._check()
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} is there already and holds no generated images; name another --out")
+        else:
+            write_text(path / RUN, json.dumps({"settings": self.settings}, indent=2) + "\n")
+        self.rows = self._recovered()
+
+    @property
+    def fitting_batch(self) -> int | None:
+        """The batch size that an earlier run had to go down to, if one had."""
+        return self._run().get("fitting_batch")
+
+    def keep_fitting_batch(self, size: int) -> None:
+        """Note it, so that a resumed run makes the same batches, and with them the same bytes."""
+        write_text(self.path / RUN, json.dumps({"settings": self.settings, "fitting_batch": size}, indent=2) + "\n")
+
+    def missing(self, classes: Sequence[int], per_class: int) -> list[Job]:
+        """What is not there yet of `per_class` images of each class, class by class."""
+        wanted = [(index, number) for index in classes for number in range(per_class)]
+        return [job for job in wanted if job not in self.rows]
+
+    def add(self, made: Sequence[tuple[Job, Image.Image, Mapping[str, Any]]]) -> None:
+        """Write images with what is to be known of each beyond its class: all of them, or after a kill none."""
+        for (index, number), image, facts in made:
+            with replacing(self._hidden(index, number)) as temporary:
+                image.save(temporary, "PNG")
+            self.rows[index, number] = {
+                "file": f"{index}/{number:05d}.png",
+                "class_index": index,
+                "synset": synsets()[index],
+                "class_name": names()[index],
+                "number": number,
+                **facts,
+                "sha256": sha256(self._hidden(index, number)),
+            }
+        self._write_table()
+        for (index, number), _, _ in made:
+            self._hidden(index, number).rename(self._shown(index, number))
+
+    def _check(self) -> None:
+        there = self._run()["settings"]
+        for key in {**there, **self.settings}:
+            if there.get(key) != self.settings.get(key):
+                raise UserError(
+                    f"{self.path} holds images made with {key} {there.get(key)!r}, not {self.settings.get(key)!r}; "
+                    "name another --out"
+                )
+
+    def _run(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.path / RUN).read_text(encoding="utf-8"))
+            if isinstance(found["settings"], dict):
+                return found
+        except (ValueError, LookupError, TypeError):
+            pass
+        raise UserError(f"{self.path / RUN} does not say what made these images; name another --out")
+
+    def _recovered(self) -> dict[Job, dict[str, Any]]:
+        """The rows whose images are there as they were listed; images that a killed run had listed get their names."""
+        rows = {}
+        for row in read_table(self.path) if (self.path / TABLE).is_file() else ():
+            job = row["class_index"], row["number"]
+            if not self._shown(*job).is_file() and self._hidden(*job).is_file():
+                self._hidden(*job).rename(self._shown(*job))
+            if self._shown(*job).is_file() and sha256(self._shown(*job)) == row["sha256"]:
+                rows[job] = row
+        return rows
+
+    def _write_table(self) -> None:
+        self.rows = dict(sorted(self.rows.items()))
+        write_table(self.path, list(self.rows.values()))
+
+    def _shown(self, index: int, number: int) -> Path:
+        return self.path / str(index) / f"{number:05d}.png"
+
+    def _hidden(self, index: int, number: int) -> Path:
+        return self.path / str(index) / f".{number:05d}.png"
+
+
+def read_table(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a folder's table. Raises `UserError` if it cannot be read."""
+    try:
+        return [json.loads(line) for line in (folder / TABLE).read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise UserError(f"{folder / TABLE}: is damaged ({error}); generate the images again") from error
+
+
+def write_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace a folder's table, atomically."""
+    write_text(folder / TABLE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

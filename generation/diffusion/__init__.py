@@ -1,0 +1,1 @@
+"""Stable Diffusion: a token a class, batches and seeds, textual inversion."""

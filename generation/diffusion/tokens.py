@@ -1,0 +1,149 @@
+"""One textual-inversion token a class: a learned row of the text encoder's embedding, and where it came from.
+
+The released ones (Dataset Interfaces / ImageNet*) are bare tensors, one ``{index}.bin`` a class, made for Stable
+Diffusion 2, whose text encoder is 1,024 wide. Files as diffusers writes them, one entry {token: tensor}, are read
+as well. A pickle is read with `weights_only`, so that it can run nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.core.errors import UserError
+from benchmark.labels.imagenet import names
+
+if TYPE_CHECKING:
+    import torch
+
+RELEASED = "madrylab/imagenet-star-tokens"  # SPEC, 6
+ARCHIVE = "tokens.zip"  # how the released code fetches them all at once: tokens/{index}.bin in it
+
+Read = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Token:
+    """`embedding` is (n, width): n vectors, one as a rule; `origin` says where it was found, with its SHA-256."""
+
+    name: str
+    embedding: torch.Tensor
+    origin: str
+
+
+def token_name(index: int) -> str:
+    """How a class's token is written in a prompt. The released code writes the class's name in it; it has no effect."""
+    return f"<imagenet-{index}>"
+
+
+def find_tokens(source: str, classes: Iterable[int], width: int) -> dict[int, Token]:
+    """The tokens that `source` has for these classes; a class without one is left out.
+
+    Args:
+        source: a folder, a ZIP archive, or a data set on the Hub, with ``{index}.bin`` or ``.safetensors`` files.
+        classes: ImageNet indices.
+        width: of the text encoder that they are for.
+
+    Raises:
+        UserError: for a source that cannot be had, a file that is no token, and a token of another width.
+    """
+    read = _reader(source)
+    found = {}
+    for index in classes:
+        for name in (f"{index}.bin", f"{index}.safetensors"):
+            data = read(name)
+            if data is not None:
+                where = f"{Path(source).name if Path(source).exists() else source}/{name}"
+                embedding = _embedding(data, name, where)
+                if embedding.shape[1] != width:
+                    raise UserError(
+                        f"{where}: the token of {names()[index]} is {embedding.shape[1]} wide, the model's text "
+                        f"encoder {width}; take tokens that were learned for this model, or --learn-token"
+                    )
+                origin = f"{where} sha256:{hashlib.sha256(data).hexdigest()}"
+                found[index] = Token(token_name(index), embedding, origin)
+                break
+    return found
+
+
+def _embedding(data: bytes, name: str, where: str) -> torch.Tensor:
+    """The token in a file's bytes, float32 (n, width)."""
+    import torch
+    from safetensors.torch import load
+
+    try:
+        loaded = (
+            load(data)
+            if name.endswith(".safetensors")
+            else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # pickles fail in many ways
+        raise UserError(f"{where}: does not load as a token ({type(error).__name__}); fetch it again") from error
+    if isinstance(loaded, dict) and len(loaded) == 1:
+        (loaded,) = loaded.values()
+    if not isinstance(loaded, torch.Tensor) or loaded.ndim not in (1, 2) or not loaded.is_floating_point():
+        raise UserError(
+            f"{where}: is no token; expected a tensor, or one entry {{token: tensor}} as diffusers writes it"
+        )
+    return loaded.detach().float().reshape(-1, loaded.shape[-1])
+
+
+def _reader(source: str) -> Read:
+    """A function from a file's name to its bytes, or None if there is no such file."""
+    path = Path(source)
+    if path.is_dir():
+        return lambda name: (path / name).read_bytes() if (path / name).is_file() else None
+    if path.is_file():
+        return _zipped(path)
+    return _on_the_hub(source)
+
+
+def _zipped(path: Path) -> Read:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise UserError(
+            f"{path}: is no ZIP archive; --tokens takes a folder, a ZIP archive or a Hub data set"
+        ) from error
+    inside = {Path(name).name: name for name in archive.namelist()}
+    return lambda name: archive.read(inside[name]) if name in inside else None
+
+
+def _on_the_hub(source: str) -> Read:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(source, name, repo_type="dataset"))
+        except LocalEntryNotFoundError as error:  # it is an EntryNotFoundError as well, and means "offline"
+            raise _unreachable(source, error) from error
+        except EntryNotFoundError:
+            return None
+        except Exception as error:  # network, name and access errors have no common class
+            raise _unreachable(source, error) from error
+
+    archive: list[Read] = []
+
+    def read(name: str) -> bytes | None:
+        if not archive:
+            path = fetch(name)
+            if path is not None:
+                return path.read_bytes()
+            whole = fetch(ARCHIVE)
+            archive.append(_zipped(whole) if whole is not None else lambda _: None)
+        return archive[0](name)
+
+    return read
+
+
+def _unreachable(source: str, error: Exception) -> UserError:
+    return UserError(
+        f"the tokens {source} are no folder here and cannot be had from the Hub ({type(error).__name__}); download "
+        f"{ARCHIVE} elsewhere and give it as --tokens, or go without with --class-names"
+    )

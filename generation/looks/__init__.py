@@ -1,0 +1,1 @@
+"""The two looks that need no model: oil paint and stage light."""

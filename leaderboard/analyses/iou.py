@@ -1,0 +1,133 @@
+"""How specific masks are: intersection over union of the units picked for two editing samples (Figs. 6 and I)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from benchmark.core.errors import UserError
+from benchmark.models.vit import edits_at_once
+from editors.core.registry import Choice
+from editors.methods.masked import MaskedFineTune, keep_top
+from leaderboard.judging.evaluate import fit
+from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
+from leaderboard.records.record import Score
+from leaderboard.scores import metrics
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Mask overlap of one editor, named with the files it was made from.
+
+    matrix: mean IoU (groups, groups) over pairs of samples; NaN where there is no pair.
+    means: ``within`` and ``across`` groups, the mean of the diagonal and of what lies off it, and their
+        ``difference``, with 95 % intervals over groups and drawings. Groups whose samples bear several labels,
+        such as a style, hold no one failure and are left out.
+    """
+
+    editor: str
+    groups: list[str]
+    matrix: np.ndarray
+    means: dict[str, Score]
+
+
+def overlap(choice: Choice, judge: Judge, sparsity: float, settings: Settings, progress: bool = True) -> Overlap:
+    """Masks at this sparsity for every editing sample that `settings` choose, and their overlap.
+
+    Raises `UserError` for an editor that masks no units.
+    """
+    if not issubclass(choice.kind, MaskedFineTune):
+        raise UserError(f"{choice.name} masks no units; give editors that do, such as random-mask")
+    choice = choice.at_knob(sparsity)
+    editor = choice.make()
+    assert isinstance(editor, MaskedFineTune)
+    fit(editor, judge, settings)
+    rows = chosen_samples(judge.benchmark, settings)
+    values = pairwise(masks(editor, judge, rows, settings.seed, progress))
+    samples = judge.benchmark.edit.take(rows)
+    by_group = samples.table.groupby("group_id", sort=False)
+    codes, drawings = by_group.ngroup().to_numpy(), pd.factorize(samples.drawings)[0]
+    pairs = (drawings[:, None] != drawings).astype(np.float32)
+    matrix = group_means(values, pairs, codes, np.ones((1, len(rows)), np.float32))
+    counted = by_group["label"].nunique().to_numpy() == 1
+
+    rng = np.random.default_rng(settings.seed)
+    chosen = metrics.group_multiplicities(by_group["subset"].first().to_list(), rng, metrics.REPLICATES) * counted
+    weights = np.zeros((metrics.REPLICATES, len(rows)), np.float32)
+    for group in range(len(counted)):
+        inside = np.flatnonzero(codes == group)
+        own = pd.factorize(drawings[inside])[0]
+        weights[:, inside] = metrics.drawing_multiplicities(own, rng, metrics.REPLICATES)[:, own]
+    spread = within_and_across(group_means(values, pairs, codes, weights), chosen)
+    means = {}
+    for name, point in within_and_across(matrix, counted[None]).items():
+        low, high = metrics.percentiles(spread[name])
+        means[name] = Score(value=float(point[0]), low=low, high=high)
+    files = [value.stem for value in vars(choice.config).values() if isinstance(value, Path)]
+    return Overlap(" ".join([choice.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
+
+
+@torch.no_grad()
+def masks(editor: MaskedFineTune, judge: Judge, rows: np.ndarray, seed: int, progress: bool = True) -> np.ndarray:
+    """The units this editor keeps for each of these editing samples alone, bool (len(rows), layers * N_m)."""
+    base, samples = judge.base, judge.benchmark.edit
+    step, parts = edits_at_once(base.module, base.device), []
+    with tqdm(total=len(rows), unit="mask", desc="masks", disable=not progress, leave=False) as bar:
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            images = samples.images(base.preprocessing, some.tolist())[:, None]
+            images = images.to(base.device, next(base.module.parameters()).dtype)
+            labels = torch.as_tensor(samples.labels[some], device=base.device)[:, None]
+            seeds = [edit_seed(seed, samples.table["sha256"].iloc[row]) for row in some]
+            kept = keep_top(editor.scores(base.module, images, labels, seeds), editor.config.sparsity)
+            parts.append(kept.flatten(1).cpu().numpy())
+            bar.update(len(some))
+    return np.concatenate(parts)
+
+
+def pairwise(picked: np.ndarray) -> np.ndarray:
+    """IoU (n, n), float32, of boolean masks (n, units); 0 where both are empty."""
+    ones = picked.astype(np.float32)
+    both = ones @ ones.T
+    either = ones.sum(1)[:, None] + ones.sum(1) - both
+    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+
+
+def group_means(values: np.ndarray, pairs: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of `values` (n, n) over the pairs of each two groups, (replicates, groups, groups); NaN where none is.
+
+    `pairs` (n, n) is 1 where two samples make a pair: two views of one drawing are nearly one image, and a sample
+    is itself, so neither do. `codes` (n,) number the groups; `weights` (replicates, n) say how often each
+    sample is drawn.
+    """
+    inside = [np.flatnonzero(codes == group) for group in range(codes.max() + 1)]
+    result = np.full((len(weights), len(inside), len(inside)), np.nan)
+    for a, left in enumerate(inside):
+        for b, right in enumerate(inside[: a + 1]):
+            block = np.ix_(left, right)
+            seen = ((weights[:, left] @ pairs[block]) * weights[:, right]).sum(1)
+            total = ((weights[:, left] @ (values[block] * pairs[block])) * weights[:, right]).sum(1)
+            result[:, a, b] = result[:, b, a] = metrics.ratio(total, seen)
+    return result
+
+
+def within_and_across(matrices: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Means on and off the diagonal of (replicates, groups, groups), and their difference, each (replicates,).
+
+    `chosen` (replicates, groups) says how often each group counts; cells that are NaN do not.
+    """
+    diagonal = np.eye(matrices.shape[1], dtype=bool)
+    within = _mean(matrices, diagonal * chosen[:, None])
+    across = _mean(matrices, ~diagonal * chosen[:, None] * chosen[:, :, None])
+    return {"within": within, "across": across, "difference": within - across}
+
+
+def _mean(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    weights = np.where(np.isnan(matrices), 0, weights)
+    return metrics.ratio((np.nan_to_num(matrices) * weights).sum((1, 2)), weights.sum((1, 2)))

@@ -1,0 +1,269 @@
+"""An editor, a base model and a benchmark -> a record and its outcomes, streamed and resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import time
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from benchmark.core.devices import device_name, wait
+from benchmark.core.errors import UserError
+from benchmark.core.files import replacing, sha256, write_text
+from benchmark.data.dataset import training_images
+from benchmark.models.load import hash_tensors
+from benchmark.models.vit import edits_at_once
+from editors.core.base import Editor, TrainingPool, knob_of
+from editors.core.interpolation import interpolated
+from editors.core.modules import to_edit
+from editors.core.registry import Choice
+from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
+from leaderboard.records import environment, outcomes, record
+from leaderboard.scores import metrics
+
+
+def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, progress: bool = True) -> record.Record:
+    """Edit every sample (or `limit` of them), judge each edited model, write the record; resume what is there.
+
+    `folder` holds this run alone: ``run.json`` (what it is a run of), parts or ``outcomes.parquet``,
+    ``samples.parquet`` and, at the end, ``record.json``. Raises `UserError` if another run lies there.
+    """
+    base, benchmark = judge.base, judge.benchmark
+    editor = choice.make()
+    fit_seconds = fit(editor, judge, settings)
+    batch = settings.edit_batch or edits_at_once(base.module, base.device)
+    facts = _facts(choice, editor, judge, settings, batch)
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    if _claim(folder, key, facts):
+        return record.read(folder / "record.json")
+
+    _write_samples(folder, judge)
+    before = judge.weights_sha256()
+    rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
+    batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    if not (folder / "outcomes.parquet").is_file():
+        done = outcomes.parts_done(folder)
+        with tqdm(total=len(rows), unit="edit", desc=choice.name, disable=not progress, leave=False) as bar:
+            for number, some in enumerate(batches):
+                if number not in done:
+                    outcomes.write_part(folder, number, _edit_batch(choice, editor, judge, some, settings.seed))
+                bar.update(len(some))
+        if judge.weights_sha256() != before:
+            raise UserError(f"{choice.name} changed the base model; an editor must leave it as it was")
+        outcomes.join_parts(folder, len(batches))
+    result = _record(choice, judge, facts, key, fit_seconds, outcomes.read(folder))
+    result.write(folder / "record.json")
+    return result
+
+
+def folder_name(choice: Choice) -> str:
+    """A run's folder: the editor as one would write it, in characters that every file system takes."""
+    return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in choice.spec)
+
+
+def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
+    """Let the editor learn from the benchmark's training images, if it wants to; seconds it took."""
+    if type(editor).fit is Editor.fit:
+        return 0.0
+    base, benchmark = judge.base, judge.benchmark
+    torch.manual_seed(settings.seed)
+    images = partial(training_images, benchmark.train or benchmark.source, benchmark)
+    pool = TrainingPool(images, base.preprocessing, base.device)
+    start = time.perf_counter()
+    editor.fit(base.module, pool)
+    return time.perf_counter() - start
+
+
+def _edit_batch(choice: Choice, editor: Editor, judge: Judge, rows: np.ndarray, seed: int) -> list[dict[str, Any]]:
+    """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
+    base, table, name = judge.base, judge.benchmark.edit, choice.name
+    images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
+    images = images.to(base.device, next(base.module.parameters()).dtype)
+    labels = torch.as_tensor(table.labels[rows], device=base.device)
+    seeds = [edit_seed(seed, table.table["sha256"].iloc[row]) for row in rows[:, 0]]
+    checksum = judge.checksum()
+    start = time.perf_counter()
+    try:
+        edits = editor.edit_many(base.module, images, labels, seeds)
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        sample = table.table["sha256"].iloc[rows[0, 0]][:12]
+        raise UserError(f"{name} broke at sample {sample}: {type(error).__name__}: {error}") from error
+    wait(base.device)
+    seconds = (time.perf_counter() - start) / len(rows)
+    if len(edits) != len(rows):
+        raise UserError(f"{name}: edit_many returned {len(edits)} edits for {len(rows)} samples")
+    if judge.checksum() != checksum:
+        raise UserError(f"{name} changed the base model; an editor must work on a copy and leave it as it was")
+    result = []
+    for (row, *partners), edited, probes in zip(rows, edits, images, strict=True):
+        edit = to_edit(base.module, edited, probes)
+        if choice.interpolate != 1:
+            edit = interpolated(base.module, edit, choice.interpolate)
+        group_id = table.table["group_id"].iloc[row]
+        start = time.perf_counter()
+        group, locality, way = judge.judge(edit, group_id)
+        result.append(
+            {
+                "sample": int(row),
+                "partners": partners,
+                "group_id": group_id,
+                "steps": edit.steps,
+                "seconds": seconds,
+                "score_seconds": time.perf_counter() - start,
+                "failure": edit.failure,
+                "scored": way,
+                "group_predictions": group,
+                "locality_predictions": locality,
+            }
+        )
+    return result
+
+
+def _facts(choice: Choice, editor: Editor, judge: Judge, settings: Settings, batch: int) -> dict[str, Any]:
+    """All that could change a score, as plain values; its hash is the run's key."""
+    base, benchmark = judge.base, judge.benchmark
+    state = editor.state_dict()
+    found = knob_of(choice.config)
+    versions = environment.versions()
+    return {
+        "editor": record.EditorFacts(
+            name=choice.name,
+            spec=choice.spec,
+            config=_plain(choice.config),
+            knob=found[0] if found else None,
+            interpolate=choice.interpolate,
+            source_sha256=_source_hash(choice.kind),
+            state_sha256=hash_tensors(state) if state else None,
+            provenance=editor.provenance(),
+        ).model_dump(),
+        "base": record.BaseFacts(
+            name=base.name,
+            weights_sha256=judge.weights_sha256(),
+            preprocessing=base.preprocessing.to_dict(),
+            locality_accuracy=metrics.accuracy(judge.base_locality, benchmark.locality.labels),
+        ).model_dump(),
+        "data": record.DataFacts(
+            name=benchmark.name,
+            version=benchmark.version,
+            fingerprint=benchmark.fingerprint,
+            kept=benchmark.kept,
+            groups=len(benchmark.groups),
+            editing_samples=len(benchmark.edit),
+            locality_images=len(benchmark.locality),
+        ).model_dump(),
+        "protocol": record.Protocol(
+            precision=base.precision,
+            device=base.device.type,
+            seed=settings.seed,
+            limit=settings.limit,
+            edited_groups=list(settings.groups) or None,
+            edit_batch=batch,
+            score_batch=judge.score_batch,
+            samples_per_edit=settings.samples_per_edit,
+        ).model_dump(),
+        "libraries": {name: versions[name] for name in ("torch", "timm")},
+    }
+
+
+def _claim(folder: Path, key: str, facts: dict[str, Any]) -> bool:
+    """Make `folder` this run's own; True if the run is finished there already."""
+    ticket = folder / "run.json"
+    if ticket.is_file():
+        try:
+            there = json.loads(ticket.read_text())
+        except json.JSONDecodeError:
+            raise UserError(f"{ticket} is damaged; delete {folder} or give another --out") from None
+        if there.get("key") != key:
+            raise UserError(
+                f"{folder} holds another run ({_difference(there.get('facts', {}), facts)}); "
+                "give another --out or delete it"
+            )
+        return (folder / "record.json").is_file()
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty and holds no run; give another --out")
+    write_text(ticket, json.dumps({"key": key, "facts": facts}, indent=2) + "\n")
+    return False
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any], path: str = "") -> str:
+    """The first fact in which two runs differ, in words."""
+    for name in here:
+        old, new = there.get(name), here[name]
+        if isinstance(new, dict) and isinstance(old, dict):
+            found = _difference(old, new, f"{path}{name}.")
+            if found:
+                return found
+        elif old != new:
+            return f"its {path}{name} is {old}, yours is {new}"
+    return ""
+
+
+def _write_samples(folder: Path, judge: Judge) -> None:
+    table = outcomes.sample_table(judge.benchmark, judge.base_edit, judge.base_locality)
+    with replacing(folder / "samples.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def _record(
+    choice: Choice, judge: Judge, facts: dict[str, Any], key: str, fit_seconds: float, found: outcomes.Outcomes
+) -> record.Record:
+    judged = metrics.judged(found)
+    spread = metrics.intervals(judged)
+    commit, dirty = environment.commit()
+    flips, images = judge.noise_floor()
+    edits = found.edits
+    return record.Record(
+        key=key,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        editor=facts["editor"],
+        base=facts["base"],
+        data=facts["data"],
+        protocol=facts["protocol"],
+        environment=record.Environment(
+            versions=environment.versions(),
+            commit=commit,
+            dirty=dirty,
+            device_name=device_name(judge.base.device),
+        ),
+        costs=record.Costs(
+            fit_seconds=fit_seconds,
+            median_edit_seconds=float(edits["seconds"].median()),
+            median_score_seconds=float(edits["score_seconds"].median()),
+            peak_memory_mb=environment.peak_memory_mb(judge.base.device),
+        ),
+        noise_floor=record.NoiseFloor(flips=flips, images=images),
+        outcomes=record.OutcomeFacts(
+            sha256=outcomes.digest(found),
+            edits=len(edits),
+            failed=int(edits["failure"].notna().sum()),
+            median_steps=float(edits["steps"].median()),
+            called=int((edits["scored"] == "called").sum()),
+        ),
+        scores={
+            name: record.Score(value=value, low=spread.get(name, (None,))[0], high=spread.get(name, (None,))[-1])
+            for name, value in metrics.scores(judged).items()
+        },
+    )
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def _source_hash(kind: type[Editor]) -> str:
+    """Hex SHA-256 of the file the editor is written in."""
+    return sha256(Path(inspect.getfile(kind)))

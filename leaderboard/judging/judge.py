@@ -1,0 +1,99 @@
+"""What an edited model says of the images it is judged on: computed fast, and exactly.
+
+An edit touches blocks >= k. What lies below is computed once an image and cached; only the tail runs for
+each edit. The base's own predictions are computed once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.data.dataset import Benchmark
+from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.vit import Cut, check_supported, cut_for, ffn_matrices, forward, prefix, tail
+from benchmark.predict.benchmark import NOWHERE, SCORE_BATCH, classes, filtered
+from editors.core.base import Edit
+
+
+class Judge:
+    """A base model and the images its edits are judged on, with the caches that make it fast.
+
+    The editing samples are those that this base gets wrong (paper, A.3). Memory: decoded images and
+    prefix tokens of D_l and of one group at a time.
+    """
+
+    def __init__(self, base: BaseModel, benchmark: Benchmark, score_batch: int = SCORE_BATCH) -> None:
+        self.base = base
+        self.score_batch = score_batch
+        self._images: dict[str, Tensor] = {}
+        self._tokens: dict[tuple[str, Cut], Tensor] = {}
+        check_supported(base.module)
+        judged = filtered(base, benchmark, score_batch)
+        self.benchmark, self.base_edit, self.base_locality = judged
+
+    def judge(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
+        """Predictions of one edited model: on its group (|S|,), on D_l (|D_l|,), int16; and the way taken."""
+        group = self._predict(edit, group_id)
+        return group, self._predict(edit, ""), self._way(edit)
+
+    def noise_floor(self) -> tuple[int, int]:
+        """Flips between the full forward and the tail under equal copies of the six matrices, and of how many.
+
+        Over D_l and the first group, with the cut of an FFN edit.
+        """
+        model = self.base.module
+        same = Edit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
+        first = self.benchmark.groups[0]
+        expected = np.concatenate([self.base_edit[self.benchmark.members(first)], self.base_locality])
+        found = np.concatenate(self.judge(same, first)[:2])
+        return int((found != expected).sum()), len(expected)
+
+    def checksum(self) -> int:
+        """A cheap sum over the bits of the base's weights, to find an editor that damages them."""
+        bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+        sums = [p.detach().view(bits[p.element_size()]).sum(dtype=torch.int64) for p in self.base.module.parameters()]
+        return int(torch.stack(sums).sum())
+
+    def weights_sha256(self) -> str:
+        """The base's hash as it is now."""
+        return hash_weights(self.base.module)
+
+    @torch.no_grad()
+    def _predict(self, edit: Edit, where: str) -> np.ndarray:
+        model = self.base.module
+        if edit.failure is not None:
+            count = len(self.benchmark.members(where)) if where else len(self.benchmark.locality)
+            return np.full(count, NOWHERE, np.int16)
+        cut = edit.cut if edit.tail is not None else cut_for(model, edit.overrides)
+        if edit.module is not None or cut is None:
+            images = self._decoded(where)
+            run = edit.module if edit.module is not None else lambda batch: forward(model, batch, edit.overrides)
+            return classes(torch.cat([run(batch) for batch in images.split(self.score_batch)]))
+        tokens = self._prefix(where, cut)
+        run = edit.tail or (lambda batch: tail(model, batch, cut, edit.overrides))
+        return classes(torch.cat([run(batch) for batch in tokens.split(self.score_batch)]))
+
+    def _way(self, edit: Edit) -> str:
+        if edit.module is not None:
+            return "called"
+        return "full" if edit.tail is None and cut_for(self.base.module, edit.overrides) is None else "tail"
+
+    def _decoded(self, where: str) -> Tensor:
+        if where not in self._images:
+            for stale in [name for name in self._images if name]:  # one group at a time; D_l stays
+                del self._images[stale]
+            samples = self.benchmark.edit if where else self.benchmark.locality
+            rows = self.benchmark.members(where).tolist() if where else None
+            images = samples.images(self.base.preprocessing, rows)
+            self._images[where] = images.to(self.base.device, next(self.base.module.parameters()).dtype)
+        return self._images[where]
+
+    def _prefix(self, where: str, cut: Cut) -> Tensor:
+        if (where, cut) not in self._tokens:
+            for stale in [key for key in self._tokens if key[0] not in ("", where) or key[1] != cut]:
+                del self._tokens[stale]
+            batches = self._decoded(where).split(self.score_batch)
+            self._tokens[where, cut] = torch.cat([prefix(self.base.module, batch, cut) for batch in batches])
+        return self._tokens[where, cut]

@@ -1,0 +1,64 @@
+"""What a run edits, and how it is seeded: which samples, together with which partners."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.core.errors import UserError
+from benchmark.data.dataset import Benchmark
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run samples and seeds. `limit` and `groups` (ids or names) choose what is edited, never what it is
+    judged on. With `samples_per_edit` n above 1, each sample is edited together with n - 1 others of its group."""
+
+    seed: int = 0
+    limit: int | None = None
+    groups: tuple[str, ...] = ()
+    edit_batch: int | None = None
+    samples_per_edit: int = 1
+
+
+def chosen_samples(benchmark: Benchmark, settings: Settings) -> np.ndarray:
+    """Rows of the samples to edit, in order: all, or a seeded draw of `limit` spread evenly over the groups.
+
+    The draw takes one sample of each group in turn, until there are enough.
+    """
+    groups = [benchmark.group(wanted) for wanted in settings.groups] or benchmark.groups
+    members = {group: benchmark.members(group) for group in benchmark.groups if group in groups}
+    if settings.limit is None:
+        return np.concatenate(list(members.values()))
+    if settings.limit < 1:
+        raise UserError("--limit must be 1 or more; leave it out to edit every sample")
+    rng = np.random.default_rng(settings.seed)
+    shuffled = [rng.permutation(rows) for rows in members.values()]
+    turns = [rows[turn] for turn in range(max(map(len, shuffled))) for rows in shuffled if turn < len(rows)]
+    return np.concatenate([rows[np.isin(rows, turns[: settings.limit])] for rows in members.values()])
+
+
+def with_partners(benchmark: Benchmark, rows: np.ndarray, settings: Settings) -> np.ndarray:
+    """Each chosen sample, then the partners it is edited together with, (len(rows), samples_per_edit).
+
+    Partners come from the sample's own group in an order drawn from its own seed, so that the first of three
+    are the same as the first of two; those that show a new drawing come first. A group too small to fill the
+    row gives its samples again, which changes no gradient but its scale.
+    """
+    return np.stack([_company(benchmark, int(row), settings) for row in rows])
+
+
+def _company(benchmark: Benchmark, row: int, settings: Settings) -> np.ndarray:
+    table = benchmark.edit.table
+    members = benchmark.members(table["group_id"].iloc[row])
+    rng = np.random.default_rng(edit_seed(settings.seed, table["sha256"].iloc[row]))
+    order = np.array([row, *rng.permutation(members[members != row])])
+    repeated = benchmark.edit.drawings.iloc[order].duplicated().to_numpy()
+    return np.resize(np.concatenate([order[~repeated], order[repeated]]), settings.samples_per_edit)
+
+
+def edit_seed(seed: int, sample: str) -> int:
+    """The seed of one edit, from the run's seed and the sample's hash: order, limits and resumes change nothing."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {sample}".encode()).digest()[:4], "big")

@@ -1,0 +1,1 @@
+"""From predictions to ranked failures: distances, competition, tables, report."""

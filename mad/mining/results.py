@@ -1,0 +1,133 @@
+"""What a search found, as tables on disk, as facts for the report, and as a summary in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.core import files
+from benchmark.labels import imagenet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.images.sources import Pool
+    from benchmark.models.load import BaseModel
+    from mad.mining.competition import Found, Rules
+    from mad.mining.report import Rivals
+
+SHOWN = 8  # rows of the tables in the terminal
+
+
+def write_tables(
+    found: Found, predictions: pd.DataFrame, skipped: pd.DataFrame, credits: pd.DataFrame, out: Path
+) -> None:
+    """Write the tables that `mad.search` lists, each replaced as a whole."""
+    _write_parquet(predictions, out / "predictions.parquet")
+    names = np.array(imagenet.names(), dtype=object)
+    ranking = found.ranking.copy(deep=False)
+    for who in ("base", "strong"):
+        index = ranking[f"{who}_index"].to_numpy()
+        ranking.insert(ranking.columns.get_loc(f"{who}_index") + 1, f"{who}_class", names[index])
+    _write_parquet(ranking, out / "ranking.parquet")
+    _write_csv(ranking, out / "ranking.csv")
+    _write_csv(found.groups, out / "groups.csv")
+    columns = ["group_id", "image", "rank", "strong_probability", "base_probability"]
+    _write_csv(found.membership[columns], out / "membership.csv")
+    _write_csv(skipped, out / "skipped.csv")
+    if len(credits):
+        _write_csv(credits, out / "attribution.csv")
+    else:
+        (out / "attribution.csv").unlink(missing_ok=True)  # an earlier search's
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    with files.replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    columns = [column for column in table if column.endswith("_probability")]
+    with files.replacing(path) as temporary:
+        table.assign(**table[columns].astype(float).round(6)).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def describe(
+    found: Found, skipped: int, base: BaseModel, strong: BaseModel, pool: Pool, rules: Rules, draft: int | None
+) -> dict[str, str]:
+    """What was searched and how: the opening table of the report."""
+    measure = {"hops": "hypernym edges", "weighted": "weighted hypernym paths"}[rules.distance]
+    told = {
+        "base model": f"{base.name} (weights {base.weights_sha256[:12]})",
+        "stronger model": f"{strong.name} (weights {strong.weights_sha256[:12]})",
+        "pool": f"{pool.title}: {found.images:,} images, {skipped:,} skipped",
+        "disagreements": f"{found.disagreements:,} ({found.disagreements / found.images:.1%} of the images)",
+        "distance": f"{measure} in WordNet 3.0, {rules.over} over pairs of paths",
+        "groups": f"{len(found.groups):,} of at least {rules.min_group} images",
+    }
+    if rules.min_probability:
+        told["kept"] = f"where both probabilities are at least {rules.min_probability:g}"
+    if rules.diverse:
+        told["ranking"] = "both probabilities at least 0.8, at most 3 images a class and 1 a pair of classes"
+    if draft is not None:
+        told["decoding"] = f"JPEGs at a reduced scale, their short side at least {draft} pixels"
+    return told
+
+
+def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None:
+    """The top of the ranking and the largest groups, for a terminal, and where the rest is."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    names = imagenet.names()
+    share = f"{found.disagreements / found.images:.1%}"
+    console.print(
+        f"\n[bold]{found.disagreements:,}[/] of {found.images:,} images divide the models ({share})"
+        + (f"; {skipped:,} skipped, listed in skipped.csv" if skipped else "")
+    )
+    if found.ranking.empty:
+        return
+    top = Table(box=box.SIMPLE_HEAD, title="The top of the ranking", title_justify="left", title_style="bold")
+    top.add_column("#", justify="right", style="dim")
+    top.add_column("image", max_width=20, no_wrap=True, style="dim")
+    for who, colour in ((rivals.strong, "green"), (rivals.base, "red")):
+        top.add_column(Text(f"{who} says"), style=colour)
+        top.add_column("", justify="right", style=colour)
+    top.add_column("apart", justify="right")
+    for row in found.ranking.head(SHOWN).to_dict("records"):
+        top.add_row(
+            str(row["rank"]),
+            Text(_printable(row["image"])),
+            names[row["strong_index"]],
+            f"{row['strong_probability']:.0%}",
+            names[row["base_index"]],
+            f"{row['base_probability']:.0%}",
+            f"{row['distance']:.4g}",
+        )
+    console.print(top)
+
+    largest = Table(box=box.SIMPLE_HEAD, title="The largest groups", title_justify="left", title_style="bold")
+    largest.add_column("id", style="dim")
+    largest.add_column("group")
+    largest.add_column("images", justify="right")
+    largest.add_column("apart", justify="right")
+    for row in found.groups.head(SHOWN).to_dict("records"):
+        group = Text.assemble((row["strong_class"], "green"), "-", (row["base_class"], "red"))
+        largest.add_row(row["group_id"], group, f"{row['size']:,}", f"{row['distance']:.4g}")
+    console.print(largest)
+    for what, file in (
+        ("contact sheet", "sheets/ranking.png"),
+        ("report", "report.html"),
+        ("groups", "groups.csv"),
+    ):
+        console.print(Text(f" {what:<14}{out / file}"), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Without the control characters by which a file name could speak to the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

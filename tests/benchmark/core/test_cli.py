@@ -1,0 +1,94 @@
+"""How commands end, and how files are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.core import cli
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.files import replacing, sha256, write_text
+
+
+def raises(error: BaseException):
+    def command(count: int = 1) -> None:
+        """Do nothing.
+
+        Args:
+            count: how often.
+        """
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("no such\nthing"), 2, "error: no such thing\n"),
+        (FileNotFoundError(2, "No such file or directory", "a/b"), 2, "error: a/b: No such file or directory\n"),
+        (OSError(28, "No space left on device", "out/x"), 2, "error: out/x: No space left on device\n"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(error, code, line, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raises(error), [])
+    assert stop.value.code == code
+    assert capsys.readouterr().err == line
+
+
+def test_debug_and_bugs_keep_their_traceback() -> None:
+    with pytest.raises(UserError):
+        cli.run(raises(UserError("x")), ["--debug"])
+    with pytest.raises(ZeroDivisionError):
+        cli.run(raises(ZeroDivisionError()), [])
+
+
+def test_help_and_wrong_options(capsys) -> None:
+    for words, code, said in (
+        (["--help"], 0, "how often"),
+        (["--cuont", "3"], 2, "--cuont"),
+        (["--count", "x"], 2, "x"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.run(raises(UserError("not reached")), words)
+        printed = capsys.readouterr()
+        assert stop.value.code == code and said in printed.out + printed.err
+
+
+def test_nearest_names() -> None:
+    assert 'did you mean "ft-l2"' in str(unknown("editor", "FT-L3", ["ft-l2", "rome"]))
+    assert str(unknown("editor", "mned", ["mend", "rome"])) == 'no editor is called "mned"; did you mean "mend"?'
+    assert str(unknown("editor", "qqq", ["rome", "mend"])) == 'no editor is called "qqq"; known: mend, rome'
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "record.json"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["record.json"]
+    assert sha256(path) == "cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4"
+
+
+def test_subcommands_by_name(capsys) -> None:
+    called = []
+
+    def one(count: int = 1) -> None:
+        """The one."""
+        called.append(count)
+
+    commands = {"one": one, "other": raises(UserError("no"))}
+    cli.run(commands, ["one", "--count", "3"], about="Two commands.")
+    assert called == [3]
+    with pytest.raises(SystemExit) as stop:
+        cli.run(commands, ["other"], about="Two commands.")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: no\n"
+    with pytest.raises(SystemExit) as stop:
+        cli.run(commands, ["--help"], about="Two commands.")
+    assert stop.value.code == 0
+    assert "Two commands." in capsys.readouterr().out

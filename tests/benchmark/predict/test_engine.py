@@ -1,0 +1,194 @@
+"""Predictions over a pool: right, decoded once, resumable, broken images named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage, Preprocessing
+from benchmark.models.load import BaseModel, hash_weights
+from benchmark.predict import parts
+from benchmark.predict.engine import predict
+from tests.conftest import PREPROCESSING, small_vit
+
+
+class Noise:
+    """Images of noise; those at `broken` do not decode. Counts how often each is opened."""
+
+    def __init__(self, count: int, broken: tuple[int, ...] = (), names: Sequence[int] | None = None) -> None:
+        self.names = range(count) if names is None else names
+        self.ids = [f"image-{number}" for number in self.names]
+        self.broken, self.opened = broken, [0] * count
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def open(self, position: int) -> Image.Image:
+        self.opened[position] += 1
+        if position in self.broken:
+            raise BrokenImage("cut off")
+        noise = np.random.default_rng(self.names[position]).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        return Image.fromarray(noise)
+
+
+def models() -> list[BaseModel]:
+    vits = {"a": small_vit(0), "b": small_vit(1)}
+    return [BaseModel(name, vit, PREPROCESSING, hash_weights(vit)) for name, vit in vits.items()]
+
+
+def test_against_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SIZE", 7)
+    pool = Noise(17, broken=(3, 16))
+    found = predict(models(), pool, batch_size=3, progress=False)
+    assert found["image"].tolist() == pool.ids and pool.opened == [1] * 17
+    assert found["error"].tolist() == ["cut off" if n in pool.broken else "" for n in range(17)]
+    for model in models():
+        for position in range(17):
+            row = found.iloc[position]
+            if position in pool.broken:
+                assert row[f"{model.name}_label"] == -1 and row[f"{model.name}_probability"] == 0
+                continue
+            with torch.no_grad():
+                probabilities = model.module(PREPROCESSING(pool.open(position))[None]).softmax(-1)[0]
+            first, second = probabilities.topk(2).values.tolist()
+            assert row[f"{model.name}_label"] == probabilities.argmax()
+            assert row[f"{model.name}_probability"] == pytest.approx(first, abs=1e-5)
+            assert row[f"{model.name}_margin"] == pytest.approx(first - second, abs=1e-5)
+
+
+def test_a_stop_costs_at_most_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SIZE", 5)
+
+    class Stops(Noise):
+        def open(self, position: int) -> Image.Image:
+            if position == 12:
+                raise KeyboardInterrupt
+            return super().open(position)
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(models(), Stops(17), cache=tmp_path, progress=False)
+    pool = Noise(17)
+    resumed = predict(models(), pool, cache=tmp_path, progress=False)
+    assert pool.opened == [0] * 10 + [1] * 7
+    assert resumed.equals(predict(models(), Noise(17), progress=False))
+
+
+def test_only_what_is_new_is_computed(tmp_path: Path) -> None:
+    predict(models(), Noise(4), cache=tmp_path, progress=False)
+    vit = small_vit(5)
+    other = BaseModel("a", vit, PREPROCESSING, hash_weights(vit))
+    pool, grown, rivals = Noise(4), Noise(6, names=[3, 0, 4, 1, 2, 5]), Noise(4)
+    predict([other], pool, cache=tmp_path, progress=False)
+    assert pool.opened == [1] * 4
+    told = predict(models(), grown, cache=tmp_path, progress=False)
+    assert grown.opened == [0, 0, 1, 0, 0, 1]
+    told_anew = predict(models(), Noise(6, names=[3, 0, 4, 1, 2, 5]), progress=False)
+    pd.testing.assert_frame_equal(told, told_anew, rtol=1e-5)  # other batches, other roundings
+    both = predict([other, replace(models()[1], name="c")], rivals, cache=tmp_path, progress=False)
+    assert rivals.opened == [0] * 4 and list(both.columns)[2::3] == ["a_label", "c_label"]
+
+
+def test_what_could_change_a_prediction_is_in_the_key(tmp_path: Path) -> None:
+    model = models()[0]
+    half = replace(model, module=small_vit(0).bfloat16())
+    other = replace(model, preprocessing=replace(PREPROCESSING, mean=(0.4, 0.5, 0.5)))
+    predict([model], Noise(3), cache=tmp_path, progress=False)
+    for changed, options in ((half, {}), (other, {}), (model, {"batch_size": 2})):
+        pool = Noise(3)
+        predict([changed], pool, cache=tmp_path, progress=False, **options)
+        assert pool.opened == [1] * 3
+
+
+def test_an_image_whose_stamp_changed_is_asked_about_again(tmp_path: Path) -> None:
+    class Stamped(Noise):
+        stamps = ("one", "\udcff two", "three")
+
+    predict(models(), Stamped(3), cache=tmp_path, progress=False)
+    pool = Stamped(3)
+    pool.stamps = ("one", "another", "three")
+    predict(models(), pool, cache=tmp_path, progress=False)
+    assert pool.opened == [0, 1, 0]
+
+
+def test_an_image_that_is_there_twice_is_asked_about_once() -> None:
+    class Twice(Noise):
+        stamps = ("same", "other", "same")
+
+    pool = Twice(3)
+    told = predict(models(), pool, progress=False)
+    assert pool.opened == [1, 1, 0]
+    assert told["image"].tolist() == pool.ids and told["a_probability"][0] == told["a_probability"][2]
+
+
+def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SIZE", 5)
+    whole = predict(models(), Noise(17), batch_size=3, cache=tmp_path, progress=False)
+    folders = sorted(tmp_path.iterdir())
+    assert len(folders) == 2
+    kept = sorted(folders[0].iterdir())
+    kept[0].unlink()
+    kept[2].write_bytes(kept[2].read_bytes()[:100])  # damaged
+    pool = Noise(17)
+    resumed = predict(models(), pool, batch_size=3, cache=tmp_path, progress=False)
+    assert sum(pool.opened) in (7, 10)  # two parts; the last one is short
+    pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
+
+
+def test_parts_read_back_as_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SIZE", 4)
+    told = predict(models()[:1], Noise(10, broken=(2,)), cache=tmp_path, progress=False)
+    (folder,) = tmp_path.iterdir()
+    table = pd.read_parquet(folder)
+    assert len(list(folder.iterdir())) == 3
+    assert sorted(table["label"]) == sorted(told["a_label"])
+    assert table.loc[table["error"] != "", "label"].tolist() == [-1]
+
+
+def test_decoding_runs_ahead_but_not_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the models are, only a few decoded images wait for them."""
+    from benchmark.predict import engine as module
+
+    pool, most = Noise(200), 0
+    asked = module.top2
+
+    def slow(vit: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        nonlocal most
+        time.sleep(0.05)
+        slow.taken += len(images)
+        most = max(most, sum(pool.opened) - slow.taken)
+        return asked(vit, images)
+
+    slow.taken = 0
+    monkeypatch.setattr(module, "top2", slow)
+    predict(models()[:1], pool, batch_size=8, progress=False)
+    assert 8 <= most <= (module.AHEAD + 1) * 8
+
+
+def test_equal_preprocessing_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(Preprocessing, "__call__", lambda self, image: calls.append(self) or torch.zeros(3, 32, 32))
+    predict(models(), Noise(5), progress=False)
+    assert len(calls) == 5
+
+
+def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(table: object, path: Path) -> None:
+        with Path("/dev/full").open("w") as file:
+            file.write("no room")
+
+    monkeypatch.setattr(parts.pq, "write_table", full)
+    with pytest.raises(UserError, match=r"cannot be kept in .*No space left on device.*name another folder"):
+        predict(models(), Noise(3), cache=tmp_path, progress=False)
+
+
+def test_an_empty_pool_gives_an_empty_table() -> None:
+    assert list(predict(models(), Noise(0), progress=False).columns)[:3] == ["image", "error", "a_label"]

@@ -1,0 +1,217 @@
+"""What the four sources' layouts mean: groups, labels, credits; and what is said of folders that mean nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmark.core.errors import UserError
+from benchmark.data.groups import PAPER_GROUPS
+from benchmark.images.archives import open_tree
+from benchmark.labels import imagenet
+from benchmark.labels.names import class_index, known_class
+from benchmark.subsets import locality, natural, oil_painting, stage_light
+from tests.benchmark import released
+from tests.benchmark.released import numbered, zipped
+
+# The paper's lists; "piano" and "cabbage" are no classes of ImageNet, which has grand and upright, head and other ones.
+OIL = (
+    "stingray, bullfrog, box turtle, garter snake, harvestman, crayfish, hermit crab, mongoose, rhinoceros beetle, "
+    "weevil, wood rabbit, capuchin, African elephant, breastplate, drumstick, envelope, hand blower, shovel, spatula, "
+    "syringe, wine bottle, corn"
+)
+STAGE = (
+    "barrel, coffee mug, washer, jack-o'-lantern, vase, throne, soccer ball, basketball, car wheel, vacuum, birdhouse, "
+    "laptop, grand piano, pool table, carousel, jellyfish, convertible, motor scooter, mask, sewing machine, hay, "
+    "gasmask, bell pepper, drum, table lamp, backpack, hen, tennis ball, safe, pay-phone, head cabbage, pineapple"
+)
+
+
+def put(folder: Path, names: list[str], first: int = 0) -> Path:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(numbered(first + number))
+    return folder
+
+
+def table(path: Path, rows: list[dict[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_every_class_is_found_by_index_synset_and_name() -> None:
+    twice = {name for name, count in Counter(map(str.casefold, imagenet.names())).items() if count > 1}
+    for index, (synset, name) in enumerate(zip(imagenet.synsets(), imagenet.names(), strict=True)):
+        assert class_index(str(index)) == class_index(synset) == index
+        if name.casefold() in twice:  # crane, maillot, and the dog Cardigan
+            with pytest.raises(UserError, match=f"{index}.*use the index"):
+                class_index(name)
+        else:
+            assert class_index(name) == index
+            assert class_index(name.upper().replace(" ", "_")) == index
+    assert class_index("maillot, tank suit") == 639
+    assert class_index("African_chameleon") == 47
+    assert [class_index(name) for name in ("1000", "-1", "²", "n00000001", "", "890_x", "Cofee_Mug")] == [None] * 7
+    with pytest.raises(UserError, match=r'there: .*did you mean "volleyball"'):
+        known_class("volley ball", "there")
+
+
+def test_the_generated_groups_have_the_papers_classes() -> None:
+    assert {class_index(name) for name in OIL.split(", ")} == oil_painting.CLASSES
+    assert {class_index(name) for name in STAGE.split(", ")} == set(stage_light.CLASSES.values())
+    assert (len(oil_painting.CLASSES), len(stage_light.CLASSES)) == (22, 32)
+
+
+def test_natural_groups_by_label_name_and_id(tmp_path: Path) -> None:
+    folders = [(group, name) for group in natural.GROUPS for name in (f"{group.label}_x", group.id, group.name)]
+    put(tmp_path / "in", [f"{name}/1.jpg" for _, name in folders] + ["water_tower-beacon/2.jpg"])
+    found = natural.read(open_tree(tmp_path / "in"))
+    by_name = {item.name: item for item in found.items}
+    for group, name in folders:
+        row = by_name[f"{name}/1.jpg"].row()
+        assert (row["group_id"], row["group"], row["subset"], row["label"]) == (
+            group.id, group.name, "natural", group.label,
+        )  # fmt: skip
+        assert f"{row['strong_prediction']}-{row['base_prediction']}" == group.id
+        assert row["class_name"] == imagenet.names()[row["label"]]
+        assert "is not known" in row["licence"]
+    assert by_name["water_tower-beacon/2.jpg"].label == 900
+    assert len(natural.GROUPS) == 16 and "owners and links are unknown" in found.choices[0]
+
+
+@pytest.mark.parametrize("name", ["891_x/1.jpg", "1.jpg", "volleybal-basketball/1.jpg", "890_x/deep/1.jpg"])
+def test_a_natural_folder_that_is_no_group_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="no natural group") as error:
+        natural.read(open_tree(zipped(tmp_path / "a.zip", {name: numbered(0)})))
+    assert f"a.zip/{Path(name).parent}" in str(error.value)
+
+
+def test_natural_images_carry_owner_licence_and_link(tmp_path: Path) -> None:
+    put(tmp_path / "in", ["volleyball-basketball/1.jpg", "890-430/2.jpg"])
+    row = {
+        "file": "volleyball-basketball/1.jpg",
+        "owner": "A, B",
+        "licence": "CC-BY-2.0",
+        "licence_url": "https://creativecommons.org/licenses/by/2.0/",
+        "page_url": "https://flickr.com/photos/1/2",
+        "title": "At the net",
+    }
+    table(tmp_path / "in" / "attribution.csv", [row, {**row, "file": "890-430/2.jpg", "title": "", "licence_url": ""}])
+    found = natural.read(open_tree(tmp_path / "in"))
+    bare, full = (item.row() for item in found.items)
+    assert full["licence"] == bare["licence"] == "CC-BY-2.0"
+    assert full["attribution"] == f'"At the net" by A, B, {row["page_url"]}, {row["licence_url"]}'
+    assert bare["attribution"] == f"by A, B, {row['page_url']}"
+    assert found.choices == []
+    unknown = {**row, "owner": "", "page_url": "", "licence": ""}
+    table(tmp_path / "in" / "attribution.csv", [unknown, {**unknown, "file": "890-430/2.jpg"}])
+    assert {item.row()["attribution"] for item in natural.read(open_tree(tmp_path / "in")).items} == {
+        natural.UNKNOWN_OWNER
+    }
+    put(tmp_path / "in", ["890-430/3.jpg"])
+    with pytest.raises(UserError, match=r"890-430/3\.jpg: attribution\.csv has no row"):
+        natural.read(open_tree(tmp_path / "in"))
+    table(tmp_path / "in" / "attribution.csv", [{"file": "890-430/3.jpg", "owner": "A"}])
+    with pytest.raises(UserError, match="lacks the column licence"):
+        natural.read(open_tree(tmp_path / "in"))
+    (tmp_path / "in" / "attribution.csv").write_bytes(b"file,owner\n\xff\xfe")
+    with pytest.raises(UserError, match="UTF-8"):
+        natural.read(open_tree(tmp_path / "in"))
+
+
+def test_oil_paintings_by_class(tmp_path: Path) -> None:
+    found = oil_painting.read(open_tree(released.oil_paintings(tmp_path / "oil", 44)))
+    assert Counter(item.label for item in found.items) == dict.fromkeys(oil_painting.CLASSES, 2)
+    for name, why in (("tench", "none of the 22 classes"), ("stingrey", 'did you mean "stingray"'), ("crane", "134")):
+        with pytest.raises(UserError, match=why):
+            oil_painting.read(open_tree(put(tmp_path / name, [f"{name}/1.png"])))
+    with pytest.raises(UserError, match="beside the folders of classes"):
+        oil_painting.read(open_tree(put(tmp_path / "flat", ["1.png"])))
+
+
+def test_stage_light_from_pugs_csv(tmp_path: Path) -> None:
+    """Rows of other classes and of other factors are left out, though the csv names them."""
+    tree = open_tree(released.pug(tmp_path / "PUG", 70))
+    found = stage_light.read(tree)
+    assert len(found.items) == 70
+    for item in found.items:
+        row = item.row()
+        label = item.name.split("/")[1]
+        assert row["label"] == stage_light.CLASSES[label]
+        assert row["drawing"].startswith(f"pug/{label}_")
+        assert (row["group_id"], row["licence"]) == ("18", "CC-BY-NC-4.0")
+    assert Counter(Counter(item.row()["drawing"] for item in found.items).values()) == {released.LIGHTS: 10}
+    assert "Mask" in found.choices[0] and "579" in found.choices[0]
+
+    gone = tmp_path / "PUG" / found.items[0].name
+    gone.unlink()
+    with pytest.raises(UserError, match=gone.name):
+        stage_light.read(open_tree(tmp_path / "PUG"))
+    (tmp_path / "PUG" / stage_light.LABELS_CSV).unlink()
+    with pytest.raises(UserError, match=r"labels_pug_imagenet\.csv is missing"):
+        stage_light.read(open_tree(tmp_path / "PUG"))
+
+
+def test_stage_light_by_class_and_with_bare_file_names(tmp_path: Path) -> None:
+    """PUG's mistyped names, and proper ones; and a csv whose `filename` has no folders in it."""
+    found = stage_light.read(open_tree(put(tmp_path / "a", ["Cofee_Mug/1.png", "hen/2.png"])))
+    assert [item.label for item in found.items] == [8, 504]
+    put(tmp_path / "b", ["Scene_Light/Piano/1.png"])
+    row = {"filename": "1.png", "character_name": "p", "character_label": "Piano", "scene_light": "2.0"}
+    table(tmp_path / "b" / stage_light.LABELS_CSV, [row])
+    (item,) = stage_light.read(open_tree(tmp_path / "b")).items
+    assert (item.name, item.label) == ("Scene_Light/Piano/1.png", 579)
+    table(tmp_path / "b" / stage_light.LABELS_CSV, [{**row, "filename": "../../b/Scene_Light/Piano/1.png"}])
+    (item,) = stage_light.read(open_tree(tmp_path / "b")).items
+    assert item.name == "Scene_Light/Piano/1.png", "only names that are in the folder are ever opened"
+
+
+def test_the_released_locality_set_has_no_labels(tmp_path: Path) -> None:
+    found = locality.read(open_tree(released.locality(tmp_path / "Sensitive-Images.zip", 6)))
+    rows = [item.row() for item in found.items]
+    assert found.labels == "unknown" and {row["label"] for row in rows} == {None}
+    assert {row["label_origin"] for row in rows} == {locality.UNKNOWN}
+    assert Counter(row["source"] for row in rows) == {
+        "ImageNet-1k": 2, "ImageNet-Sketch": 2, "ImageNet-1k, ImageNet-R or ImageNet-Sketch": 2,
+    }  # fmt: skip
+
+
+def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
+    import hashlib
+
+    names = ["n04540053/a.jpg", "890/b.jpg", "pier/c.jpg"]
+    tree = open_tree(put(tmp_path / "in", names))
+    assert {item.name: item.label for item in locality.read(tree).items} == dict(
+        zip(names, (890, 890, 718), strict=True)
+    )
+    rows = [
+        {
+            "sha256": hashlib.sha256((tmp_path / "in" / name).read_bytes()).hexdigest(),
+            "source": "ImageNet-R", "source_id": f"there/{name}", "label": label, "margin": 0.01 * label,
+        }
+        for name, label in zip(names, (890, 890, 718), strict=True)
+    ]  # fmt: skip
+    table(tmp_path / "in" / locality.SELECTION, rows)
+    found = locality.read(open_tree(tmp_path / "in"))
+    assert found.labels == "folder"
+    for item in found.items:
+        row = item.row()
+        assert (row["source"], row["source_id"]) == ("ImageNet-R", f"there/{item.name}")
+        assert row["margin"] == pytest.approx(0.01 * row["label"])
+        assert row["base_prediction"] == row["label"]
+    for change, why in (({"label": 1}, "says class 1"), ({"margin": "wide"}, "margin"), ({"sha256": "0"}, "no row")):
+        table(tmp_path / "in" / locality.SELECTION, [{**rows[0], **change}, *rows[1:]])
+        with pytest.raises(UserError, match=why):
+            locality.read(open_tree(tmp_path / "in"))
+    with pytest.raises(UserError, match="no ImageNet class"):
+        locality.read(open_tree(put(tmp_path / "other", ["pier/1.jpg", "piers/2.jpg"])))
+
+
+def test_the_groups_of_the_stand_ins_are_the_papers() -> None:
+    assert released.NATURAL.keys() == {group.id for group in PAPER_GROUPS if group.subset == "natural"}
+    assert released.OIL_PAINTING + released.STAGE_LIGHT == 1952

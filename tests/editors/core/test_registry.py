@@ -1,0 +1,120 @@
+"""From the command line to an editor, and what a person reads when it goes wrong."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from benchmark.core.errors import UserError
+from editors.core import registry
+from editors.core.base import Editor, knob_of
+from editors.core.registry import BUILT_IN, choose
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_registered_editor_can_be_made_and_described(name: str) -> None:
+    choice = choose(name, "vitb16")
+    editor = choice.make()
+    assert isinstance(editor, Editor)
+    assert type(editor).__doc__ and editor.config == choice.config
+    assert choose(choice.spec, "vitb16").config == choice.config, "its spec means the same editor"
+    module, _, _ = BUILT_IN[name].partition(":")
+    assert importlib.import_module(module).__doc__
+
+
+def test_settings_are_parsed_by_the_configs_types() -> None:
+    choice = choose("random-mask:sparsity=0.5,max_steps=7", "vitb16")
+    assert (choice.config.sparsity, choice.config.max_steps) == (0.5, 7)
+    assert choose("random-mask:sparsity=1", "vitb16").config.sparsity == 1.0
+    assert choice.spec == "random-mask:sparsity=0.5,max_steps=7"
+    assert knob_of(choice.config) == ("sparsity", (0.25, 0.5, 0.75, 0.9, 0.95))
+    assert choice.at_knob(0.9).config.sparsity == 0.9
+
+
+def test_learning_rates_belong_to_the_pair_of_editor_and_base() -> None:
+    """SPEC, 5: 2e-5 for ViT-B/16, 1e-4 for ViT-S/16; what is written wins; an unknown base is said to be one."""
+    assert choose("ft", "vitb16").config.lr == 2e-5
+    assert choose("ft", "vits16").config.lr == 1e-4
+    assert choose("ft:lr=0.5", "vits16").config.lr == 0.5
+    assert choose("ft", "vitb16").notes == ()
+    assert "learning rate" in choose("ft", "deit_tiny_patch16_224").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("ftl2", 'no editor is called "ftl2"; did you mean "ft-l2"?'),
+        ("zzz", "known: ft, ft-l1"),
+        ("ft:rate=1", 'no setting of ft is called "rate"'),
+        ("ft:lr", "write lr=VALUE"),
+        ("ft:lr=fast", 'ft: lr="fast" should be of type float'),
+        ("ft:max_steps=1.5", "should be of type int"),
+        ("null-edit:lr=1", "null-edit has no settings"),
+        ("nowhere.py:MyEditor", "nowhere.py: no such file"),
+    ],
+)
+def test_what_cannot_be_chosen_says_why(spec: str, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        choose(spec, "vitb16")
+    assert words in str(error.value)
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_third_party_files(tmp_path: Path) -> None:
+    good = """
+from dataclasses import dataclass
+from editors.core.base import Edit, Editor, knob
+
+@dataclass(frozen=True)
+class Settings:
+    strength: float = knob(1.0, sweep=(0.5, 1.0))
+    name: str = "a"
+
+class Mine(Editor):
+    Config = Settings
+    def edit(self, model, images, labels):
+        return Edit()
+
+class Unfinished(Editor):
+    pass
+
+class NoEditor:
+    pass
+"""
+    path = write(tmp_path, good)
+    choice = choose(f"{path}:Mine:strength=2,name=b", "mini")
+    assert (choice.name, choice.config.strength, choice.config.name) == ("mine.py:Mine", 2.0, "b")
+    assert choice.notes == ()
+    for spec, words in (
+        (path, "which class"),
+        (f"{path}:Mime", 'did you mean "Mine"'),
+        (f"{path}:NoEditor", "is no editor"),
+        (f"{path}:Unfinished", "lacks the method edit"),
+    ):
+        with pytest.raises(UserError, match=words):
+            choose(spec, "mini")
+
+
+def test_a_third_party_file_with_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "x = 1\ndef broken(:\n")
+    with pytest.raises(UserError, match=r"mine.py, line 2: invalid syntax"):
+        choose(f"{path}:Mine", "mini")
+    path = write(tmp_path, "import a_module_that_is_not_there\n")
+    with pytest.raises(UserError, match="cannot be imported: ModuleNotFoundError"):
+        choose(f"{path}:Mine", "mini")
+
+
+def test_settings_file_names_only_known_editors_and_fields() -> None:
+    import json
+
+    for base, editors in json.loads(registry.SETTINGS.read_text()).items():
+        for name, values in editors.items():
+            config = choose(name, base).config
+            assert {key: getattr(config, key) for key in values} == values

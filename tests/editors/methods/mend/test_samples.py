@@ -1,0 +1,76 @@
+"""Editing samples: what is wanted of them, that they are drawn by number, and what they hold."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmark.core.errors import UserError
+from benchmark.models.load import BaseModel
+from benchmark.models.vit import prefix
+from editors.methods.mend import samples as module
+from editors.methods.mend.samples import EditingSamples
+from editors.training.pictures import Pictures
+from tests.editors.methods.mend.conftest import QUICK
+
+RECIPE = QUICK.but(locality=2, top_k=4)
+
+
+def test_a_batch_is_its_samples_one_by_one(tiny: BaseModel, pictures: Pictures) -> None:
+    samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
+    together, alone = samples.batch(range(5, 9)), samples.batch([7])
+    assert torch.equal(together.wanted[2:3], alone.wanted)
+    for name in ("edited", "judged", "before"):
+        one, other = getattr(together, name)[2:3], getattr(alone, name)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert together.edited.shape[:2] == (4, 1) and together.judged.shape[:2] == (4, 3)
+    assert together.before.shape == (4, 2, 1000)
+    moved = EditingSamples(tiny, pictures, RECIPE, seed=1).batch(range(5, 9))
+    assert not torch.equal(moved.judged, together.judged)
+
+
+def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
+    seen: list[int] = []
+
+    class Watched:
+        def __len__(self) -> int:
+            return len(pictures)
+
+        def __getitem__(self, index: int):
+            seen.append(index)
+            return pictures[index]
+
+    monkeypatch.setattr(samples, "pictures", Watched())
+    for number in range(2):  # an epoch deals 8 images out to 2 samples of 3
+        episode = samples.batch([number])
+        own, again, *unrelated = seen[-4:]
+        assert own == again and len({own, *unrelated}) == 3
+        image = tiny.preprocessing(pictures[own])[None]
+        torch.testing.assert_close(episode.edited[0], prefix(tiny.module, image, samples.cut))
+        assert not torch.allclose(episode.judged[0, 0], episode.edited[0, 0], atol=1e-3), "the other view is another"
+        wanted, logits = int(episode.wanted), tiny.module(image)[0]
+        assert 1 <= logits.argsort(descending=True).tolist().index(wanted) <= 3
+    assert len(set(seen)) == 6
+
+
+def test_wanted_classes_are_all_of_the_top_k_but_the_first(tiny: BaseModel, pictures: Pictures) -> None:
+    samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
+    logits = torch.arange(1000.0)
+    drawn = [samples.wanted(logits, number) for number in range(200)]
+    counts = {one: drawn.count(one) for one in set(drawn)}
+    assert set(counts) == {998, 997, 996} and min(counts.values()) > 40
+    assert samples.wanted(logits, 3) == drawn[3]
+
+
+def test_what_the_base_says_before(tiny: BaseModel, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "view", lambda image, preprocessing, least, random: preprocessing(image))
+    samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
+    order = module.epoch_order(len(pictures), 0, 0).tolist()
+    images = torch.stack([tiny.preprocessing(pictures[index]) for index in order[1:3]])
+    torch.testing.assert_close(samples.batch([0]).before[0], tiny.module(images), rtol=1e-4, atol=1e-4)
+
+
+def test_too_few_images_are_named(tiny: BaseModel, pictures: Pictures) -> None:
+    with pytest.raises(UserError, match="8 images are less than one sample of 1"):
+        EditingSamples(tiny, pictures, RECIPE.but(locality=8), seed=0)

@@ -1,262 +1,18 @@
 """``python -m generation.bench``: how many images an hour, in batches as we make them, beside one plain call an image.
 
-    python -m generation.bench --device cuda                  # a network of Stable Diffusion 2's size, in float16
-    python -m generation.bench --size tiny --steps 5          # on a CPU, in seconds
-
-Random weights: the time does not depend on what they are. *Ours* is `generation.diffusion.batches.generate`, with its
-batches, its table and its files. *Plain* calls the same pipeline for one image at a time, as diffusers' documentation
-does, and saves it. Both take the same seeds, and must make the same images before any time is taken.
+python -m generation.bench --device cuda                  # a network of Stable Diffusion 2's size, in float16
+python -m generation.bench --size tiny --steps 5          # on a CPU, in seconds
 """
 
 from __future__ import annotations
 
-import os
-import string
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import torch
-from PIL import Image
-
-from benchmark.core.devices import device_name, pick
-from benchmark.core.errors import UserError
-from benchmark.core.timing import Timing, interleaved, write_json
-from generation.core.folder import Folder
+from benchmark.core.cli import run
+from benchmark.core.timing import write_json
 from generation.diffusion import batches as diffusion
-
-CLASS, PROMPT = 6, "an oil painting of a stingray"  # any would do
-FLOAT32_APART = 1  # of 255: what any pixel may differ by at another batch size, as docs/generation.md promises
-# of 255: the same in float16, in the mean over an image. Chosen, for no source has one: kernels round otherwise at
-# another batch size, guidance and steps carry it on, and a single pixel may stray further. (In float16 on a CPU, the
-# large networks differed by 0.07 after 10 steps at 128 px, and two seeds' images by 35.)
-FLOAT16_APART = 2.0
-DISTINCT = 2  # times what is allowed: so far apart two seeds' images must be, or their equality would say nothing
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """What diffusers and transformers build the three networks from, by their own configurations' keys."""
-
-    unet: Mapping[str, Any]
-    vae: Mapping[str, Any]
-    text: Mapping[str, Any]
-
-
-# From unet/, vae/ and text_encoder/config.json of stabilityai/stable-diffusion-2 (768 px), keys at diffusers' and
-# transformers' defaults left out. They give 865,910,724, 83,653,863 and 340,387,840 parameters.
-SD2 = Shapes(
-    unet={
-        "sample_size": 96,
-        "block_out_channels": (320, 640, 1280, 1280),
-        "attention_head_dim": (5, 10, 20, 20),
-        "cross_attention_dim": 1024,
-        "use_linear_projection": True,
-    },
-    vae={
-        "sample_size": 768,
-        "block_out_channels": (128, 256, 512, 512),
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "layers_per_block": 2,
-    },
-    text={
-        "vocab_size": 49408,
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 23,
-        "num_attention_heads": 16,
-        "max_position_embeddings": 77,
-        "hidden_act": "gelu",
-    },
-)
-TINY = Shapes(  # made up
-    unet={
-        "sample_size": 8,
-        "block_out_channels": (32, 32),
-        "layers_per_block": 1,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "cross_attention_dim": 16,
-        "norm_num_groups": 8,
-    },
-    vae={
-        "sample_size": 16,
-        "block_out_channels": (16, 16),
-        "down_block_types": ("DownEncoderBlock2D",) * 2,
-        "up_block_types": ("UpDecoderBlock2D",) * 2,
-        "norm_num_groups": 8,
-    },
-    text={
-        "vocab_size": 82,
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 40,
-    },
-)
-SIZES = {"sd2": SD2, "tiny": TINY}
-
-
-@dataclass(frozen=True)
-class ImageSpeed:
-    """`images` made at `pixels` a side and saved at `saved`, in batches of `batch_size` (ours) and one a call (plain).
-
-    `apart`: the largest mean difference of an image of ours from the plain one, and `farthest` that of a pixel, both
-    of 255 levels; `distinct`: the least mean difference of two neighbouring seeds' images.
-    """
-
-    device: str
-    load: float
-    torch: str
-    diffusers: str
-    size: str
-    precision: str
-    images: int
-    steps: int
-    guidance: float
-    pixels: int
-    saved: int
-    batch_size: int
-    ours: Timing
-    plain: Timing
-    apart: float
-    farthest: int
-    distinct: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster our way is, of the medians."""
-        return self.plain.median / self.ours.median
-
-    def an_hour(self, way: Timing) -> float:
-        """Images an hour at a way's median."""
-        return 3600 * self.images / way.median
-
-
-def random_pipeline(shapes: Shapes, device: torch.device) -> Any:
-    """A Stable Diffusion pipeline with random weights, float32, made on the device.
-
-    The tokenizer's vocabulary is made up of single characters, since a prompt is padded to the same length anyway.
-    The scheduler has the noise levels of scheduler/scheduler_config.json of stabilityai/stable-diffusion-2.
-    """
-    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    characters = [*string.ascii_lowercase, *string.digits, *"<>-'"]
-    pieces = [*characters, *(character + "</w>" for character in characters), "<|startoftext|>", "<|endoftext|>"]
-    length = shapes.text["max_position_embeddings"]
-    tokenizer = CLIPTokenizer({piece: number for number, piece in enumerate(pieces)}, [], model_max_length=length)
-    special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
-    torch.manual_seed(0)
-    with device:
-        unet, vae = UNet2DConditionModel(**shapes.unet), AutoencoderKL(latent_channels=4, **shapes.vae)
-        text_encoder = CLIPTextModel(CLIPTextConfig(**shapes.text, **special))
-    return StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            prediction_type="v_prediction",
-            steps_offset=1,
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-@dataclass(frozen=True)
-class Case:
-    """The same images for both ways. `settings` are those of `diffusion.generate`."""
-
-    pipe: Any
-    settings: Mapping[str, Any]
-    images: int
-    batch_size: int
-
-    def ours(self, out: Path) -> int:
-        """Generate into the new folder `out`; return the batch size that did fit."""
-        folder, model = Folder(out, self.settings), diffusion.Model(self.pipe, {})
-        diffusion.generate(model, folder, lambda _: (PROMPT, ""), [CLASS], self.images, self.batch_size)
-        return folder.fitting_batch or self.batch_size
-
-    def plain(self, out: Path) -> None:
-        """One call and one file an image."""
-        (out / str(CLASS)).mkdir(parents=True)
-        side = self.settings["size"]
-        for number in range(self.images):
-            image = self.pipe(
-                PROMPT,
-                num_inference_steps=self.settings["steps"],
-                guidance_scale=self.settings["guidance"],
-                generator=torch.Generator("cpu").manual_seed(diffusion.seed_of(CLASS, number)),
-            ).images[0]
-            image.resize((side, side)).save(out / str(CLASS) / f"{number:05d}.png")
-
-
-def read_images(out: Path) -> np.ndarray:
-    """The pixels that a way has written, uint8 (n, H, W, 3)."""
-    return np.stack([np.asarray(Image.open(path)) for path in sorted((out / str(CLASS)).glob("*.png"))])
-
-
-def compare(ours: np.ndarray, plain: np.ndarray, half: bool) -> tuple[float, int, float]:
-    """`apart`, `farthest` and `distinct` of `ImageSpeed`; images uint8 (n, H, W, 3), n of two at least.
-
-    Raises `AssertionError` if the two ways' images differ by more than is allowed, or are all but the same for any seed
-    (those of networks that overflow are black).
-    """
-    assert ours.shape == plain.shape, f"images {ours.shape}, plain ones {plain.shape}"
-    allowed = FLOAT16_APART if half else FLOAT32_APART
-    wide = plain.astype(int)
-    distinct = float(np.abs(np.diff(wide, axis=0)).mean((1, 2, 3)).min())
-    assert distinct > DISTINCT * allowed, f"two seeds' images are {distinct:.2g} of 255 apart: too alike to compare"
-    difference = np.abs(ours - wide)
-    apart, farthest = float(difference.mean((1, 2, 3)).max()), int(difference.max())
-    found, what = (apart, "on average") if half else (farthest, "somewhere")
-    assert found <= allowed, f"an image differs from a plain call's by {found:.3g} of 255 {what}, allowed {allowed}"
-    return apart, farthest, distinct
-
-
-def measure(size: str, device: str, images: int, steps: int, batch_size: int, repeats: int) -> ImageSpeed:
-    """Check equality, then time both ways in turn. float16 on a GPU, as `diffusion.load_model` has it, else float32.
-
-    Raises:
-        UserError: for fewer than two images, which could not be told apart, and where the device is missing.
-        AssertionError: if the two ways make other images.
-    """
-    import diffusers
-
-    if images < 2 or min(steps, batch_size, repeats) < 1:
-        raise UserError("--images is at least 2; --steps, --batch-size and --repeats are at least 1")
-    where = pick(device)
-    half = where.type == "cuda"
-    pipe = random_pipeline(SIZES[size], where).to(where, torch.float16 if half else torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    pixels = pipe.unet.config.sample_size * pipe.vae_scale_factor
-    settings = {"steps": steps, "guidance": diffusion.GUIDANCE, "size": min(pixels, diffusion.SIZE)}
-    case = Case(pipe, settings, images, min(batch_size, images))
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        case = replace(case, batch_size=case.ours(root / "ours"))
-        case.plain(root / "plain")
-        apart, farthest, distinct = compare(read_images(root / "ours"), read_images(root / "plain"), half)
-        fresh = (root / str(number) for number in range(2 * repeats))
-        ways = {"ours": lambda: case.ours(next(fresh)), "plain": lambda: case.plain(next(fresh))}
-        timing = interleaved(ways, repeats, where)
-    return ImageSpeed(
-        device_name(where), os.getloadavg()[0], torch.__version__, diffusers.__version__,
-        size, str(pipe.dtype).removeprefix("torch."), images, steps, diffusion.GUIDANCE, pixels, settings["size"],
-        case.batch_size, timing["ours"], timing["plain"], apart, farthest, distinct,
-    )  # fmt: skip
+from generation.measures.images import measure_images
 
 
 def main(
@@ -279,19 +35,17 @@ def main(
         device: where the networks run, in float16 on cuda and in float32 on a CPU.
         json: write the numbers to this file too.
     """
-    found = measure(size, device, images, steps, batch_size, repeats)
-    ours, plain = (found.an_hour(way) for way in (found.ours, found.plain))
+    speed = measure_images(size, device, images, steps, batch_size, repeats)
+    ours, plain = (speed.an_hour(way) for way in (speed.ours, speed.plain))
     print(
-        f"{size}, random weights, {found.pixels} px, {steps} steps, {found.precision}: ours, in batches of "
-        f"{found.batch_size}, {ours:,.0f} images/h; one plain call an image {plain:,.0f}; {found.ratio:.2f}x\n"
-        f"  the same images: at most {found.apart:.2g} of 255 apart on average, {found.farthest} in a pixel; two "
-        f"seeds' are {found.distinct:.2g} apart; load {found.load:.1f}, {found.device}"
+        f"{size}, random weights, {speed.pixels} px, {steps} steps, {speed.precision}: ours, in batches of "
+        f"{speed.batch_size}, {ours:,.0f} images/h; one plain call an image {plain:,.0f}; {speed.ratio:.2f}x\n"
+        f"  the same images: at most {speed.apart:.2g} of 255 apart on average, {speed.farthest} in a pixel; two "
+        f"seeds' are {speed.distinct:.2g} apart; load {speed.load:.1f}, {speed.device}"
     )
     if json is not None:
-        write_json(json, found)
+        write_json(json, speed)
 
 
 if __name__ == "__main__":
-    from benchmark.core.cli import run
-
     run(main)

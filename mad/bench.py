@@ -20,7 +20,9 @@ from typing import Literal
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 from benchmark.core.timing import write_json
-from mad.mining.measures import competition, memory, prediction
+from mad.measures.competition import measure_competition
+from mad.measures.memory import measure_memory
+from mad.measures.prediction import measure_prediction
 
 PAIRS, PAIRS_QUICK = 10_000_000, 300_000
 TINY, TINY_QUICK = 200_000, 20_000
@@ -34,13 +36,13 @@ def bench_competition(quick: bool = False, json: Path | None = None) -> None:
         quick: 300,000 of them.
         json: write the numbers to this file too.
     """
-    found = competition(PAIRS_QUICK if quick else PAIRS)
+    speed = measure_competition(PAIRS_QUICK if quick else PAIRS)
     print(
-        f"competition: {found.pairs:,} predictions ranked, filtered, thinned and grouped ({found.groups:,} groups) in "
-        f"{found.seconds:.1f} s, peak memory {found.peak_gib:.2f} GiB; load {found.load:.1f}, {found.device}"
+        f"competition: {speed.pairs:,} predictions ranked, filtered, thinned and grouped ({speed.groups:,} groups) in "
+        f"{speed.seconds:.1f} s, peak memory {speed.peak_gib:.2f} GiB; load {speed.load:.1f}, {speed.device}"
     )
     if json is not None:
-        write_json(json, found)
+        write_json(json, speed)
 
 
 def bench_predict(
@@ -59,16 +61,16 @@ def bench_predict(
         device: where the models run.
         json: write the numbers to this file too.
     """
-    found = prediction(pair, images, repeats, device)
-    ours, plain, drafted = (images / way.median for way in (found.ours, found.plain, found.draft))
+    speed = measure_prediction(pair, images, repeats, device)
+    ours, plain, drafted = (images / way.median for way in (speed.ours, speed.plain, speed.draft))
     print(
-        f"predict: {' and '.join(found.models)} over {images} JPEGs of {found.size[0]} x {found.size[1]}, float32: "
-        f"ours {ours:.1f} images/s, a plain timm loop {plain:.1f}; {found.ratio:.2f}x\n"
-        f"  the same labels, probabilities at most {found.apart:.0e} apart; with --draft {drafted:.1f} images/s, "
-        f"{found.changed} of {2 * images} labels change; load {found.load:.1f}, {found.device}"
+        f"predict: {' and '.join(speed.models)} over {images} JPEGs of {speed.size[0]} x {speed.size[1]}, float32: "
+        f"ours {ours:.1f} images/s, a plain timm loop {plain:.1f}; {speed.ratio:.2f}x\n"
+        f"  the same labels, probabilities at most {speed.apart:.0e} apart; with --draft {drafted:.1f} images/s, "
+        f"{speed.changed} of {2 * images} labels change; load {speed.load:.1f}, {speed.device}"
     )
     if json is not None:
-        write_json(json, found)
+        write_json(json, speed)
 
 
 def bench_memory(quick: bool = False, json: Path | None = None) -> None:
@@ -78,13 +80,13 @@ def bench_memory(quick: bool = False, json: Path | None = None) -> None:
         quick: 20,000 of them.
         json: write the numbers to this file too.
     """
-    found = memory(TINY_QUICK if quick else TINY)
+    memory = measure_memory(TINY_QUICK if quick else TINY)
     print(
-        f"memory: {found.images:,} tiny images predicted and mined in {found.seconds:.0f} s; start-up "
-        f"{found.start_gib:.2f} GiB, peak {found.peak_gib - found.start_gib:.2f} GiB above; load {found.load:.1f}"
+        f"memory: {memory.images:,} tiny images predicted and mined in {memory.seconds:.0f} s; start-up "
+        f"{memory.start_gib:.2f} GiB, peak {memory.peak_gib - memory.start_gib:.2f} GiB above; load {memory.load:.1f}"
     )
     if json is not None:
-        write_json(json, found)
+        write_json(json, memory)
 
 
 def bench_all(quick: bool = False, json: Path | None = None) -> None:

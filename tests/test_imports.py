@@ -21,10 +21,10 @@ MAY_IMPORT = {
 # Commands, the files that lie directly in a package, stand on top.
 FLOORS = {
     "benchmark": ["core", "labels", "images", "data models", "predict publish", "subsets mini"],
-    "mad": ["mining", "crawling", "review"],
-    "generation": ["core", "diffusion looks"],
+    "mad": ["mining", "crawling measures", "review"],
+    "generation": ["core", "diffusion looks", "measures"],
     "editors": ["core", "training", "methods"],
-    "leaderboard": ["records", "scores", "judging", "analyses"],
+    "leaderboard": ["records", "scores", "judging", "analyses measures"],
 }
 PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.bench import TINY, random_pipeline
+from generation.measures.networks import TINY, random_pipeline
 
 WIDTH, SIZE = 16, 16  # of the text encoder; pixels a side of what the pipeline makes
 WORDS = "an oil painting of a photo the under stage light stingray bullfrog corn rendering cropped good clean"

@@ -1,0 +1,1 @@
+"""The speed of generation, measured against a plain reference."""

@@ -1,0 +1,1 @@
+"""The speed of scoring, measured against a plain reference."""

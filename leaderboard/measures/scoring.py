@@ -1,0 +1,173 @@
+"""Time to judge one edit, ours and the plain way, and whether both predict the same.
+
+Random weights, random images, one random edit of the six FFN matrices. *Ours* is the harness's `Judge`.
+*Plain* is the manner of the released code: copy the model, load the edit, run the edited and the unedited
+model in full over the group and D_l. Decoding is left out of both, and measured apart.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from benchmark.core.devices import device_name, matmul_ceiling, pick, wait
+from benchmark.core.timing import Comparison, interleaved
+from benchmark.data.dataset import Benchmark, Samples
+from benchmark.images.decode import Preprocessing, decode
+from benchmark.models.load import random_base
+from benchmark.models.vit import Model, check_supported, cut_for, ffn_matrices
+from editors.bench import noise_images
+from editors.core.base import Edit
+from editors.core.flops import forward_flops, tail_flops
+from leaderboard.judging.judge import SCORE_BATCH, Judge
+
+GROUP, LOCALITY = 125, 2071  # images an edit is judged on in the full benchmark: a middling group, and D_l
+GROUP_ID = "noise"
+MARGIN = 1e-4  # predictions must agree wherever the two highest logits are further apart
+CPU_FLOPS = {False: 1.2e12, True: 0.3e12}  # of one full pass over the images, by `quick`: some seconds
+
+
+@dataclass(frozen=True)
+class NoiseImages(Samples):
+    """Samples whose images (n, 3, H, W) are there already, so that decoding takes no part."""
+
+    pixels: Tensor
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> NoiseImages:
+        """See `Samples.take`."""
+        return NoiseImages(self.table.iloc[rows].reset_index(drop=True), self.encoded, self.images(None, rows))
+
+    def images(self, preprocessing: Preprocessing | None, rows: np.ndarray | Sequence[int] | None = None) -> Tensor:
+        """The images of all rows or of some, whatever the preprocessing."""
+        return self.pixels if rows is None else self.pixels[torch.as_tensor(rows)]
+
+
+@dataclass(frozen=True)
+class ScoreSpeed:
+    """Time to judge one edit of `base`, ours and plain, over `images` images.
+
+    `once_seconds`: base predictions and prefixes of all `images`, paid once; `paid_back_after`: edits after
+    which our way is the faster one in total; `group_ratio`: times faster over the edits of one whole group,
+    with all of `once_seconds` charged to them. `near` predictions lie within `MARGIN` of another class and
+    `flips` of them differ; `changed` differ from the unedited model's. `decoded`: images decoded a second.
+    """
+
+    base: str
+    device: str
+    images: int
+    speed: Comparison
+    once_seconds: float
+    paid_back_after: int | None
+    group_ratio: float
+    near: int
+    flips: int
+    changed: int
+    decoded: float
+
+
+def plain_judge(model: Model, edit: Edit, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (n, classes) of the edited and of the unedited model, both run in full: the plain reference."""
+    edited = copy.deepcopy(model)
+    edited.load_state_dict(edit.overrides, strict=False)
+    with torch.no_grad():
+        outputs = [(edited(batch), model(batch)) for batch in images.split(SCORE_BATCH)]
+    return torch.cat([new for new, _ in outputs]), torch.cat([old for _, old in outputs])
+
+
+def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, images: int | None = None) -> ScoreSpeed:
+    """Judge one edit both ways, check that they agree, and time them in turn, in float32.
+
+    `images` is the number of images judged; by default that of the full benchmark, or on a CPU as many as
+    take some seconds. Raises `AssertionError` if the predictions differ.
+    """
+    where = pick(device)
+    base = random_base(base_name, device=device)
+    model: Model = base.module
+    check_supported(model)
+    if images is None:
+        images = GROUP + LOCALITY
+        if where.type == "cpu":
+            images = min(images, max(8, int(CPU_FLOPS[quick] / forward_flops(model))))
+    group = max(1, images * GROUP // (GROUP + LOCALITY))
+    pixels = noise_images(model, images)
+    edit = random_edit(model)
+    plain_judge(model, edit, pixels[:2])  # the first call pays for threads and kernels
+
+    start = time.perf_counter()
+    judge = Judge(base, noise_benchmark(pixels, group))
+    ours = judge.judge(edit, GROUP_ID)
+    wait(where)
+    first = time.perf_counter() - start
+    near, flips, changed = agreement(np.concatenate(ours[:2]), *plain_judge(model, edit, pixels))
+
+    timing = interleaved(
+        {"ours": lambda: judge.judge(edit, GROUP_ID), "plain": lambda: plain_judge(model, edit, pixels)},
+        3 if quick else 7, where,
+    )  # fmt: skip
+    cut = cut_for(model, edit.overrides)
+    assert cut is not None  # FFNs lie behind the first block's attention
+    speed = Comparison(
+        "images", images, timing["ours"], timing["plain"],
+        images * tail_flops(model, cut), 2 * images * forward_flops(model), matmul_ceiling(where),
+    )  # fmt: skip
+    once, saved = first - speed.ours.median, speed.plain.median - speed.ours.median
+    return ScoreSpeed(
+        base_name, device_name(where), images, speed, once,
+        paid_back_after=math.ceil(once / saved) if saved > 0 else None,
+        group_ratio=speed.plain.median / (speed.ours.median + once / GROUP),
+        near=near, flips=flips, changed=changed, decoded=decoded_a_second(base.preprocessing),
+    )  # fmt: skip
+
+
+def random_edit(model: Model) -> Edit:
+    """The six FFN matrices, each changed by noise as large as itself."""
+    weights = {name: model.get_parameter(name) for name in ffn_matrices(model)}
+    return Edit({name: weight + weight.std() * torch.randn_like(weight) for name, weight in weights.items()})
+
+
+def noise_benchmark(pixels: Tensor, group: int) -> Benchmark:
+    """The first `group` images as one group, the others as D_l; nothing is classified rightly."""
+
+    def samples(images: Tensor) -> NoiseImages:
+        columns = {"label": -1, "group_id": GROUP_ID, "subset": GROUP_ID}
+        return NoiseImages(pd.DataFrame(columns, index=range(len(images))), pa.chunked_array([[]]), images)
+
+    return Benchmark("noise", "1", samples(pixels[:group]), samples(pixels[group:]))
+
+
+def agreement(ours: np.ndarray, edited: Tensor, unedited: Tensor) -> tuple[int, int, int]:
+    """Of our predictions (n,) against plain logits (n, classes): how many are near, flipped, changed by the edit.
+
+    Raises `AssertionError` if one differs whose two highest logits are more than `MARGIN` apart.
+    """
+    top = edited.topk(2).values
+    near = (top[:, 0] - top[:, 1] <= MARGIN).cpu().numpy()
+    plain = edited.argmax(-1).cpu().numpy()
+    flipped = ours != plain
+    wrong = int((flipped & ~near).sum())
+    assert wrong == 0, f"{wrong} of {len(ours)} predictions differ though the margin exceeds {MARGIN:.0e}"
+    return int(near.sum()), int(flipped.sum()), int((plain != unedited.argmax(-1).cpu().numpy()).sum())
+
+
+def decoded_a_second(preprocessing: Preprocessing, seconds: float = 0.5) -> float:
+    """Photograph-sized JPEGs (500 x 375) decoded and preprocessed a second, one after the other."""
+    from PIL import Image
+
+    coarse = np.random.default_rng(0).integers(0, 256, (38, 50, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    count, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < seconds:
+        preprocessing(decode(buffer.getvalue()))
+        count += 1
+    return count / passed

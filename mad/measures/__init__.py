@@ -1,0 +1,1 @@
+"""The speed and the memory of mining, measured against plain references."""

@@ -1,0 +1,106 @@
+"""The memory that mining takes: of a process at a time, and how far it rises over a pool of tiny images."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from benchmark.core.devices import device_name
+from benchmark.core.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from benchmark.models.load import BaseModel
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Resident memory in GiB: at the start, with the models loaded, and the peak when `images` images were mined."""
+
+    device: str
+    load: float
+    images: int
+    seconds: float
+    start_gib: float
+    peak_gib: float
+
+
+def memory_gib(field: Literal["VmRSS", "VmHWM"]) -> float:
+    """Resident memory of this process in GiB: now (`VmRSS`), or the highest since it started (`VmHWM`; man 5 proc)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024 / GIB
+    raise UserError("this system does not tell a process's memory in /proc; the figures need Linux")
+
+
+@dataclass(frozen=True)
+class TinyPool:
+    """`count` images of 32 x 32 pixels, all decoded from the same bytes."""
+
+    count: int
+    encoded: bytes
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        return [f"images/{number:09d}.png" for number in range(self.count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def open(self, position: int) -> Image.Image:
+        from benchmark.images.decode import decode
+
+        return decode(self.encoded)
+
+
+def tiny_models() -> list[BaseModel]:
+    """Two random ViTs of one block on 32-px images: what is measured is what is kept of images, not the models."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    from benchmark.images.decode import Preprocessing
+    from benchmark.models.load import BaseModel, hash_weights
+
+    preprocessing = Preprocessing(32, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    models = []
+    for name in ("base", "strong"):
+        vit = VisionTransformer(img_size=32, patch_size=16, embed_dim=24, depth=1, num_heads=3)
+        vit = vit.eval().requires_grad_(False)
+        models.append(BaseModel(name, vit, preprocessing, hash_weights(vit)))
+    return models
+
+
+def measure_memory(images: int) -> MemoryUse:
+    """Predict `images` tiny images with two tiny models, keeping the parts on disk, then rank and group them."""
+    from PIL import Image
+
+    from benchmark.predict.engine import predict
+    from mad.mining.competition import Rules, compete
+
+    encoded = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(encoded, "PNG")
+    models = tiny_models()
+    predict(models, TinyPool(64, encoded.getvalue()), progress=False)
+    before, start = memory_gib("VmRSS"), time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        pool = TinyPool(images, encoded.getvalue())
+        told = predict(models, pool, cache=Path(name))
+    names = {f"{who}_label": f"{who}_index" for who in ("base", "strong")}
+    found = compete(told.drop(columns="error").rename(columns=names), Rules())
+    assert found.images == images
+    peak = max(before, memory_gib("VmHWM"))  # the kernel adds up late: its mark may lie some kB below what was read
+    return MemoryUse(
+        device_name(torch.device("cpu")), os.getloadavg()[0], images, time.perf_counter() - start, before, peak
+    )

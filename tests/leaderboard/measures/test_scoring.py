@@ -1,0 +1,35 @@
+"""Scoring is measured: the same predictions both ways, and a check that finds other ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.images.decode import Preprocessing
+from benchmark.models.load import BaseModel
+from leaderboard.judging.judge import Judge
+from leaderboard.measures import scoring
+
+
+def test_the_judge_and_the_plain_way_see_the_same_images_and_agree(base: BaseModel) -> None:
+    pixels = scoring.noise_images(base.module, 20)
+    edit = scoring.random_edit(base.module)
+    group, locality, way = Judge(base, scoring.noise_benchmark(pixels, 4)).judge(edit, scoring.GROUP_ID)
+    edited, unedited = scoring.plain_judge(base.module, edit, pixels)
+    assert (len(group), len(locality), way) == (4, 16, "tail")
+    near, flips, changed = scoring.agreement(np.concatenate([group, locality]), edited, unedited)
+    assert flips <= near
+    assert 0 < changed == int((edited.argmax(-1) != unedited.argmax(-1)).sum())
+
+
+def test_a_prediction_that_differs_is_found_unless_it_is_near() -> None:
+    sure, near = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0 + 5e-5]])
+    logits = torch.cat([sure, near])
+    assert scoring.agreement(np.array([1, 1]), logits, logits) == (1, 1, 0)
+    with pytest.raises(AssertionError, match="1 of 2"):
+        scoring.agreement(np.array([0, 2]), logits, logits)
+
+
+def test_decoding_is_measured() -> None:
+    assert scoring.decoded_a_second(Preprocessing(32, 36, "bilinear", (0.5,) * 3, (0.5,) * 3), seconds=0.01) > 0

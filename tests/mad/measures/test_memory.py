@@ -1,0 +1,30 @@
+"""The memory of mining stays where it is, however large the pool."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from benchmark.predict import parts
+from mad.measures import memory
+
+
+def test_memory_does_not_grow_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3,000 decoded images would be 36 MB a model; what is kept of them is far below a megabyte."""
+    kept, table = 0, parts.table
+
+    def counted(*arguments):
+        nonlocal kept
+        found = table(*arguments)
+        kept += found.nbytes
+        return found
+
+    monkeypatch.setattr(parts, "table", counted)
+    found = memory.measure_memory(3000)
+    assert 0 < kept < 3000 * 2 * 64
+    assert found.peak_gib >= found.start_gib > 0.1
+
+
+def test_the_peak_of_a_process_is_known() -> None:
+    assert math.isfinite(memory.memory_gib("VmHWM"))

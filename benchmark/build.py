@@ -28,8 +28,9 @@ from typing import Any, Literal
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
+from benchmark.core.text import printable
 from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.images.archives import open_tree, printable
+from benchmark.images.archives import open_tree
 from benchmark.subsets import locality, natural, oil_painting, stage_light
 from benchmark.subsets.items import Input
 from benchmark.subsets.shards import Shards, rows

@@ -27,9 +27,10 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
+from benchmark.core.text import printable
 from benchmark.data.manifest import read_build
 from benchmark.data.schema import PUG
-from benchmark.images.archives import FolderTree, open_tree, printable
+from benchmark.images.archives import FolderTree, open_tree
 from benchmark.images.decode import BrokenImage
 from benchmark.publish import card, croissant
 from benchmark.publish.publish import read_rows, with_pixels, write_checksums

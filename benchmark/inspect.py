@@ -15,9 +15,9 @@ import pandas as pd
 import tyro
 
 from benchmark.core.files import replacing
+from benchmark.core.text import printable
 from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, Samples, load
 from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.images.archives import printable
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
 from benchmark.labels.imagenet import names

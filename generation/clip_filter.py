@@ -26,7 +26,7 @@ import pandas as pd
 import tyro
 from tqdm.auto import tqdm
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing, write_text
 from benchmark.data.groups import pair_id
 from benchmark.images.by_class import ByClass, Joined
@@ -94,10 +94,9 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
         model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained)
         return Clip(model.eval().to(where), prepare, open_clip.get_tokenizer(name), where)
     except Exception as error:  # network, name and format errors have no common class
-        first_line = (str(error).strip().splitlines() or [""])[0][:150]
         raise UserError(
-            f"the open_clip model {name} with {pretrained} cannot be had ({type(error).__name__}: {first_line}); "
-            "download its weights elsewhere and give the file as --pretrained FILE"
+            f"the open_clip model {name} with {pretrained} cannot be had ({type(error).__name__}: "
+            f"{first_line(error)}); download its weights elsewhere and give the file as --pretrained FILE"
         ) from error
 
 

@@ -18,8 +18,9 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
+from benchmark.core.text import printable
 from benchmark.data.groups import PAPER_GROUPS
-from benchmark.images.archives import open_tree, printable
+from benchmark.images.archives import open_tree
 from benchmark.images.decode import BrokenImage
 from benchmark.labels.imagenet import names, synsets
 from benchmark.subsets.stage_light import CLASSES, read

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import sha256
+from benchmark.core.text import printable
 from benchmark.data.manifest import read_build
-from benchmark.images.archives import printable
 from benchmark.images.by_class import images_by_class
 from benchmark.images.decode import BrokenImage, Preprocessing, decode
 

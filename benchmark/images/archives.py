@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.images.decode import SUFFIXES, BrokenImage
 
 # Limits, chosen far above what the releases need: 4,306 + 2,071 photographs of at most a few MB.
@@ -117,12 +118,6 @@ def open_tree(path: Path) -> Tree:
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give a folder or a ZIP archive")
     return ZipTree(path)
-
-
-def printable(name: str) -> str:
-    """A file's name as Unicode text without control characters; Linux allows names that are neither."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _is_image(name: str) -> bool:

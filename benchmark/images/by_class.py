@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmark.core.errors import UserError
-from benchmark.images.archives import FolderTree, printable
+from benchmark.core.errors import UserError, first_line
+from benchmark.core.text import printable
+from benchmark.images.archives import FolderTree
 from benchmark.images.decode import SUFFIXES, BrokenImage
 from benchmark.labels.imagenet import CLASSES, index_of
 from benchmark.labels.names import known_class
@@ -89,10 +90,10 @@ class OnTheHub:
             if column is None or "image" not in table.column_names:
                 raise ValueError(f"it has the columns {', '.join(table.column_names)}, not image and label")
         except Exception as error:  # network, name, access and format errors have no common class
-            first_line = (str(error).splitlines() or [""])[0][:150]
             raise UserError(
                 f"{name} is no folder here, and the Hub gives no labelled images by that name "
-                f"({type(error).__name__}: {first_line}); give a folder of images per class (folder/class/image.jpg)"
+                f"({type(error).__name__}: {first_line(error)}); "
+                "give a folder of images per class (folder/class/image.jpg)"
             ) from error
         self.labels = _classes(name, table, column)
         self.signature = hashlib.sha256(f"{name} {split} {len(table)} {table._fingerprint}".encode()).hexdigest()

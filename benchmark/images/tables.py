@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import datasets
@@ -101,7 +101,7 @@ def parquet_pool(path: Path) -> ParquetPool:
                 groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
                 column = _image_column(opened.schema_arrow, str(file))
         except pa.ArrowException as error:
-            raise UserError(f"{file}: not a parquet file ({str(error).splitlines()[0]})") from error
+            raise UserError(f"{file}: not a parquet file ({first_line(error)})") from error
         facts = file.stat()
         stamp = f"{file.resolve()} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
         starts = tuple(int(start) for start in np.cumsum([0, *groups])[:-1])
@@ -161,9 +161,8 @@ def hub_pool(name: str) -> HubPool:
     try:
         loaded = datasets.load_dataset(repository)
     except Exception as error:  # whatever the Hub, the network and the many formats of data sets give
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise UserError(
-            f"{name}: no folder here, and no data set that can be had from the Hub ({reason}); "
+            f"{name}: no folder here, and no data set that can be had from the Hub ({first_line(error)}); "
             "download its parquet files elsewhere and name their folder"
         ) from error
     if wanted and wanted not in loaded:

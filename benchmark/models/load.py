@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, first_line, unknown
 from benchmark.images.decode import Preprocessing
 from benchmark.labels.imagenet import CLASSES
 
@@ -111,7 +111,7 @@ def _from_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess
         if weights is not None:
             timm.models.load_checkpoint(module, str(weights))
     except Exception as error:
-        raise UserError(f"{weights or folder}: does not load as a timm model ({_first_line(error)})") from error
+        raise UserError(f"{weights or folder}: does not load as a timm model ({first_line(error)})") from error
     return module, _preprocessing(name, module)
 
 
@@ -133,7 +133,7 @@ def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessin
         try:
             module = timm.create_model(timm_name, pretrained=True, pretrained_cfg_overlay=overlay)
         except Exception as error:
-            raise UserError(f"{weights}: these weights do not load into {timm_name} ({_first_line(error)})") from error
+            raise UserError(f"{weights}: these weights do not load into {timm_name} ({first_line(error)})") from error
     else:
         try:
             _require_hub(timm_name)
@@ -181,7 +181,3 @@ def _preprocessing(name: str, module: nn.Module) -> Preprocessing:
     if name in RELEASED_FOR:
         return RELEASED
     return Preprocessing.from_timm(resolve_data_config({}, model=module))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.predict import engine as predict
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def ray_engine() -> predict.Engine:
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise UserError(f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')} ({reason})") from error
+            raise UserError(
+                f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')} ({first_line(error)})"
+            ) from error
     return _over_ray
 
 
@@ -79,9 +80,10 @@ def _over_ray(
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"a part could not be computed on the Ray cluster, {RETRIES} retries included ({reason}); "
-                        "what is done is kept: the same command goes on there") from error  # fmt: skip
+        raise UserError(
+            f"a part could not be computed on the Ray cluster, {RETRIES} retries included ({first_line(error)}); "
+            "what is done is kept: the same command goes on there"
+        ) from error
     finally:
         for reference in running:
             ray.cancel(reference)

@@ -6,13 +6,13 @@ the data holds. Whatever came from outside (file names, licences) is escaped.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
 from benchmark.core.files import write_text
+from benchmark.core.text import escape
 from benchmark.data.manifest import read_build
 from benchmark.publish.publish import read_rows
 
@@ -119,12 +119,6 @@ def table(head: str, rows: list[list[object]]) -> str:
     return "\n".join(
         "| " + " | ".join(f"{c:,}" if isinstance(c, int) else str(c) for c in line) + " |" for line in lines
     )
-
-
-def escape(text: object) -> str:
-    """Text from outside as plain Markdown text on one line: no markup, no HTML, no table cell of its own."""
-    printable = "".join(c if c.isprintable() else " " for c in str(text))
-    return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(printable.split()))
 
 
 def _header(there: list[Config]) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import sha256, write_text
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
 
@@ -205,5 +205,5 @@ def _refused(error: Exception, repo: str) -> UserError:
     if status == 403:
         return UserError(f"the token of this machine may not write to {repo}; use one with write access to it")
     if status is not None:
-        return UserError(f"the Hub answered {status} for {repo} ({str(error)[:200]}); try again later")
-    return UserError(f"the upload to {repo} failed ({kind}: {str(error)[:200]}); check the network and repeat it")
+        return UserError(f"the Hub answered {status} for {repo} ({first_line(error)}); try again later")
+    return UserError(f"the upload to {repo} failed ({kind}: {first_line(error)}); check the network and repeat it")

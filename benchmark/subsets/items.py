@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.data.groups import PAPER_GROUPS, Group
-from benchmark.images.archives import Tree, printable
+from benchmark.images.archives import Tree
 from benchmark.images.decode import BrokenImage
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_class

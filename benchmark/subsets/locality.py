@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
-from benchmark.images.archives import Tree, printable
+from benchmark.images.archives import Tree
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.labels.names import class_index, known_class
 from benchmark.subsets.items import Input, Item, folder_of, read_csv

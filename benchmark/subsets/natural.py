@@ -12,9 +12,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.text import printable
 from benchmark.data.groups import PAPER_GROUPS, Group
 from benchmark.data.schema import FLICKR
-from benchmark.images.archives import Tree, printable
+from benchmark.images.archives import Tree
 from benchmark.subsets.items import Input, Item, folder_of, read_csv
 
 ATTRIBUTION = "attribution.csv"  # `mad.review` writes one; columns owner_name, title and licence_url if it has them

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.data.schema import PUG
-from benchmark.images.archives import Tree, printable
+from benchmark.images.archives import Tree
 from benchmark.subsets.items import Input, Item, by_class, one_group, read_csv
 
 LABELS_CSV = "labels_pug_imagenet.csv"

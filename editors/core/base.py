@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.errors import first_line
 from benchmark.data.dataset import Samples
 from benchmark.images.decode import Preprocessing
 from benchmark.models.vit import Cut
@@ -114,7 +115,7 @@ class Editor(ABC):
             try:
                 edits.append(self.edit(model, one_images, one_labels))
             except (ArithmeticError, torch.linalg.LinAlgError) as error:
-                edits.append(Edit(failure=f"{type(error).__name__}: {error}".splitlines()[0]))
+                edits.append(Edit(failure=f"{type(error).__name__}: {first_line(error)}"))
         return edits
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing
 from benchmark.models.load import BaseModel
 from editors.training.recipe import Choices
@@ -108,7 +108,7 @@ class Store:
             made_by, network = recipe.from_json(facts["recipe"]), make(facts["shape"])
             network.load_state_dict(load_file(path))
         except (UserError, RuntimeError, TypeError, ValueError, KeyError) as error:
-            raise UserError(f"{path} cannot be used: {str(error).splitlines()[0]}") from error
+            raise UserError(f"{path} cannot be used: {first_line(error)}") from error
         return Checkpoint(network.eval().requires_grad_(False), made_by, facts)
 
     def shipped_for(self, base_weights_sha256: str) -> Path:

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.data.dataset import EMBEDDED, Samples, training_images
 from benchmark.images.decode import SUFFIXES, BrokenImage, decode
 
@@ -80,10 +80,10 @@ class HubImages:
             table: Any = datasets.load_dataset(name, split="train")
             self.images = table.select_columns("image").cast_column("image", datasets.Image(decode=False))
         except Exception as error:  # network, name, access and format errors have no common class
-            first_line = (str(error).splitlines() or [""])[0][:150]
             raise UserError(
                 f"{name} is no folder here, and the Hub gives no train split with images by that name "
-                f"({type(error).__name__}: {first_line}); give a folder of images per class (folder/class/image.jpg)"
+                f"({type(error).__name__}: {first_line(error)}); "
+                "give a folder of images per class (folder/class/image.jpg)"
             ) from error
         self.fingerprint = hashlib.sha256(f"{name} {len(table)} {table._fingerprint}".encode()).hexdigest()
 

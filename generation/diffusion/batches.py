@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.models.load import hash_tensors
 from generation.core.folder import Folder, Job
 
@@ -60,9 +60,8 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
         dtype = torch.float16 if half and where.type == "cuda" else torch.float32
         pipe = StableDiffusionPipeline.from_pretrained(str(folder))
     except Exception as error:  # network, name, access and format errors have no common class
-        first_line = (str(error).strip().splitlines() or [""])[0][:150]
         raise UserError(
-            f"the model {model} cannot be had ({type(error).__name__}: {first_line}); name another "
+            f"the model {model} cannot be had ({type(error).__name__}: {first_line(error)}); name another "
             "mirror with --model, or download its folder elsewhere (with model_index.json) and name that"
         ) from error
     commit = None if local else folder.name

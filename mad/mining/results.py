@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.core import files
+from benchmark.core.text import printable
 from benchmark.labels import imagenet
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None
     for row in found.ranking.head(SHOWN).to_dict("records"):
         top.add_row(
             str(row["rank"]),
-            Text(_printable(row["image"])),
+            Text(printable(row["image"])),
             names[row["strong_index"]],
             f"{row['strong_probability']:.0%}",
             names[row["base_index"]],
@@ -126,8 +127,3 @@ def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None
         ("groups", "groups.csv"),
     ):
         console.print(Text(f" {what:<14}{out / file}"), soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """Without the control characters by which a file name could speak to the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.data.groups import pair_id
 from benchmark.labels import imagenet
 
@@ -97,7 +97,7 @@ def _read_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {HINT}") from None
     except (ValueError, UnicodeError) as error:
-        raise UserError(f"{path}: not a table of mad.search ({str(error).splitlines()[0]}); {HINT}") from error
+        raise UserError(f"{path}: not a table of mad.search ({first_line(error)}); {HINT}") from error
     return table[columns].to_dict("records")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core import cli
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import LONGEST, UserError, first_line, unknown
 from benchmark.core.files import replacing, sha256, write_text
 
 
@@ -61,6 +61,12 @@ def test_nearest_names() -> None:
     assert 'did you mean "ft-l2"' in str(unknown("editor", "FT-L3", ["ft-l2", "rome"]))
     assert str(unknown("editor", "mned", ["mend", "rome"])) == 'no editor is called "mned"; did you mean "mend"?'
     assert str(unknown("editor", "qqq", ["rome", "mend"])) == 'no editor is called "qqq"; known: mend, rome'
+
+
+def test_an_error_of_another_library_is_one_line() -> None:
+    assert first_line(ValueError("\n  a thing\nand more")) == "a thing"
+    assert first_line(ValueError("")) == "ValueError"
+    assert first_line(ValueError("x" * 999)) == "x" * LONGEST
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

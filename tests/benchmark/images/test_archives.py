@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.core.errors import UserError
 from benchmark.images import archives
-from benchmark.images.archives import FolderTree, open_tree, printable
+from benchmark.images.archives import FolderTree, open_tree
 from benchmark.images.decode import BrokenImage
 from tests.benchmark.released import numbered, zipped
 
@@ -151,12 +151,6 @@ def test_a_folder_is_walked_without_following_links_to_folders(tmp_path: Path, m
     monkeypatch.setattr(archives, "MAX_FILE", 10)
     with pytest.raises(BrokenImage, match="larger"):
         tree.read("a/1.jpg")
-
-
-def test_names_are_printable() -> None:
-    assert printable("a/\x1b[31mred\n.jpg") == "a/\\x1b[31mred\\n.jpg"
-    assert printable("caf\udce9.jpg") == "caf\\xe9.jpg"
-    assert printable("größe 1.jpg") == "größe 1.jpg"
 
 
 def test_the_stand_ins_decode_and_differ() -> None:

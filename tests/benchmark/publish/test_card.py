@@ -162,17 +162,6 @@ def test_a_whole_build_has_no_warning(tmp_path: Path) -> None:
     assert "> **" not in (folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "text", [LICENCE, "a\n# b", "<script>", "a\u202eb\x1b[2J", "![x](http://y)", "&lt;b&gt;", "~~a~~"]
-)
-def test_text_from_outside_is_only_text(text: str) -> None:
-    made = card.escape(text)
-    assert made.isprintable()
-    assert not re.search(r"(?<!\\)[\\`*_\[\]<>|&~]", re.sub(r"\\[\\`*_\[\]<>#|~&$]", "", made))
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    assert re.sub(r"\\(.)", r"\1", made) == plain
-
-
 def test_hostile_cells_make_no_columns(tmp_path: Path) -> None:
     lines = (folder_of(tmp_path) / "README.md").read_text().splitlines()
     tables = [line for line in lines if line.startswith("| `edit` | natural")]

@@ -23,7 +23,7 @@ from benchmark.core.timing import Comparison, interleaved, write_json
 from benchmark.models.load import random_base
 from benchmark.models.vit import Model, check_supported, edits_at_once, ffn_matrices
 from editors.core.base import Edit
-from editors.core.descent import LOSS_BELOW, Rule
+from editors.core.descent import LOSS_BELOW, DescentConfig
 from editors.core.flops import step_flops
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.hypernetwork import bench as metatrain
@@ -36,9 +36,9 @@ FLOAT64_DISTANCE = 1e-9
 class FixedSteps(FineTune):
     """`ft` that never stops early."""
 
-    def rule(self) -> Rule:
+    def descent_config(self) -> DescentConfig:
         """As `ft`, without its stop rule."""
-        return replace(super().rule(), loss_below=0.0)
+        return replace(super().descent_config(), loss_below=0.0)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.models.load import load_base
-from editors.core.registry import Choice, choose
+from editors.core.registry import ChosenEditor, choose
 from editors.methods.hypernetwork.recipe import preset
 from editors.methods.masked import SPARSITIES
 from editors.training.pictures import open_pictures
@@ -59,7 +59,7 @@ class On:
         """What is edited."""
         return Settings(self.seed, self.limit, self.groups)
 
-    def choose(self, spec: str) -> Choice:
+    def choose(self, spec: str) -> ChosenEditor:
         """An editor with the settings that suit this base; what should be known of it goes to standard error."""
         choice = choose(spec, self.base.partition("=")[0])
         for note in choice.notes:

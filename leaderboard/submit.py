@@ -16,7 +16,7 @@ from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
-from editors.core.registry import BUILT_IN, Choice, choose
+from editors.core.registry import BUILT_IN, ChosenEditor, choose
 from leaderboard import tables
 from leaderboard.judging.evaluate import Settings, evaluate, folder_name
 from leaderboard.judging.judge import Judge
@@ -88,7 +88,7 @@ def show(records: Sequence[Record]) -> None:
     Console().print(table)
 
 
-def _at_knobs(choice: Choice, sweep: Sequence[float] | None) -> list[Choice]:
+def _at_knobs(choice: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:
     if sweep is None:
         return [choice]
     found = knob_of(choice.config)

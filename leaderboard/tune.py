@@ -21,7 +21,7 @@ from benchmark.core.files import write_text
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
-from editors.core.registry import SETTINGS, Choice, choose
+from editors.core.registry import SETTINGS, ChosenEditor, choose
 from leaderboard.judging.evaluate import Settings, evaluate
 from leaderboard.judging.judge import Judge
 
@@ -56,7 +56,7 @@ def choose_settings(
     return chosen, tried
 
 
-def _try(choice: Choice, field: str, value: float, judge: Judge, settings: Settings) -> dict[str, Any]:
+def _try(choice: ChosenEditor, field: str, value: float, judge: Judge, settings: Settings) -> dict[str, Any]:
     """One setting on the dev groups: its config, SR, GR and LR."""
     trial = replace(choice, config=replace(choice.config, **{field: value}))
     with tempfile.TemporaryDirectory() as scratch:

@@ -163,7 +163,7 @@ def cut_for(model: Model, names: Iterable[str]) -> Cut | None:
     return min(cuts)
 
 
-def prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
+def forward_prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
     """Residual-stream tokens (n, T, N) at `cut` for preprocessed images (n, 3, H, W).
 
     Behind the last attention only [cls] reaches the head, so there T is 1.
@@ -176,10 +176,10 @@ def prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
 
 def cls_features(model: Model, images: Tensor) -> Tensor:
     """Features e(x) (n, N): the [cls] token behind the final norm, which the head classifies."""
-    return model.norm(prefix(model, images, Cut(depth(model))))[:, 0]
+    return model.norm(forward_prefix(model, images, Cut(depth(model))))[:, 0]
 
 
-def tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, taps: Taps | None = None) -> Tensor:
+def forward_tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, taps: Taps | None = None) -> Tensor:
     """Logits (n, classes) or (m, n, classes) from the tokens at `cut`, under weight overrides.
 
     `taps`, if given, is filled with what goes in and out of every FC layer of the FFNs behind the cut.

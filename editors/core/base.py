@@ -37,7 +37,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class TrainingPool:
+class TrainingImages:
     """Labelled images an editor may learn from in `fit`; never the images it is scored on.
 
     They are read when first asked for: data without any is no obstacle to an editor that needs none.
@@ -82,7 +82,7 @@ class Editor(ABC):
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:  # noqa: B027 - optional by design
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:  # noqa: B027 - optional by design
         """Learn once from training images, before any edit. Most editors have nothing to learn."""
 
     def state_dict(self) -> dict[str, Tensor]:

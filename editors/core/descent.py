@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.models.vit import Cut, tail
+from benchmark.models.vit import Cut, forward_tail
 from editors.core.base import Edit
 
-Trained = dict[str, Tensor]
+Trainable = dict[str, Tensor]
 
 LOSS_BELOW = 0.01  # the stop rule of the paper (4.1): right, and cross-entropy below this
 MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
-class Rule:
+class DescentConfig:
     """How to step and when to stop.
 
     `first_step_sgd`: the released FT takes one plain SGD step before RMSProp begins. torch's first RMSProp
@@ -44,13 +44,13 @@ def descend(
     labels: Tensor,
     cut: Cut,
     start: Mapping[str, Tensor],
-    rule: Rule,
+    rule: DescentConfig,
     *,
-    overrides: Callable[[Trained], Mapping[str, Tensor]] = dict,
+    overrides: Callable[[Trainable], Mapping[str, Tensor]] = dict,
     masks: Mapping[str, Tensor] | None = None,
-    penalty: Callable[[Trained, Tensor], Tensor] | None = None,
-    project: Callable[[Trained, Tensor], None] | None = None,
-    forward: Callable[[nn.Module, Tensor, Cut, Mapping[str, Tensor]], Tensor] = tail,
+    penalty: Callable[[Trainable, Tensor], Tensor] | None = None,
+    project: Callable[[Trainable, Tensor], None] | None = None,
+    forward: Callable[[nn.Module, Tensor, Cut, Mapping[str, Tensor]], Tensor] = forward_tail,
 ) -> list[Edit]:
     """Train `start` on m failures until each is right and its cross-entropy small (paper, 4.1).
 
@@ -58,7 +58,7 @@ def descend(
         model: the frozen base.
         tokens: prefix of each failure's n editing samples at `cut`, (m, n, T, N).
         labels: right classes (m, n), int64.
-        start: initial values of what is trained, each (m, ...), one row a failure.
+        start: initial values of what is trainable, each (m, ...), one row a failure.
         overrides: from the trained tensors to the weight overrides they stand for; identity by default.
         masks: gradients are multiplied by these before the step, (m, ...), broadcast behind the first axis.
         penalty: (m',) added to the losses of the failures that are still in the batch; the stop rule looks at
@@ -73,12 +73,12 @@ def descend(
     """
     edits: list[Edit | None] = [None] * len(tokens)
     active = torch.arange(len(tokens), device=tokens.device)
-    trained = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
+    trainable = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
     masks = dict(masks or {})
-    optimizer = _optimizer(rule, trained)
+    optimizer = _optimizer(rule, trainable)
 
     for step in range(rule.max_steps + 1):
-        values = overrides(trained)
+        values = overrides(trainable)
         logits = forward(model, tokens, cut, values)
         fit = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
         right = (logits.argmax(-1) == labels).all(1)
@@ -94,16 +94,16 @@ def descend(
             edits[int(active[row])] = edit
         if not going.any():
             break
-        loss = fit if penalty is None else fit + penalty(trained, active)
-        gradients = dict(zip(trained, torch.autograd.grad(loss[going].sum(), list(trained.values())), strict=True))
+        loss = fit if penalty is None else fit + penalty(trainable, active)
+        gradients = dict(zip(trainable, torch.autograd.grad(loss[going].sum(), list(trainable.values())), strict=True))
         if not going.all():  # the finished leave the batch
             active, tokens, labels = active[going], tokens[going], labels[going]
             masks = {name: mask[going] for name, mask in masks.items()}
             gradients = {name: gradient[going] for name, gradient in gradients.items()}
-            trained, optimizer = _keep(trained, optimizer, going, rule)
+            trainable, optimizer = _keep(trainable, optimizer, going, rule)
         for name, mask in masks.items():
             gradients[name] = gradients[name] * mask
-        for name, value in trained.items():
+        for name, value in trainable.items():
             value.grad = gradients[name]
             if step == 0 and rule.first_step_sgd:
                 value.data.add_(value.grad, alpha=-rule.lr)
@@ -111,22 +111,22 @@ def descend(
             optimizer.step()
         if project is not None:
             with torch.no_grad():
-                project(trained, active)
+                project(trainable, active)
     return [edit for edit in edits if edit is not None]
 
 
-def _optimizer(rule: Rule, trained: Trained) -> torch.optim.Optimizer:
+def _optimizer(rule: DescentConfig, trainable: Trainable) -> torch.optim.Optimizer:
     kinds = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
-    return kinds[rule.optimizer](list(trained.values()), lr=rule.lr)
+    return kinds[rule.optimizer](list(trainable.values()), lr=rule.lr)
 
 
 def _keep(
-    trained: Trained, optimizer: torch.optim.Optimizer, going: Tensor, rule: Rule
-) -> tuple[Trained, torch.optim.Optimizer]:
+    trainable: Trainable, optimizer: torch.optim.Optimizer, going: Tensor, rule: DescentConfig
+) -> tuple[Trainable, torch.optim.Optimizer]:
     """The same trained tensors and optimiser state for the failures that go on."""
-    kept = {name: value.detach()[going].requires_grad_() for name, value in trained.items()}
+    kept = {name: value.detach()[going].requires_grad_() for name, value in trainable.items()}
     fresh = _optimizer(rule, kept)
-    for old, new in zip(trained.values(), kept.values(), strict=True):
+    for old, new in zip(trainable.values(), kept.values(), strict=True):
         for key, state in optimizer.state[old].items():
             fresh.state[new][key] = state[going] if state.shape == old.shape else state
     return kept, fresh

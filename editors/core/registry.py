@@ -46,11 +46,11 @@ INTERPOLATE = "interpolate"  # a setting of every editor
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenEditor:
     """An editor that has been chosen: its name, its class, its settings, and which of them were written."""
 
     name: str
-    kind: type[Editor]
+    editor_class: type[Editor]
     config: Any
     written: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -68,13 +68,13 @@ class Choice:
     def make(self) -> Editor:
         """A fresh editor with these settings."""
         try:
-            return self.kind(self.config) if dataclasses.fields(self.config) else self.kind()
+            return self.editor_class(self.config) if dataclasses.fields(self.config) else self.editor_class()
         except TypeError as error:
             raise UserError(
                 f"{self.name}: cannot be made from its config ({error}); leave __init__ to Editor"
             ) from error
 
-    def at_knob(self, value: float) -> Choice:
+    def at_knob(self, value: float) -> ChosenEditor:
         """The same editor with its knob at another value."""
         found = knob_of(self.config)
         if found is None:
@@ -86,22 +86,24 @@ class Choice:
         return dataclasses.replace(self, config=dataclasses.replace(self.config, **{found[0]: value}))
 
 
-def choose(spec: str, base: str) -> Choice:
+def choose(spec: str, base: str) -> ChosenEditor:
     """The editor that `spec` names, with the settings that suit the base model `base`.
 
     Raises `UserError` for unknown names (with the nearest one), bad settings and files that do not load.
     """
-    name, kind, written = _find(spec)
-    values = _parse_settings(name, kind.Config, written)
+    name, editor_class, written = _find(spec)
+    values = _parse_settings(name, editor_class.Config, written)
     interpolate = values.pop(INTERPOLATE, 1.0)
     usual = json.loads(SETTINGS.read_text()).get(base, {}).get(name, {})
     notes: tuple[str, ...] = ()
-    if name in BUILT_IN and "lr" in _fields(kind.Config) and "lr" not in {**usual, **values}:
+    if name in BUILT_IN and "lr" in _fields(editor_class.Config) and "lr" not in {**usual, **values}:
         notes = (
             f"no learning rate was chosen for {name} on {base}; the paper's for ViT-B/16 is used "
             "(python -m leaderboard.tune chooses one)",
         )
-    return Choice(name, kind, kind.Config(**{**usual, **values}), tuple(values), notes, interpolate)
+    return ChosenEditor(
+        name, editor_class, editor_class.Config(**{**usual, **values}), tuple(values), notes, interpolate
+    )
 
 
 def _find(spec: str) -> tuple[str, type[Editor], str]:
@@ -130,17 +132,17 @@ def _from_file(path: Path, class_name: str) -> type[Editor]:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     except Exception as error:
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    kind = getattr(module, class_name, None)
-    if kind is None:
+    editor_class = getattr(module, class_name, None)
+    if editor_class is None:
         found = [
             n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Editor) and v is not Editor
         ]
         raise unknown(f"class in {path}", class_name, found)
-    if not (isinstance(kind, type) and issubclass(kind, Editor)):
+    if not (isinstance(editor_class, type) and issubclass(editor_class, Editor)):
         raise UserError(f"{path}:{class_name} is no editor; derive it from editors.core.base.Editor")
-    if getattr(kind, "__abstractmethods__", None):
-        raise UserError(f"{path}:{class_name} lacks the method {sorted(kind.__abstractmethods__)[0]}")
-    return kind
+    if getattr(editor_class, "__abstractmethods__", None):
+        raise UserError(f"{path}:{class_name} lacks the method {sorted(editor_class.__abstractmethods__)[0]}")
+    return editor_class
 
 
 def _fields(config: type) -> dict[str, dataclasses.Field]:

@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder, replacing
 from benchmark.models.load import hash_tensors, hash_weights
-from benchmark.models.vit import Cut, depth, prefix
-from editors.core.base import BatchEditor, TrainingPool
+from benchmark.models.vit import Cut, depth, forward_prefix
+from editors.core.base import BatchEditor, TrainingImages
 
 IMAGES = 10_000  # at most; more than three times the N_m = 3,072 of a ViT-B/16, so that E[k k^T] has full rank
 DRAW_SEED = 0  # which images: the same for every run, whatever its seed, so that runs share what is on disk
@@ -50,18 +50,18 @@ def last_ffn(model: nn.Module) -> Cut:
     return Cut(depth(model) - 1, ffn=True)
 
 
-def collect(model: nn.Module, pool: TrainingPool, cut: Cut, most: int = IMAGES) -> Statistics:
-    """[cls] at `cut` of all images of `pool`, or of `most` drawn from it, read from disk where they are known.
+def collect(model: nn.Module, training: TrainingImages, cut: Cut, most: int = IMAGES) -> Statistics:
+    """[cls] at `cut` of all training images, or of `most` drawn from them, read from disk where they are known.
 
     The folder is named by the environment variable ``VIT_EDIT_BENCH_CACHE``, by default
-    ``~/.cache/vit-edit-bench``; a damaged file there is computed again. Raises `UserError` for a pool without
+    ``~/.cache/vit-edit-bench``; a damaged file there is computed again. Raises `UserError` for training data without
     images and for a folder that cannot be written.
     """
-    if len(pool) == 0:
+    if len(training) == 0:
         raise UserError("there are no training images to learn from; build or fetch the data set again")
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(DRAW_SEED))
+    order = torch.randperm(len(training), generator=torch.Generator().manual_seed(DRAW_SEED))
     rows = order[:most].tolist()
-    images = hashlib.sha256("\n".join(pool.samples.table["sha256"].iloc[rows]).encode()).hexdigest()
+    images = hashlib.sha256("\n".join(training.samples.table["sha256"].iloc[rows]).encode()).hexdigest()
     facts = {
         "training_images": str(len(rows)),
         "training_images_sha256": images,
@@ -72,7 +72,7 @@ def collect(model: nn.Module, pool: TrainingPool, cut: Cut, most: int = IMAGES) 
         **facts,
         "format": FORMAT,
         "cut": [cut.block, cut.ffn],
-        "preprocessing": pool.preprocessing.to_dict(),
+        "preprocessing": training.preprocessing.to_dict(),
         # another precision, device or library rounds differently, and the record hashes every bit
         "computed": [str(weight.dtype), weight.device.type, torch.__version__],
     }
@@ -80,9 +80,9 @@ def collect(model: nn.Module, pool: TrainingPool, cut: Cut, most: int = IMAGES) 
     path = cache_folder() / f"statistics-{name}.safetensors"
     tokens = _read(path)
     if tokens is None:
-        tokens = _compute(model, pool, rows, cut)
+        tokens = _compute(model, training, rows, cut)
         _write(path, tokens)
-    return Statistics(tokens.to(weight.device), pool.labels[rows], facts)
+    return Statistics(tokens.to(weight.device), training.labels[rows], facts)
 
 
 class StatisticsEditor(BatchEditor):
@@ -92,9 +92,9 @@ class StatisticsEditor(BatchEditor):
         super().__init__(config)
         self._statistics: Statistics | None = None
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
-        """Take the statistics of the pool's images in `model`, the base that will be edited."""
-        self._statistics = collect(model, pool, last_ffn(model))
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:
+        """Take the statistics of the training images in `model`, the base that will be edited."""
+        self._statistics = collect(model, training, last_ffn(model))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The vectors, once `fit` took them; all else follows from them, the base and the settings."""
@@ -108,17 +108,17 @@ class StatisticsEditor(BatchEditor):
     def statistics(self) -> Statistics:
         """What `fit` took. Raises `UserError` before that."""
         if self._statistics is None:
-            raise UserError(f"{type(self).__name__} learns from training images first; call fit(model, pool)")
+            raise UserError(f"{type(self).__name__} learns from training images first; call fit(model, training)")
         return self._statistics
 
 
 @torch.no_grad()
-def _compute(model: nn.Module, pool: TrainingPool, rows: list[int], cut: Cut) -> Tensor:
+def _compute(model: nn.Module, training: TrainingImages, rows: list[int], cut: Cut) -> Tensor:
     weight, parts = next(model.parameters()), []
     with tqdm(total=len(rows), unit="image", desc="statistics", leave=False, delay=5) as bar:
         for start in range(0, len(rows), BATCH):
             some = rows[start : start + BATCH]
-            parts.append(prefix(model, pool.images(some).to(weight), cut)[:, 0].cpu())
+            parts.append(forward_prefix(model, training.images(some).to(weight), cut)[:, 0].cpu())
             bar.update(len(some))
     return torch.cat(parts)
 

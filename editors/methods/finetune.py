@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import cut_for, ffn_matrices, prefix
+from benchmark.models.vit import cut_for, ffn_matrices, forward_prefix
 from editors.core.base import BatchEditor, Edit, knob
-from editors.core.descent import MAX_STEPS, Rule, Trained, descend
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
 
 PENALTIES = (0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1)
 
@@ -46,7 +46,7 @@ class FineTune(BatchEditor):
         cut = cut_for(model, names)
         assert cut is not None  # they lie in the blocks
         with torch.no_grad():
-            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
         start = {name: weight.expand(len(images), *weight.shape) for name, weight in base.items()}
         return descend(
             model,
@@ -54,26 +54,26 @@ class FineTune(BatchEditor):
             labels,
             cut,
             start,
-            self.rule(),
+            self.descent_config(),
             masks=self.masks(model, images, labels, seeds),
-            penalty=lambda trained, _: self.penalty(trained, base),
+            penalty=lambda trainable, _: self.penalty(trainable, base),
         )
 
     def matrices(self, model: nn.Module) -> tuple[str, ...]:
         """Names of the weight matrices that are tuned: those of the edited FFNs here."""
         return ffn_matrices(model)
 
-    def rule(self) -> Rule:
+    def descent_config(self) -> DescentConfig:
         """How to step: the released FT's first step is plain SGD."""
-        return Rule(self.config.lr, first_step_sgd=True, max_steps=self.config.max_steps)
+        return DescentConfig(self.config.lr, first_step_sgd=True, max_steps=self.config.max_steps)
 
     def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Which weights may move: masks by parameter name, one row a failure; none here."""
         return {}
 
-    def penalty(self, trained: Trained, base: Mapping[str, Tensor]) -> Tensor:
+    def penalty(self, trainable: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """Added to each failure's loss, (m,); zero here."""
-        return next(iter(trained.values())).new_zeros(())
+        return next(iter(trainable.values())).new_zeros(())
 
 
 class FineTuneL1(FineTune):
@@ -81,9 +81,9 @@ class FineTuneL1(FineTune):
 
     Config = PenaltyConfig
 
-    def penalty(self, trained: Trained, base: Mapping[str, Tensor]) -> Tensor:
+    def penalty(self, trainable: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """c times the l1 norm of the change, (m,)."""
-        return self.config.c * sum((trained[n] - base[n]).abs().flatten(1).sum(1) for n in base)
+        return self.config.c * sum((trainable[n] - base[n]).abs().flatten(1).sum(1) for n in base)
 
 
 class FineTuneL2(FineTune):
@@ -91,6 +91,6 @@ class FineTuneL2(FineTune):
 
     Config = PenaltyConfig
 
-    def penalty(self, trained: Trained, base: Mapping[str, Tensor]) -> Tensor:
+    def penalty(self, trainable: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """c / 2 times the squared l2 norm of the change, (m,)."""
-        return self.config.c / 2 * sum((trained[n] - base[n]).square().flatten(1).sum(1) for n in base)
+        return self.config.c / 2 * sum((trainable[n] - base[n]).square().flatten(1).sum(1) for n in base)

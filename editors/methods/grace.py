@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import Cut, depth, prefix, tail
-from editors.core.base import BatchEditor, Edit, TrainingPool, knob
-from editors.core.descent import MAX_STEPS, Rule, descend
+from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail
+from editors.core.base import BatchEditor, Edit, TrainingImages, knob
+from editors.core.descent import MAX_STEPS, DescentConfig, descend
 from editors.core.statistics import collect
 
 RADII = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -68,7 +68,7 @@ def with_values(model: nn.Module, tokens: Tensor, cut: Cut, values: Mapping[str,
 
     A key's own sample lies at distance 0 from it, so this is the memory as its editing samples see it.
     """
-    return tail(model, torch.cat([values["values"][..., None, :], tokens[..., 1:, :]], dim=-2), cut, {})
+    return forward_tail(model, torch.cat([values["values"][..., None, :], tokens[..., 1:, :]], dim=-2), cut, {})
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Memory:
         outputs = self.model.get_submodule(f"blocks.{self.block}")(tokens)
         inside = (distances <= self.epsilon)[:, None]
         cls = torch.where(inside, self.values[nearest], outputs[:, 0])
-        return tail(self.model, torch.cat([cls[:, None], outputs[:, 1:]], dim=1), Cut(self.block + 1), {})
+        return forward_tail(self.model, torch.cat([cls[:, None], outputs[:, 1:]], dim=1), Cut(self.block + 1), {})
 
 
 class GRACE(BatchEditor):
@@ -103,13 +103,13 @@ class GRACE(BatchEditor):
         self._distance: Tensor | None = None
         self._provenance: dict[str, str] = {}
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:
         """Measure `neighbour_distance` where the keys lie, on 2,000 training images at most.
 
         Raises `UserError` unless they are of two classes or more.
         """
         block = self.block(model)
-        found = collect(model, pool, Cut(block), MEASURED)
+        found = collect(model, training, Cut(block), MEASURED)
         if len(found.labels.unique()) < 2:
             raise UserError("grace measures how far apart training images of two classes are, and there are no two")
         self._distance = neighbour_distance(found.tokens, found.labels)
@@ -147,10 +147,10 @@ class GRACE(BatchEditor):
         block = self.block(model)
         behind = Cut(block + 1)
         with torch.no_grad():
-            entering = prefix(model, images.flatten(0, 1), Cut(block))
+            entering = forward_prefix(model, images.flatten(0, 1), Cut(block))
             leaving = model.get_submodule(f"blocks.{block}")(entering)
         keys, tokens = (some.unflatten(0, images.shape[:2]) for some in (entering[:, 0], leaving))
-        rule = Rule(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
+        rule = DescentConfig(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
         trained = descend(model, tokens, labels, behind, {"values": tokens[:, :, 0]}, rule, forward=with_values)
         epsilon = self.config.epsilon * float(self._distance)
         return [

@@ -28,10 +28,10 @@ from benchmark.models.vit import (
     edited_blocks,
     ffn_matrices,
     forward,
+    forward_prefix,
+    forward_tail,
     hidden_activations,
     hidden_width,
-    prefix,
-    tail,
     tokens_after_ffn,
 )
 from editors.core.base import Edit
@@ -74,7 +74,7 @@ def integrated_gradients(model: nn.Module, tokens: Tensor, labels: Tensor, block
     shares = torch.arange(POINTS, dtype=hidden.dtype, device=hidden.device) / POINTS
     scaled = (shares[:, None, None] * activation).requires_grad_()
     cls = tokens_after_ffn(model, tokens[:, :1], scaled[:, :, None], block)
-    logits = tail(model, torch.cat([cls, others], dim=2), Cut(block + 1), {})
+    logits = forward_tail(model, torch.cat([cls, others], dim=2), Cut(block + 1), {})
     probability = logits.softmax(-1).gather(-1, labels.expand(POINTS, -1)[..., None])
     (gradient,) = torch.autograd.grad(probability.sum(), scaled)
     return activation * gradient.mean(0)
@@ -89,7 +89,7 @@ def attributions(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     for block in edited_blocks(model):
         cut = Cut(block, ffn=True)
         with torch.no_grad():
-            tokens = prefix(model, images, cut)
+            tokens = forward_prefix(model, images, cut)
         size = max(1, VALUES_AT_ONCE // (POINTS * tokens.shape[1] * hidden_width(model)))
         chunks = zip(tokens.split(size), labels.split(size), strict=True)
         found.append(torch.cat([integrated_gradients(model, *chunk, block) for chunk in chunks]))

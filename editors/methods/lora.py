@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import Cut, depth, msa_matrices, prefix
+from benchmark.models.vit import Cut, depth, forward_prefix, msa_matrices
 from editors.core.base import BatchEditor, Edit, knob
-from editors.core.descent import MAX_STEPS, Rule, Trained, descend
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
 
 RANKS = (1, 2, 4, 8, 16, 32)
 QUERY_AND_VALUE = 2  # of the three parts of a fused query-key-value matrix; keys stay as they are
@@ -73,14 +73,14 @@ class LoRA(BatchEditor):
         base = {name: model.get_parameter(name) for name in msa_matrices(range(depth(model))) if ".qkv." in name}
         cut = Cut(0)  # every block is touched
         with torch.no_grad():
-            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
         a = torch.stack([draw_a(model, self.config.rank, seed) for seed in seeds]).to(tokens)
         rows = next(iter(base.values())).shape[0] // 3
         start = {"a": a, "b": a.new_zeros(*a.shape[:3], rows, self.config.rank)}
 
-        def overrides(trained: Trained) -> Mapping[str, Tensor]:
-            parts = zip(base.items(), trained["a"].unbind(1), trained["b"].unbind(1), strict=True)
+        def overrides(trainable: Trainable) -> Mapping[str, Tensor]:
+            parts = zip(base.items(), trainable["a"].unbind(1), trainable["b"].unbind(1), strict=True)
             return {name: with_updates(weight, own_a, own_b) for (name, weight), own_a, own_b in parts}
 
-        rule = Rule(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
+        rule = DescentConfig(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
         return descend(model, tokens, labels, cut, start, rule, overrides=overrides)

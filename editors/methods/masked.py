@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmark.models.vit import ffn_matrices, unit_masks
 from editors.core.base import knob
-from editors.core.descent import Rule
+from editors.core.descent import DescentConfig
 from editors.methods.finetune import FineTune, FineTuneConfig
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.95)
@@ -53,6 +53,6 @@ class MaskedFineTune(FineTune):
         kept = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity)
         return unit_masks(kept, ffn_matrices(model))
 
-    def rule(self) -> Rule:
+    def descent_config(self) -> DescentConfig:
         """RMSProp from the start, as the released masked edit does."""
-        return Rule(self.config.lr, max_steps=self.config.max_steps)
+        return DescentConfig(self.config.lr, max_steps=self.config.max_steps)

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import depth, hidden_activations, prefix, tail
-from editors.core.base import Edit, TrainingPool, knob
-from editors.core.descent import MAX_STEPS, Rule, Trained, descend
+from benchmark.models.vit import depth, forward_prefix, forward_tail, hidden_activations
+from editors.core.base import Edit, TrainingImages, knob
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
 from editors.core.statistics import StatisticsEditor, last_ffn
 
 WEIGHT_DECAY = 0.5  # SPEC 5
@@ -54,9 +54,9 @@ class ROME(StatisticsEditor):
         self._factor: Tensor | None = None
         self._ridge = 0.0
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:
         """Take the statistics and factor C once. Raises `UserError` if it is singular in spite of the ridge."""
-        super().fit(model, pool)
+        super().fit(model, training)
         with torch.no_grad():
             keys = hidden_activations(model, self.statistics.tokens, depth(model) - 1)
         self._factor, self._ridge = factor(keys, self.config.ridge)
@@ -72,24 +72,24 @@ class ROME(StatisticsEditor):
         names = [f"blocks.{cut.block}.mlp.fc2.{kind}" for kind in ("weight", "bias")]
         weight, bias = map(model.get_parameter, names)
         with torch.no_grad():
-            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
             keys = hidden_activations(model, tokens, cut.block).mean((1, 2))
             sizes = F.linear(keys, weight, bias).norm(dim=1)
-            before = tail(model, held_out[:, None], cut, {}).log_softmax(-1)
+            before = forward_tail(model, held_out[:, None], cut, {}).log_softmax(-1)
 
-        def values(trained: Trained) -> dict[str, Tensor]:
-            return {names[1]: bias + trained["change"]}  # at [cls], to change the value is to change the bias
+        def values(trainable: Trainable) -> dict[str, Tensor]:
+            return {names[1]: bias + trainable["change"]}  # at [cls], to change the value is to change the bias
 
-        def penalty(trained: Trained, rows: Tensor) -> Tensor:
+        def penalty(trainable: Trainable, rows: Tensor) -> Tensor:
             seen = held_out[:, None].expand(len(rows), -1, -1, -1)
-            after = tail(model, seen, cut, values(trained)).log_softmax(-1)
-            return decay(trained["change"], sizes[rows]) + KL_WEIGHT * divergence(after, before)
+            after = forward_tail(model, seen, cut, values(trainable)).log_softmax(-1)
+            return decay(trainable["change"], sizes[rows]) + KL_WEIGHT * divergence(after, before)
 
-        def project(trained: Trained, rows: Tensor) -> None:
-            trained["change"].copy_(clamped(trained["change"], self.config.clamp * sizes[rows]))
+        def project(trainable: Trainable, rows: Tensor) -> None:
+            trainable["change"].copy_(clamped(trainable["change"], self.config.clamp * sizes[rows]))
 
         start = {"change": bias.new_zeros(len(keys), len(bias))}
-        rule = Rule(self.config.lr, "adam", max_steps=self.config.max_steps)
+        rule = DescentConfig(self.config.lr, "adam", max_steps=self.config.max_steps)
         edits = descend(model, tokens, labels, cut, start, rule, overrides=values, penalty=penalty, project=project)
         assert self._factor is not None  # `fit` made it with the statistics
         for number, (edit, key) in enumerate(zip(edits, keys, strict=True)):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.models.vit import Cut, cut_for, edits_at_once, ffn_matrices, prefix, tail, unit_sums
+from benchmark.models.vit import Cut, cut_for, edits_at_once, ffn_matrices, forward_prefix, forward_tail, unit_sums
 from editors.methods.masked import MaskedFineTune
 
 
@@ -30,7 +30,7 @@ def sensitivities(model: nn.Module, tokens: Tensor, labels: Tensor, cut: Cut) ->
     """
     base = {name: model.get_parameter(name).detach() for name in ffn_matrices(model)}
     weights = {name: weight.expand(len(tokens), *weight.shape).requires_grad_() for name, weight in base.items()}
-    logits = tail(model, tokens, cut, weights)
+    logits = forward_tail(model, tokens, cut, weights)
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
     gradients = torch.autograd.grad(losses.sum(), list(weights.values()))
     return unit_sums({name: gradient.square() for name, gradient in zip(weights, gradients, strict=True)})
@@ -47,6 +47,6 @@ class SPT(MaskedFineTune):
         scored = []
         for some_images, some_labels in zip(images.split(size), labels.split(size), strict=True):
             with torch.no_grad():
-                tokens = prefix(model, some_images.flatten(0, 1), cut).unflatten(0, some_labels.shape)
+                tokens = forward_prefix(model, some_images.flatten(0, 1), cut).unflatten(0, some_labels.shape)
             scored.append(sensitivities(model, tokens, some_labels, cut))
         return torch.cat(scored)

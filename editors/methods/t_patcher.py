@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import Model, prefix
+from benchmark.models.vit import Model, forward_prefix
 from editors.core.base import Edit, knob
-from editors.core.descent import MAX_STEPS, Rule, Trained, descend
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
 from editors.core.statistics import StatisticsEditor, last_ffn
 
 MULTIPLIER = 10.0  # of the value, to start with (paper, appendix; SPEC 5)
@@ -46,12 +46,12 @@ class TPatcher(StatisticsEditor):
         """All failures in one descent; each value is drawn from the failure's own seed, on the CPU."""
         cut = last_ffn(model)
         with torch.no_grad():
-            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
             inputs = fc1_inputs(model, tokens[:, :, 0])
             memory = fc1_inputs(model, self.statistics.tokens)
 
-        def penalty(trained: Trained, rows: Tensor) -> Tensor:
-            return neuron_losses(trained, inputs[rows], memory, self.config.memory_weight)
+        def penalty(trainable: Trainable, rows: Tensor) -> Tensor:
+            return neuron_losses(trainable, inputs[rows], memory, self.config.memory_weight)
 
         return descend(
             model,
@@ -59,8 +59,8 @@ class TPatcher(StatisticsEditor):
             labels,
             cut,
             new_neurons(inputs, seeds),
-            Rule(self.config.lr, "adam", max_steps=self.config.max_steps),
-            overrides=lambda trained: widened(model, trained),
+            DescentConfig(self.config.lr, "adam", max_steps=self.config.max_steps),
+            overrides=lambda trainable: widened(model, trainable),
             penalty=penalty,
         )
 
@@ -85,7 +85,7 @@ def new_neurons(inputs: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
     }
 
 
-def widened(model: nn.Module, neurons: Trained) -> dict[str, Tensor]:
+def widened(model: nn.Module, neurons: Trainable) -> dict[str, Tensor]:
     """Overrides of the last FFN with one neuron more: (m, N_m + 1, N), (m, N_m + 1) and (m, N, N_m + 1)."""
     mlp = f"blocks.{last_ffn(model).block}.mlp"
     value = neurons["value"] * neurons["multiplier"]
@@ -98,7 +98,7 @@ def widened(model: nn.Module, neurons: Trained) -> dict[str, Tensor]:
     return wide
 
 
-def neuron_losses(neurons: Trained, inputs: Tensor, memory: Tensor, memory_weight: float) -> Tensor:
+def neuron_losses(neurons: Trainable, inputs: Tensor, memory: Tensor, memory_weight: float) -> Tensor:
     """l_a + memory_weight * (l_m1 + l_m2) for each of m failures, (m,) (Huang et al., section 4; SPEC 5).
 
     With a the neuron's pre-activations at the samples' `inputs` (m, n, N) and q those at the seen images'

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from benchmark.models.load import hash_weights
-from editors.core.base import BatchEditor, TrainingPool
+from editors.core.base import BatchEditor, TrainingImages
 from editors.training.checkpoint import Checkpoint, Store
 
 RECORDED = ("format", "recipe", "base_weights_sha256", "matrices", "seed", "data", "iteration")
@@ -29,7 +29,7 @@ class Trained(BatchEditor):
     def load(self, path: Path, base_weights_sha256: str) -> Checkpoint[Any, Any]:
         """The checkpoint in `path`, for the base whose weights have this hash. Raises `UserError`."""
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:
         """Load the checkpoint for this base; the training itself is the room's own ``train`` command."""
         self.checkpoint(model)
 

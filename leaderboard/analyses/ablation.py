@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
-from editors.core.registry import Choice
+from editors.core.registry import ChosenEditor
 from editors.methods.hypernetwork import fit
 from editors.methods.hypernetwork.bank import build
 from editors.methods.hypernetwork.checkpoint import facts_of
@@ -65,7 +65,7 @@ class Training:
 
 def of_recipe(
     what: str,
-    choice: Choice,
+    choice: ChosenEditor,
     judge: Judge,
     training: Training,
     sparsities: Sequence[float],
@@ -92,7 +92,9 @@ def of_recipe(
     return _score(arms, judge, sparsities, out / "runs")
 
 
-def of_samples(choice: Choice, judge: Judge, sparsities: Sequence[float], settings: Settings, out: Path) -> list[Line]:
+def of_samples(
+    choice: ChosenEditor, judge: Judge, sparsities: Sequence[float], settings: Settings, out: Path
+) -> list[Line]:
     """One line a number of editing samples, with the same editor.
 
     The runs' own records leave the samples of each edit out of its GR. Here GR is of the same images for every
@@ -127,7 +129,7 @@ def _train(judge: Judge, training: Training, seed: int, checkpoint: Path, banks:
 
 
 def _score(
-    arms: Sequence[tuple[str, Sequence[Choice], Settings]],
+    arms: Sequence[tuple[str, Sequence[ChosenEditor], Settings]],
     judge: Judge,
     sparsities: Sequence[float],
     out: Path,

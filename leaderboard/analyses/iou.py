@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import edits_at_once
-from editors.core.registry import Choice
+from editors.core.registry import ChosenEditor
 from editors.methods.masked import MaskedFineTune, keep_top
 from leaderboard.judging.evaluate import fit
 from leaderboard.judging.judge import Judge
@@ -37,12 +37,12 @@ class Overlap:
     means: dict[str, Score]
 
 
-def overlap(choice: Choice, judge: Judge, sparsity: float, settings: Settings, progress: bool = True) -> Overlap:
+def overlap(choice: ChosenEditor, judge: Judge, sparsity: float, settings: Settings, progress: bool = True) -> Overlap:
     """Masks at this sparsity for every editing sample that `settings` choose, and their overlap.
 
     Raises `UserError` for an editor that masks no units.
     """
-    if not issubclass(choice.kind, MaskedFineTune):
+    if not issubclass(choice.editor_class, MaskedFineTune):
         raise UserError(f"{choice.name} masks no units; give editors that do, such as random-mask")
     choice = choice.at_knob(sparsity)
     editor = choice.make()

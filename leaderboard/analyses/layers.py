@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import depth, ffn_matrices, msa_matrices
-from editors.core.registry import Choice
+from editors.core.registry import ChosenEditor
 from editors.methods.finetune import FineTune, FineTuneConfig
 from leaderboard.judging.evaluate import evaluate, folder_name
 from leaderboard.judging.judge import Judge
@@ -52,7 +52,7 @@ class Position:
     record: Record
 
 
-def search(usual: Choice, judge: Judge, settings: Settings, out: Path, progress: bool = True) -> list[Position]:
+def search(usual: ChosenEditor, judge: Judge, settings: Settings, out: Path, progress: bool = True) -> list[Position]:
     """Score every group of three consecutive FFNs and MSAs (ten each for 12 blocks), or take it as it is.
 
     Steps, stop rule and learning rate are those of `usual`, plain fine-tuning for this base.
@@ -66,7 +66,7 @@ def search(usual: Choice, judge: Judge, settings: Settings, out: Path, progress:
         for part in PARTS:
             for first in range(count):
                 config = FineTuneAtConfig(**asdict(usual.config), part=part, first=first)
-                choice = Choice("ft-at", FineTuneAt, config, ("part", "first"))
+                choice = ChosenEditor("ft-at", FineTuneAt, config, ("part", "first"))
                 record = evaluate(choice, judge, settings, out / folder_name(choice), progress)
                 found.append(Position(part, first + 1, first + CONSECUTIVE, record))
                 bar.update()

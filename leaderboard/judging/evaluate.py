@@ -22,17 +22,19 @@ from benchmark.core.files import replacing, sha256, write_text
 from benchmark.data.dataset import training_images
 from benchmark.models.load import hash_tensors
 from benchmark.models.vit import edits_at_once
-from editors.core.base import Editor, TrainingPool, knob_of
+from editors.core.base import Editor, TrainingImages, knob_of
 from editors.core.interpolation import interpolated
 from editors.core.modules import to_edit
-from editors.core.registry import Choice
+from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
 from leaderboard.records import environment, outcomes, record
 from leaderboard.scores import metrics
 
 
-def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, progress: bool = True) -> record.Record:
+def evaluate(
+    choice: ChosenEditor, judge: Judge, settings: Settings, folder: Path, progress: bool = True
+) -> record.Record:
     """Edit every sample (or `limit` of them), judge each edited model, write the record; resume what is there.
 
     `folder` holds this run alone: ``run.json`` (what it is a run of), parts or ``outcomes.parquet``,
@@ -66,7 +68,7 @@ def evaluate(choice: Choice, judge: Judge, settings: Settings, folder: Path, pro
     return result
 
 
-def folder_name(choice: Choice) -> str:
+def folder_name(choice: ChosenEditor) -> str:
     """A run's folder: the editor as one would write it, in characters that every file system takes."""
     return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in choice.spec)
 
@@ -78,13 +80,15 @@ def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
     base, benchmark = judge.base, judge.benchmark
     torch.manual_seed(settings.seed)
     images = partial(training_images, benchmark.train or benchmark.source, benchmark)
-    pool = TrainingPool(images, base.preprocessing, base.device)
+    training = TrainingImages(images, base.preprocessing, base.device)
     start = time.perf_counter()
-    editor.fit(base.module, pool)
+    editor.fit(base.module, training)
     return time.perf_counter() - start
 
 
-def _edit_batch(choice: Choice, editor: Editor, judge: Judge, rows: np.ndarray, seed: int) -> list[dict[str, Any]]:
+def _edit_batch(
+    choice: ChosenEditor, editor: Editor, judge: Judge, rows: np.ndarray, seed: int
+) -> list[dict[str, Any]]:
     """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
     base, table, name = judge.base, judge.benchmark.edit, choice.name
     images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
@@ -131,7 +135,7 @@ def _edit_batch(choice: Choice, editor: Editor, judge: Judge, rows: np.ndarray, 
     return result
 
 
-def _facts(choice: Choice, editor: Editor, judge: Judge, settings: Settings, batch: int) -> dict[str, Any]:
+def _facts(choice: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, batch: int) -> dict[str, Any]:
     """All that could change a score, as plain values; its hash is the run's key."""
     base, benchmark = judge.base, judge.benchmark
     state = editor.state_dict()
@@ -144,7 +148,7 @@ def _facts(choice: Choice, editor: Editor, judge: Judge, settings: Settings, bat
             config=_plain(choice.config),
             knob=found[0] if found else None,
             interpolate=choice.interpolate,
-            source_sha256=_source_hash(choice.kind),
+            source_sha256=_source_hash(choice.editor_class),
             state_sha256=hash_tensors(state) if state else None,
             provenance=editor.provenance(),
         ).model_dump(),
@@ -217,7 +221,7 @@ def _write_samples(folder: Path, judge: Judge) -> None:
 
 
 def _record(
-    choice: Choice, judge: Judge, facts: dict[str, Any], key: str, fit_seconds: float, found: outcomes.Outcomes
+    choice: ChosenEditor, judge: Judge, facts: dict[str, Any], key: str, fit_seconds: float, found: outcomes.Outcomes
 ) -> record.Record:
     judged = metrics.judged(found)
     spread = metrics.intervals(judged)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel, hash_weights
-from benchmark.models.vit import Cut, check_supported, cut_for, ffn_matrices, forward, prefix, tail
+from benchmark.models.vit import Cut, check_supported, cut_for, ffn_matrices, forward, forward_prefix, forward_tail
 from benchmark.predict.benchmark import NOWHERE, SCORE_BATCH, classes, filtered
 from editors.core.base import Edit
 
@@ -72,7 +72,7 @@ class Judge:
             run = edit.module if edit.module is not None else lambda batch: forward(model, batch, edit.overrides)
             return classes(torch.cat([run(batch) for batch in images.split(self.score_batch)]))
         tokens = self._prefix(where, cut)
-        run = edit.tail or (lambda batch: tail(model, batch, cut, edit.overrides))
+        run = edit.tail or (lambda batch: forward_tail(model, batch, cut, edit.overrides))
         return classes(torch.cat([run(batch) for batch in tokens.split(self.score_batch)]))
 
     def _way(self, edit: Edit) -> str:
@@ -95,5 +95,5 @@ class Judge:
             for stale in [key for key in self._tokens if key[0] not in ("", where) or key[1] != cut]:
                 del self._tokens[stale]
             batches = self._decoded(where).split(self.score_batch)
-            self._tokens[where, cut] = torch.cat([prefix(self.base.module, batch, cut) for batch in batches])
+            self._tokens[where, cut] = torch.cat([forward_prefix(self.base.module, batch, cut) for batch in batches])
         return self._tokens[where, cut]

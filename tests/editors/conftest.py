@@ -13,7 +13,7 @@ from torch import nn
 from benchmark.data.dataset import Samples, read_split
 from benchmark.images.decode import Preprocessing
 from benchmark.models.load import BaseModel
-from editors.core.base import TrainingPool
+from editors.core.base import TrainingImages
 from editors.methods.hypernetwork import network
 from editors.methods.hypernetwork.checkpoint import facts_of
 from editors.methods.hypernetwork.editor import Hypernetwork
@@ -34,7 +34,7 @@ def failures(count: int, samples: int = 1, seed: int = 4) -> tuple[torch.Tensor,
     return images, torch.randint(0, 1000, (count, 1), generator=generator).expand(count, samples)
 
 
-def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingPool:
+def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingImages:
     """Small images of noise with labels of 20 classes."""
 
     def load() -> Samples:
@@ -42,7 +42,7 @@ def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingPool
             write_split(Path(folder), "train", rows_of({(None, "train"): count}, seed=3))
             return read_split(Path(folder), "train")
 
-    return TrainingPool(load, preprocessing, torch.device("cpu"))
+    return TrainingImages(load, preprocessing, torch.device("cpu"))
 
 
 def add_untrained(base: BaseModel, folder: Path, patch: pytest.MonkeyPatch) -> None:

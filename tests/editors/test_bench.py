@@ -32,15 +32,15 @@ def test_counted_flops_are_those_that_torch_counts(depth: int) -> None:
     image = torch.randn(1, 3, 32, 32)
     names = vit.ffn_matrices(model)
     cut = vit.cut_for(model, names)
-    tokens = vit.prefix(model, image, cut)
+    tokens = vit.forward_prefix(model, image, cut)
 
     def step(plain: bool) -> None:
         weights = {name: model.get_parameter(name).clone().requires_grad_() for name in names}
-        logits = vit.forward(model, image, weights) if plain else vit.tail(model, tokens, cut, weights)
+        logits = vit.forward(model, image, weights) if plain else vit.forward_tail(model, tokens, cut, weights)
         torch.autograd.grad(logits.sum(), list(weights.values()))
 
     assert flops.forward_flops(model) == counted(lambda: model(image))
-    assert flops.tail_flops(model, cut) == counted(lambda: vit.tail(model, tokens, cut, {}))
+    assert flops.tail_flops(model, cut) == counted(lambda: vit.forward_tail(model, tokens, cut, {}))
     assert flops.step_flops(model) == counted(lambda: step(plain=False))
     assert flops.step_flops(model, plain=True) == counted(lambda: step(plain=True))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.models.load import BaseModel, hash_weights
-from benchmark.models.vit import cut_for, prefix, tail
+from benchmark.models.vit import cut_for, forward_prefix, forward_tail
 from editors.core.base import Edit, Editor
 from editors.core.modules import to_edit
 from editors.core.registry import BUILT_IN, choose
@@ -98,8 +98,8 @@ def case(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 def fast(case: Case, edit: Edit, images: Tensor) -> Tensor:
     """Logits as the harness computes them: cached prefix, then the tail."""
     cut = edit.cut if edit.tail is not None else cut_for(case.base.module, edit.overrides)
-    tokens = prefix(case.base.module, images, cut)
-    return edit.tail(tokens) if edit.tail is not None else tail(case.base.module, tokens, cut, edit.overrides)
+    tokens = forward_prefix(case.base.module, images, cut)
+    return edit.tail(tokens) if edit.tail is not None else forward_tail(case.base.module, tokens, cut, edit.overrides)
 
 
 def slow(case: Case, edit: Edit, image: Tensor) -> Tensor:

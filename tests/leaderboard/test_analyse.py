@@ -17,7 +17,7 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, training_images
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import forward, hidden_width
-from editors.core.registry import Choice, choose
+from editors.core.registry import ChosenEditor, choose
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.hypernetwork.recipe import Recipe
 from editors.methods.masked import MaskedFineTune
@@ -124,7 +124,7 @@ def test_overlap_within_and_across_groups(judge: Judge, small_benchmark: Benchma
     table = small_benchmark.edit.table
     table["label"] = table["group_id"].map({group: n for n, group in enumerate(small_benchmark.groups)})
     judge = Judge(judge.base, small_benchmark)
-    found = iou.overlap(Choice("by-label", ByLabel, ByLabel.Config()), judge, 0.5, Settings(), progress=False)
+    found = iou.overlap(ChosenEditor("by-label", ByLabel, ByLabel.Config()), judge, 0.5, Settings(), progress=False)
     assert found.means["within"].value == pytest.approx(1)
     assert found.means["within"].low == found.means["within"].high == pytest.approx(1)
     across = found.means["across"]

@@ -20,8 +20,8 @@ from benchmark.models.vit import (
     cut_for,
     depth,
     ffn_matrices,
-    prefix,
-    tail,
+    forward_prefix,
+    forward_tail,
     unit_masks,
 )
 from editors.methods.hypernetwork.recipe import RELEASED_BATCH, Recipe
@@ -56,8 +56,8 @@ def prepare(model: Model, clean: Tensor, altered: Tensor) -> Episodes:
     """Episodes from x' and x, each (m, 3, H, W)."""
     end = Cut(depth(model))
     return Episodes(
-        tokens=prefix(model, altered, _cut(model))[:, None],
-        wanted=tail(model, prefix(model, clean, end), end, {}),
+        tokens=forward_prefix(model, altered, _cut(model))[:, None],
+        wanted=forward_tail(model, forward_prefix(model, clean, end), end, {}),
         features=cls_features(model, altered),
     )
 
@@ -91,7 +91,7 @@ def outer_loss(model: Model, episodes: Episodes, mask: Tensor, change: Change, r
     The released code adds lambda times the mean mask of 8 samples to the sum of their KLs; that ratio is kept.
     """
     weights = _masked(model, unit_masks(mask, ffn_matrices(model)), change)
-    logits = tail(model, episodes.tokens, _cut(model), weights)[:, 0]
+    logits = forward_tail(model, episodes.tokens, _cut(model), weights)[:, 0]
     penalty = recipe.sparsity_weight / RELEASED_BATCH * mask.flatten(1).mean(1)
     return divergence(logits, episodes.wanted, recipe.temperature), penalty
 
@@ -150,7 +150,7 @@ def _gradient(model: Model, episodes: Episodes, weights: dict[str, Tensor], reci
     if not graph:
         weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     with torch.enable_grad():
-        logits = tail(model, episodes.tokens, _cut(model), weights)[:, 0]
+        logits = forward_tail(model, episodes.tokens, _cut(model), weights)[:, 0]
         loss = divergence(logits, episodes.wanted, recipe.temperature).sum()
         found = torch.autograd.grad(loss, list(weights.values()), create_graph=graph)
     return dict(zip(weights, found, strict=True))

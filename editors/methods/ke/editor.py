@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.models.vit import Model, check_inputs, last_ffn_matrices, prefix, tail
+from benchmark.models.vit import Model, check_inputs, forward_prefix, forward_tail, last_ffn_matrices
 from editors.core.base import Edit, knob
 from editors.core.descent import MAX_STEPS
 from editors.methods.ke.checkpoint import STORE, load
@@ -66,7 +66,7 @@ class KnowledgeEditor(Trained):
         if images.dtype != network.alpha.dtype:  # the network that `state_dict` gives stays as it was loaded
             network = copy.deepcopy(network).to(images.dtype)
         with torch.no_grad():
-            tokens = prefix(model, images.flatten(0, 1), cut_of(model))
+            tokens = forward_prefix(model, images.flatten(0, 1), cut_of(model))
             told = _conditions(model, tokens, labels.flatten()).unflatten(0, images.shape[:2]).mean(1)
             factors = [found.scaled(self.config.scale) for found in network(told)]
         named = dict(zip(last_ffn_matrices(model), factors, strict=True))
@@ -87,7 +87,7 @@ def _look(
     """The failures `rows` of tokens (m, n, T, N) and labels (m, n) under their weights; the gradient is taken anew."""
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     with torch.enable_grad():
-        logits = tail(model, tokens[rows], cut_of(model), leaves)
+        logits = forward_tail(model, tokens[rows], cut_of(model), leaves)
         loss = F.cross_entropy(logits.mT, labels[rows], reduction="none")
 
     def change() -> Weights:

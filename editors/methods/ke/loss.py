@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.models.vit import Model, last_ffn_matrices, prefix, tail
+from benchmark.models.vit import Model, forward_prefix, forward_tail, last_ffn_matrices
 from editors.methods.ke.network import KnowledgeNetwork, conditions, cut_of, features_at
 from editors.methods.ke.samples import EditingSamples
 from editors.training.losses import divergence
@@ -51,7 +51,7 @@ class Judged:
 def prepare(model: Model, samples: EditingSamples) -> Episodes:
     """Episodes from editing samples, where the model lies."""
     like, cut = next(model.parameters()), cut_of(model)
-    tokens, views = prefix(model, torch.cat([samples.images, samples.views]).to(like), cut).chunk(2)
+    tokens, views = forward_prefix(model, torch.cat([samples.images, samples.views]).to(like), cut).chunk(2)
     features, classifier = features_at(model, tokens, cut), model.get_classifier()
     logits = classifier(features)
     ranked = logits.topk(int(samples.ranks.max()) + 1).indices
@@ -66,7 +66,7 @@ def base_gradients(model: Model, tokens: Tensor, wanted: Tensor) -> dict[str, Te
         for name in last_ffn_matrices(model)
     }
     with torch.enable_grad():
-        logits = tail(model, tokens[:, None], cut_of(model), weights)
+        logits = forward_tail(model, tokens[:, None], cut_of(model), weights)
         loss = F.cross_entropy(logits[:, 0], wanted, reduction="sum")
     return dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
 
@@ -85,7 +85,7 @@ def judge(model: Model, network: KnowledgeNetwork, episodes: Episodes, rows: Ten
     }
     unrelated = (rows[:, None] + torch.arange(1, others + 1, device=rows.device)) % len(episodes)
     own = torch.stack([episodes.tokens[rows], episodes.views[rows]], dim=1)
-    logits = tail(model, torch.cat([own, episodes.tokens[unrelated]], dim=1), cut_of(model), weights)
+    logits = forward_tail(model, torch.cat([own, episodes.tokens[unrelated]], dim=1), cut_of(model), weights)
     wanted = episodes.wanted[rows][:, None].expand(-1, 2)
     cross_entropy = F.cross_entropy(logits[:, :2].mT, wanted, reduction="none").mean(1)
     kl = divergence(logits[:, 2:], episodes.logits[unrelated]).mean(1)

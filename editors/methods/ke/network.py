@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from benchmark.models.vit import Cut, Model, cut_for, last_ffn_matrices, tail
+from benchmark.models.vit import Cut, Model, cut_for, forward_tail, last_ffn_matrices
 from editors.methods.ke.recipe import Recipe
 
 
@@ -26,7 +26,7 @@ def features_at(model: Model, tokens: Tensor, cut: Cut) -> Tensor:
     """The [cls] features (n, N) of the unedited base from its tokens (n, T, N) at a cut, by an identity for a head."""
     like = model.get_classifier().weight
     head = {"head.weight": torch.eye(like.shape[1]).to(like), "head.bias": like.new_zeros(like.shape[1])}
-    return tail(model, tokens, cut, head)
+    return forward_tail(model, tokens, cut, head)
 
 
 @dataclass(frozen=True)

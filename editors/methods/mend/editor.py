@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import check_inputs, cut_for, last_ffn_matrices, prefix
+from benchmark.models.vit import check_inputs, cut_for, forward_prefix, last_ffn_matrices
 from editors.core.base import Edit, knob
 from editors.core.descent import MAX_STEPS
 from editors.methods.mend.checkpoint import STORE, load
@@ -63,7 +63,7 @@ class MEND(Trained):
         assert cut is not None  # they lie in the blocks
         weights = {name: model.get_parameter(name).expand(len(images), -1, -1) for name in names}
         with torch.no_grad():
-            tokens = prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
+            tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
 
             def look(weights: Weights, rows: Tensor) -> Look:
                 found = factors(model, tokens[rows], labels[rows], cut, weights)

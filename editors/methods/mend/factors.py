@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.models.vit import Cut, Model, Overrides, Taps, tail
+from benchmark.models.vit import Cut, Model, Overrides, Taps, forward_tail
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def factors(model: Model, tokens: Tensor, labels: Tensor, cut: Cut, overrides: O
     """Factors of every FFN behind `cut` under `overrides`, from tokens (m, n, T, N) there and labels (m, n)."""
     taps: Taps = {}
     with torch.enable_grad():
-        logits = tail(model, tokens.detach().requires_grad_(), cut, overrides, taps)
+        logits = forward_tail(model, tokens.detach().requires_grad_(), cut, overrides, taps)
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
         outputs = [outputs for _, outputs in taps.values()]
         gradients = torch.autograd.grad(loss.sum(), outputs)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.models.vit import edits_at_once, last_ffn_matrices, tail
+from benchmark.models.vit import edits_at_once, forward_tail, last_ffn_matrices
 from editors.methods.mend.checkpoint import STORE
 from editors.methods.mend.factors import Factors, factors
 from editors.methods.mend.network import EditorNetwork, Shape, new_network, stepped
@@ -43,7 +43,7 @@ def judge(model: Any, network: EditorNetwork, samples: EditingSamples, episodes:
     """Edit once and look at the images the edit is judged on; differentiable in the network (MEND, algorithm 2)."""
     base = {name: model.get_parameter(name) for name in last_ffn_matrices(model)}
     weights = stepped(base, network(found.pairs))
-    logits = tail(model, episodes.judged, samples.cut, weights)
+    logits = forward_tail(model, episodes.judged, samples.cut, weights)
     return Judgement(weights, logits[:, 0], logits[:, 1:])
 
 
@@ -110,7 +110,7 @@ def _held_out(network: EditorNetwork, samples: EditingSamples) -> Callable[[], d
         for part in parts:
             found = factors(model, part.edited, part.wanted, samples.cut, {})
             judgement = judge(model, network, samples, part, found)
-            own = tail(model, part.edited, samples.cut, judgement.weights)
+            own = forward_tail(model, part.edited, samples.cut, judgement.weights)
             kept = (judgement.unrelated.argmax(-1) == part.before.argmax(-1)).double().mean(1)
             hits = [logits.argmax(-1) == part.wanted[:, 0] for logits in (own[:, 0], judgement.other)]
             rows.append(torch.stack([*losses(judgement, part), *(hit.double() for hit in hits), kept]))

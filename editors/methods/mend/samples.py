@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import cut_for, last_ffn_matrices, prefix, tail
+from benchmark.models.vit import cut_for, forward_prefix, forward_tail, last_ffn_matrices
 from editors.methods.mend.recipe import Recipe
 from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
@@ -67,8 +67,8 @@ class EditingSamples:
         """The samples of these numbers, where the base lies."""
         model, like = self.base.module, next(self.base.module.parameters())
         images = torch.stack(list(self._readers.map(self._images, numbers))).to(like)
-        tokens = prefix(model, images.flatten(0, 1), self.cut).unflatten(0, images.shape[:2])
-        logits = tail(model, tokens[:, [0, *range(2, tokens.shape[1])]], self.cut, {})
+        tokens = forward_prefix(model, images.flatten(0, 1), self.cut).unflatten(0, images.shape[:2])
+        logits = forward_tail(model, tokens[:, [0, *range(2, tokens.shape[1])]], self.cut, {})
         wanted = [self.wanted(row, number) for row, number in zip(logits[:, 0].cpu(), numbers, strict=True)]
         return Episodes(tokens[:, :1], torch.tensor(wanted, device=like.device)[:, None], tokens[:, 1:], logits[:, 1:])
 

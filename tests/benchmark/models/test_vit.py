@@ -28,7 +28,7 @@ def test_prefix_and_tail_are_the_model(settings: dict, cut: Cut) -> None:
     model = small_vit(dtype=torch.float64, **settings)
     vit.check_supported(model)
     images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
-    torch.testing.assert_close(vit.tail(model, vit.prefix(model, images, cut), cut, {}), model(images))
+    torch.testing.assert_close(vit.forward_tail(model, vit.forward_prefix(model, images, cut), cut, {}), model(images))
 
 
 def randomly_changed(model: torch.nn.Module, names: list[str], edits: int) -> dict[str, torch.Tensor]:
@@ -54,12 +54,14 @@ def test_overrides_of_many_edits_equal_one_copy_each(part: str) -> None:
     changed = randomly_changed(model, names, edits=4)
     images = torch.randn(4, 2, 3, 32, 32, dtype=torch.float64)
     cut = vit.cut_for(model, names)
-    tokens = vit.prefix(model, images.flatten(0, 1), cut).unflatten(0, (4, 2))
-    together = vit.tail(model, tokens, cut, changed)
+    tokens = vit.forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, (4, 2))
+    together = vit.forward_tail(model, tokens, cut, changed)
     for edit in range(4):
         own = {name: value[edit] for name, value in changed.items()}
         torch.testing.assert_close(together[edit], vit.forward(model, images[edit], own))
-        torch.testing.assert_close(vit.tail(model, tokens[edit], cut, own), vit.forward(model, images[edit], own))
+        torch.testing.assert_close(
+            vit.forward_tail(model, tokens[edit], cut, own), vit.forward(model, images[edit], own)
+        )
 
 
 def test_one_edit_alone_takes_the_short_way_with_the_same_result() -> None:
@@ -68,8 +70,8 @@ def test_one_edit_alone_takes_the_short_way_with_the_same_result() -> None:
     changed = randomly_changed(model, names, edits=2)
     cut = vit.cut_for(model, names)
     tokens = torch.randn(2, 1, 5, 24, dtype=torch.float64)
-    both = vit.tail(model, tokens, cut, changed)
-    first = vit.tail(model, tokens[:1], cut, {name: value[:1] for name, value in changed.items()})
+    both = vit.forward_tail(model, tokens, cut, changed)
+    first = vit.forward_tail(model, tokens[:1], cut, {name: value[:1] for name, value in changed.items()})
     torch.testing.assert_close(both[:1], first)
 
 
@@ -88,7 +90,9 @@ def test_a_wider_ffn_is_taken() -> None:
     built.blocks[5].mlp.fc1 = torch.nn.Linear(24, 97, dtype=torch.float64)
     built.blocks[5].mlp.fc2 = torch.nn.Linear(97, 24, dtype=torch.float64)
     built.load_state_dict({**model.state_dict(), **wider})
-    torch.testing.assert_close(vit.tail(model, vit.prefix(model, images, cut), cut, wider), built(images))
+    torch.testing.assert_close(
+        vit.forward_tail(model, vit.forward_prefix(model, images, cut), cut, wider), built(images)
+    )
 
 
 def test_cuts_stop_at_the_first_thing_touched() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.models import vit
-from editors.core.descent import Rule, descend
+from editors.core.descent import DescentConfig, descend
 from editors.methods.finetune import FineTune, FineTuneConfig, FineTuneL1, FineTuneL2, PenaltyConfig
 from editors.methods.masked import MaskedConfig, keep_top
 from editors.methods.random_mask import RandomMask
@@ -114,8 +114,8 @@ def test_adam_keeps_its_state_when_others_leave() -> None:
     names = vit.ffn_matrices(model)
     cut = vit.cut_for(model, names)
     images, labels = failures(5)
-    tokens = vit.prefix(model, images.flatten(0, 1), cut).unflatten(0, (5, 1))
-    rule = Rule(0.001, "adam", max_steps=40)
+    tokens = vit.forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, (5, 1))
+    rule = DescentConfig(0.001, "adam", max_steps=40)
 
     def run(rows: slice) -> list:
         start = {name: model.get_parameter(name).expand(len(labels[rows]), -1, -1) for name in names}

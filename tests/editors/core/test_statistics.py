@@ -14,7 +14,7 @@ from benchmark.core.files import CACHE
 from benchmark.data.dataset import read_split
 from benchmark.models.load import hash_weights
 from editors.core import statistics
-from editors.core.base import TrainingPool
+from editors.core.base import TrainingImages
 from editors.methods.rome import ROME
 from editors.methods.t_patcher import TPatcher
 from tests.conftest import PREPROCESSING, rows_of, small_vit, write_split
@@ -22,9 +22,9 @@ from tests.conftest import PREPROCESSING, rows_of, small_vit, write_split
 KEPT = "statistics-*.safetensors"
 
 
-def collect(model, pool: TrainingPool, most: int = statistics.IMAGES) -> statistics.Statistics:
+def collect(model, training: TrainingImages, most: int = statistics.IMAGES) -> statistics.Statistics:
     """Before the last FFN, where T-Patcher and ROME take them."""
-    return statistics.collect(model, pool, statistics.last_ffn(model), most)
+    return statistics.collect(model, training, statistics.last_ffn(model), most)
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def pool_of(folder: Path, count: int = 20, seed: int = 5) -> TrainingPool:
-    """A pool of `count` images of noise, kept in `folder`."""
+def pool_of(folder: Path, count: int = 20, seed: int = 5) -> TrainingImages:
+    """`count` training images of noise, kept in `folder`."""
     write_split(folder, "train", rows_of({(None, "train"): count}, seed))
-    return TrainingPool(partial(read_split, folder, "train"), PREPROCESSING, torch.device("cpu"))
+    return TrainingImages(partial(read_split, folder, "train"), PREPROCESSING, torch.device("cpu"))
 
 
 def seen_by_hooks(model, module, images: torch.Tensor) -> torch.Tensor:
@@ -49,9 +49,9 @@ def seen_by_hooks(model, module, images: torch.Tensor) -> torch.Tensor:
 
 
 def test_they_are_what_the_last_ffn_sees_of_each_image_once(tmp_path: Path) -> None:
-    model, pool = small_vit(dtype=torch.float64), pool_of(tmp_path)
-    tokens = collect(model, pool).tokens
-    expected = seen_by_hooks(model, model.blocks[-1].norm2, pool.images(range(20)).double())
+    model, training = small_vit(dtype=torch.float64), pool_of(tmp_path)
+    tokens = collect(model, training).tokens
+    expected = seen_by_hooks(model, model.blocks[-1].norm2, training.images(range(20)).double())
     assert tokens.dtype == torch.float64
     distances = torch.cdist(tokens, expected)
     nearest = distances.argmin(1)
@@ -60,26 +60,26 @@ def test_they_are_what_the_last_ffn_sees_of_each_image_once(tmp_path: Path) -> N
 
 
 def test_a_large_pool_is_drawn_from(tmp_path: Path) -> None:
-    model, pool = small_vit(), pool_of(tmp_path)
-    everything = collect(model, pool)
+    model, training = small_vit(), pool_of(tmp_path)
+    everything = collect(model, training)
     torch.manual_seed(1)
-    drawn = collect(model, pool, 7)
+    drawn = collect(model, training, 7)
     torch.manual_seed(2)
-    assert torch.equal(collect(model, pool, 7).tokens, drawn.tokens), "the draw hangs on no global seed"
+    assert torch.equal(collect(model, training, 7).tokens, drawn.tokens), "the draw hangs on no global seed"
     torch.testing.assert_close(drawn.tokens, everything.tokens[:7], rtol=1e-5, atol=1e-5)
     assert (drawn.facts["training_images"], everything.facts["training_images"]) == ("7", "20")
     assert torch.equal(drawn.labels, everything.labels[:7])
     order = torch.randperm(20, generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
-    assert torch.equal(everything.labels, pool.labels[order])
+    assert torch.equal(everything.labels, training.labels[order])
     assert drawn.facts["training_images_sha256"] != everything.facts["training_images_sha256"]
 
 
 def test_the_record_says_where_they_came_from(tmp_path: Path) -> None:
-    model, pool, editor = small_vit(), pool_of(tmp_path), TPatcher()
+    model, training, editor = small_vit(), pool_of(tmp_path), TPatcher()
     assert editor.provenance() == {} and editor.state_dict() == {}
-    editor.fit(model, pool)
+    editor.fit(model, training)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
-    hashes = [hashlib.sha256(pool.samples.encoded[i].as_py()).hexdigest() for i in order.tolist()]
+    hashes = [hashlib.sha256(training.samples.encoded[i].as_py()).hexdigest() for i in order.tolist()]
     assert editor.provenance() == {
         "training_images": "20",
         "training_images_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
@@ -91,30 +91,30 @@ def test_the_record_says_where_they_came_from(tmp_path: Path) -> None:
 def test_a_second_run_reads_them_and_a_damaged_file_is_made_anew(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, pool = small_vit(), pool_of(tmp_path)
-    first = collect(model, pool).tokens
+    model, training = small_vit(), pool_of(tmp_path)
+    first = collect(model, training).tokens
     (path,) = cache.glob(KEPT)
     whole, decoded = path.read_bytes(), []
-    images = TrainingPool.images
-    monkeypatch.setattr(TrainingPool, "images", lambda self, rows: decoded.extend(rows) or images(self, rows))
-    assert torch.equal(collect(model, pool).tokens, first) and not decoded
+    images = TrainingImages.images
+    monkeypatch.setattr(TrainingImages, "images", lambda self, rows: decoded.extend(rows) or images(self, rows))
+    assert torch.equal(collect(model, training).tokens, first) and not decoded
     for damaged in (b"", whole[:-9], whole[:-1] + bytes([whole[-1] ^ 1]), b"\xff" * 40):
         path.write_bytes(damaged)
         decoded.clear()
-        assert torch.equal(collect(model, pool).tokens, first) and len(decoded) == 20
+        assert torch.equal(collect(model, training).tokens, first) and len(decoded) == 20
         assert path.read_bytes() == whole
 
 
 def test_another_base_precision_preprocessing_or_image_is_another_file(tmp_path: Path, cache: Path) -> None:
-    pool = pool_of(tmp_path / "one")
-    flipped = TrainingPool(
-        pool.load, PREPROCESSING.__class__(32, 40, *list(vars(PREPROCESSING).values())[2:]), pool.device
+    training = pool_of(tmp_path / "one")
+    flipped = TrainingImages(
+        training.load, PREPROCESSING.__class__(32, 40, *list(vars(PREPROCESSING).values())[2:]), training.device
     )
     for count, (model, of) in enumerate(
         [
-            (small_vit(), pool),
-            (small_vit(1), pool),
-            (small_vit(dtype=torch.float64), pool),
+            (small_vit(), training),
+            (small_vit(1), training),
+            (small_vit(dtype=torch.float64), training),
             (small_vit(), flipped),
             (small_vit(), pool_of(tmp_path / "two", seed=6)),
         ]
@@ -125,14 +125,14 @@ def test_another_base_precision_preprocessing_or_image_is_another_file(tmp_path:
 
 
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, pool = small_vit(), pool_of(tmp_path)
+    model, training = small_vit(), pool_of(tmp_path)
     for editor in (ROME(), TPatcher()):
         with pytest.raises(UserError, match="call fit"):
             editor.edit(model, torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.int64))
-    nothing = TrainingPool(lambda: pool.samples.take([]), PREPROCESSING, pool.device)
+    nothing = TrainingImages(lambda: training.samples.take([]), PREPROCESSING, training.device)
     with pytest.raises(UserError, match="no training images"):
         collect(model, nothing)
     (tmp_path / "file").touch()
     monkeypatch.setenv(CACHE, str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match=CACHE):
-        collect(model, pool)
+        collect(model, training)

@@ -89,7 +89,7 @@ def test_the_same_steps_weights_and_logits_as_peft() -> None:
         assert not torch.allclose(logits, model(others), atol=0.1)
         torch.testing.assert_close(logits, adapted(others), rtol=1e-7, atol=1e-8)
         torch.testing.assert_close(
-            vit.tail(model, vit.prefix(model, others, vit.Cut(0)), vit.Cut(0), edit.overrides), logits
+            vit.forward_tail(model, vit.forward_prefix(model, others, vit.Cut(0)), vit.Cut(0), edit.overrides), logits
         )
         for index, block in enumerate(adapted.merge_and_unload().blocks):
             merged = torch.cat([block.attn.q.weight, block.attn.k.weight, block.attn.v.weight]).detach()

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from benchmark.core.errors import UserError
 from benchmark.models import vit
 from editors.core import statistics
-from editors.core.base import TrainingPool
+from editors.core.base import TrainingImages
 from editors.methods.rome import KL_IMAGES, ROME, ROMEConfig
 from tests.conftest import small_vit
 from tests.editors.conftest import failures
@@ -25,23 +25,23 @@ BOUND = ROMEConfig(lr=0.3, max_steps=12, clamp=0.2, ridge=0.01)
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingPool:
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingImages:
     monkeypatch.setenv(statistics.CACHE, str(tmp_path / "cache"))
     return pool_of(tmp_path, count=30)
 
 
-def fitted(model, pool: TrainingPool, config: ROMEConfig = CONFIG) -> ROME:
+def fitted(model, training: TrainingImages, config: ROMEConfig = CONFIG) -> ROME:
     editor = ROME(config)
-    editor.fit(model, pool)
+    editor.fit(model, training)
     return editor
 
 
-def plain_value(model, images, label, pool: TrainingPool, config: ROMEConfig):
+def plain_value(model, images, label, training: TrainingImages, config: ROMEConfig):
     """The descent on the value, written plainly: full forwards of a copy whose last fc2 adds d. Gives d, k, steps."""
     edited, d = copy.deepcopy(model), torch.zeros(24, dtype=torch.float64, requires_grad=True)
     edited.blocks[-1].mlp.fc2.register_forward_hook(lambda _, __, output: output + d)
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
-    held_out = pool.images(order[:KL_IMAGES].tolist()).double()
+    order = torch.randperm(len(training), generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
+    held_out = training.images(order[:KL_IMAGES].tolist()).double()
     base = F.log_softmax(model(held_out), -1)
     key = seen_by_hooks(model, model.blocks[-1].mlp.fc2, images).mean(0)
     v0 = model.blocks[-1].mlp.fc2(key).norm()
@@ -77,17 +77,17 @@ def constrained_least_squares(weight, seen, key, target, ridge) -> np.ndarray:
 
 @pytest.mark.parametrize(("config", "samples"), [(CONFIG, 1), (BOUND, 1), (CONFIG, 2)])
 def test_against_a_plain_loop_and_dense_constrained_least_squares(
-    pool: TrainingPool, config: ROMEConfig, samples: int
+    training: TrainingImages, config: ROMEConfig, samples: int
 ) -> None:
     model = small_vit(dtype=torch.float64)
-    editor, (images, labels) = fitted(model, pool, config), failures(4, samples)
-    seen = seen_by_hooks(model, model.blocks[-1].mlp.fc2, pool.images(range(30)).double())
+    editor, (images, labels) = fitted(model, training, config), failures(4, samples)
+    seen = seen_by_hooks(model, model.blocks[-1].mlp.fc2, training.images(range(30)).double())
     ridge = config.ridge * seen.square().mean().item()
     assert editor.provenance()["ridge"] == f"{ridge:.6g}"
     weight, fc2 = model.get_parameter(NAME), model.blocks[-1].mlp.fc2
     edits, steps = editor.edit_many(model, images, labels, [0] * 4), set()
     for edit, image, label in zip(edits, images, labels, strict=True):
-        d, key, count, v0 = plain_value(model, image, label, pool, config)
+        d, key, count, v0 = plain_value(model, image, label, training, config)
         assert edit.failure is None and edit.steps == count and list(edit.overrides) == [NAME]
         steps.add(count)
         new = edit.overrides[NAME]
@@ -100,20 +100,20 @@ def test_against_a_plain_loop_and_dense_constrained_least_squares(
     assert config is BOUND or len(steps) > 1, "all stop together, so the stop rule is not tested"
 
 
-def test_the_edited_model_does_with_the_sample_what_the_value_was_trained_to_do(pool: TrainingPool) -> None:
+def test_the_edited_model_does_with_the_sample_what_the_value_was_trained_to_do(training: TrainingImages) -> None:
     model = small_vit(dtype=torch.float64)
     images, labels = failures(3)
-    edits = fitted(model, pool).edit_many(model, images, labels, [0] * 3)
+    edits = fitted(model, training).edit_many(model, images, labels, [0] * 3)
     for edit, image, label in zip(edits, images, labels, strict=True):
-        d, *_ = plain_value(model, image, label, pool, CONFIG)
+        d, *_ = plain_value(model, image, label, training, CONFIG)
         by_hand = copy.deepcopy(model)
         by_hand.blocks[-1].mlp.fc2.bias += d
         torch.testing.assert_close(vit.forward(model, image, edit.overrides), by_hand(image), rtol=1e-8, atol=1e-8)
 
 
-def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(pool: TrainingPool) -> None:
+def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(training: TrainingImages) -> None:
     model = small_vit(dtype=torch.float64)
-    editor, (images, labels) = fitted(model, pool), failures(5, samples=2)
+    editor, (images, labels) = fitted(model, training), failures(5, samples=2)
     images[1, 0, 0, 0, 0] = torch.nan
     before = copy.deepcopy(model.state_dict())
     together = editor.edit_many(model, images, labels, list(range(5)))
@@ -125,10 +125,12 @@ def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(pool: Trainin
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_float32_gives_the_same_edit_up_to_rounding(pool: TrainingPool) -> None:
+def test_float32_gives_the_same_edit_up_to_rounding(training: TrainingImages) -> None:
     images, labels = failures(2)
     (exact, *_), (single, *_) = (
-        fitted(small_vit(dtype=dtype), pool, BOUND).edit_many(small_vit(dtype=dtype), images.to(dtype), labels, [0, 0])
+        fitted(small_vit(dtype=dtype), training, BOUND).edit_many(
+            small_vit(dtype=dtype), images.to(dtype), labels, [0, 0]
+        )
         for dtype in (torch.float64, torch.float32)
     )
     assert single.overrides[NAME].dtype == torch.float32
@@ -136,6 +138,6 @@ def test_float32_gives_the_same_edit_up_to_rounding(pool: TrainingPool) -> None:
     assert (single.overrides[NAME] - exact.overrides[NAME]).norm() < 1e-3 * change.norm()
 
 
-def test_too_few_images_without_a_ridge_are_refused(pool: TrainingPool) -> None:
+def test_too_few_images_without_a_ridge_are_refused(training: TrainingImages) -> None:
     with pytest.raises(UserError, match=r"30 training images is singular .* \(rome:ridge=0.001\)"):
-        fitted(small_vit(dtype=torch.float64), pool, ROMEConfig(ridge=0.0))
+        fitted(small_vit(dtype=torch.float64), training, ROMEConfig(ridge=0.0))

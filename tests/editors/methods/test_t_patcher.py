@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmark.models import vit
 from editors.core import statistics
-from editors.core.base import TrainingPool
+from editors.core.base import TrainingImages
 from editors.methods.t_patcher import TPatcher, TPatcherConfig, neuron_losses, new_neurons, widened
 from tests.conftest import small_vit
 from tests.editors.conftest import failures
@@ -23,14 +23,14 @@ CONFIG = TPatcherConfig(lr=0.1, max_steps=40)
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingPool:
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingImages:
     monkeypatch.setenv(statistics.CACHE, str(tmp_path / "cache"))
     return pool_of(tmp_path, count=30)
 
 
-def fitted(model, pool: TrainingPool, config: TPatcherConfig = CONFIG) -> TPatcher:
+def fitted(model, training: TrainingImages, config: TPatcherConfig = CONFIG) -> TPatcher:
     editor = TPatcher(config)
-    editor.fit(model, pool)
+    editor.fit(model, training)
     return editor
 
 
@@ -81,7 +81,7 @@ def test_overrides_are_an_ffn_with_one_unit_more() -> None:
             mlp.fc2.weight[:, 96] = neurons["value"][number] * neurons["multiplier"][number]
         own = {name: value[number] for name, value in wide.items()}
         cut = vit.cut_for(model, own)
-        ours = vit.tail(model, vit.prefix(model, images, cut), cut, own)
+        ours = vit.forward_tail(model, vit.forward_prefix(model, images, cut), cut, own)
         torch.testing.assert_close(ours, by_hand(images), rtol=1e-10, atol=1e-10)
         assert (ours - model(images)).abs().max() > 0.1
 
@@ -118,10 +118,10 @@ def plain_training(model, images, label, memory, seed: int):
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_training_against_a_plain_loop(pool: TrainingPool, samples: int) -> None:
+def test_training_against_a_plain_loop(training: TrainingImages, samples: int) -> None:
     model = small_vit(dtype=torch.float64)
-    editor, (images, labels) = fitted(model, pool), failures(4, samples)
-    memory = seen_by_hooks(model, model.blocks[-1].mlp.fc1, pool.images(range(30)).double())
+    editor, (images, labels) = fitted(model, training), failures(4, samples)
+    memory = seen_by_hooks(model, model.blocks[-1].mlp.fc1, training.images(range(30)).double())
     edits, steps = editor.edit_many(model, images, labels, [5, 6, 7, 8]), set()
     for number, edit in enumerate(edits):
         patch, count = plain_training(model, images[number], labels[number], memory, 5 + number)
@@ -147,9 +147,9 @@ def test_a_new_neuron_fires_with_one_at_its_sample() -> None:
     assert not torch.equal(neurons["value"][0], neurons["value"][1])
 
 
-def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(pool: TrainingPool) -> None:
+def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(training: TrainingImages) -> None:
     model = small_vit(dtype=torch.float64)
-    editor, (images, labels) = fitted(model, pool), failures(5)
+    editor, (images, labels) = fitted(model, training), failures(5)
     images[1, 0, 0, 0, 0] = torch.nan
     before = copy.deepcopy(model.state_dict())
     together = editor.edit_many(model, images, labels, list(range(5)))
@@ -162,20 +162,20 @@ def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(pool: Trainin
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_an_exponential_that_overflows_is_a_failed_edit(pool: TrainingPool) -> None:
+def test_an_exponential_that_overflows_is_a_failed_edit(training: TrainingImages) -> None:
     """The cross-entropy stays finite at first; the gradient of the other losses is what breaks."""
     model = small_vit(dtype=torch.float64)
     images, labels = failures(4)
-    editor = fitted(model, pool, TPatcherConfig(lr=1e4, max_steps=2))
+    editor = fitted(model, training, TPatcherConfig(lr=1e4, max_steps=2))
     edits = editor.edit_many(model, images, labels, [0, 1, 2, 3])
     assert all(edit.failure is not None and edit.steps == 2 and not edit.overrides for edit in edits)
     neurons = {k: v + 1e4 for k, v in random_neurons(1).items()}
     assert math.isinf(neuron_losses(neurons, torch.ones(1, 1, 24).double(), torch.ones(3, 24).double(), 5.0).item())
 
 
-def test_edit_alone_draws_from_torchs_own_seed(pool: TrainingPool) -> None:
+def test_edit_alone_draws_from_torchs_own_seed(training: TrainingImages) -> None:
     model = small_vit()
-    editor, (images, labels) = fitted(model, pool, TPatcherConfig(max_steps=1)), failures(1)
+    editor, (images, labels) = fitted(model, training, TPatcherConfig(max_steps=1)), failures(1)
     found = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)

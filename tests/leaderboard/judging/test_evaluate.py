@@ -14,8 +14,8 @@ from torch import nn
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load
 from benchmark.models.load import BaseModel, hash_weights
-from editors.core.base import Edit, Editor, TrainingPool
-from editors.core.registry import Choice, choose
+from editors.core.base import Edit, Editor, TrainingImages
+from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.evaluate import Settings, chosen_samples, edit_seed, evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.records import outcomes, record
@@ -32,7 +32,7 @@ def untrained_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_untrained(BaseModel("small", vit, PREPROCESSING, hash_weights(vit)), tmp_path / "shipped", monkeypatch)
 
 
-def quick(spec: str) -> Choice:
+def quick(spec: str) -> ChosenEditor:
     """An editor with few, large steps, so that predictions do change."""
     return choose(f"{spec}:lr=0.002,max_steps=2", "small")
 
@@ -81,14 +81,14 @@ class OtherPooling(AsModule):
         return edited
 
 
-def run(judge: Judge, choice: Choice, folder: Path, **settings) -> tuple[record.Record, outcomes.Outcomes]:
+def run(judge: Judge, choice: ChosenEditor, folder: Path, **settings) -> tuple[record.Record, outcomes.Outcomes]:
     found = evaluate(choice, judge, Settings(**settings), folder, progress=False)
     return found, outcomes.read(folder)
 
 
 def called(judge: Judge, kind: type[AsModule], spec: str, folder: Path) -> outcomes.Outcomes:
     kind = type(kind.__name__, (kind,), {"inner": quick(spec).make(), "__module__": __name__})
-    return run(judge, Choice(kind.__name__, kind, kind.Config()), folder)[1]
+    return run(judge, ChosenEditor(kind.__name__, kind, kind.Config()), folder)[1]
 
 
 def predictions(found: outcomes.Outcomes) -> list[list[int]]:
@@ -172,7 +172,7 @@ class Breaks(Editor):
 
 
 def test_failed_edits_count_and_are_not_dropped(judge: Judge, tmp_path: Path) -> None:
-    found, rows = run(judge, Choice("breaks", Breaks, Breaks.Config()), tmp_path / "run")
+    found, rows = run(judge, ChosenEditor("breaks", Breaks, Breaks.Config()), tmp_path / "run")
     total = len(judge.benchmark.edit)
     failed = rows.edits["failure"].notna()
     assert found.outcomes.edits == total
@@ -189,7 +189,7 @@ class Damages(Editor):
 
 def test_an_editor_that_changes_the_base_is_caught(judge: Judge, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="changed the base model"):
-        run(judge, Choice("damages", Damages, Damages.Config()), tmp_path / "run")
+        run(judge, ChosenEditor("damages", Damages, Damages.Config()), tmp_path / "run")
 
 
 def test_limit_spreads_over_groups_and_is_judged_on_everything(judge: Judge, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_interpolation_scores_the_model_in_between(judge: Judge, tmp_path: Path)
     assert len({found.key for found, _ in (base, half, whole)}) == 3
     kind = type("Hooked", (Hooked,), {"inner": choice.make(), "__module__": __name__})
     with pytest.raises(UserError, match="nothing to interpolate"):
-        run(judge, Choice("hooked", kind, kind.Config(), interpolate=0.5), tmp_path / "hooked", limit=2)
+        run(judge, ChosenEditor("hooked", kind, kind.Config(), interpolate=0.5), tmp_path / "hooked", limit=2)
 
 
 def test_slow_bases_are_refused_before_anything_runs(small_benchmark: Benchmark) -> None:
@@ -259,9 +259,9 @@ class Learns(Editor):
 
     mean = torch.zeros(1)
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
-        self.mean = pool.images(range(len(pool))).mean()[None]
-        assert len(pool.labels) == len(pool) == 6
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:
+        self.mean = training.images(range(len(training))).mean()[None]
+        assert len(training.labels) == len(training) == 6
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {"mean": self.mean}
@@ -271,7 +271,7 @@ class Learns(Editor):
 
 
 def test_fit_gets_training_images_and_its_state_is_recorded(judge: Judge, tmp_path: Path) -> None:
-    found, _ = run(judge, Choice("learns", Learns, Learns.Config()), tmp_path / "run", limit=2)
+    found, _ = run(judge, ChosenEditor("learns", Learns, Learns.Config()), tmp_path / "run", limit=2)
     assert found.editor.state_sha256 is not None
     assert run(judge, quick("ft"), tmp_path / "ft", limit=2)[0].editor.state_sha256 is None
 
@@ -283,4 +283,4 @@ def test_data_without_training_images_stops_only_who_needs_them(
     judge = Judge(base, load(str(small_data)))
     run(judge, quick("hypernetwork"), tmp_path / "hypernetwork", limit=2)
     with pytest.raises(UserError, match="train-"):
-        run(judge, Choice("learns", Learns, Learns.Config()), tmp_path / "learns", limit=2)
+        run(judge, ChosenEditor("learns", Learns, Learns.Config()), tmp_path / "learns", limit=2)

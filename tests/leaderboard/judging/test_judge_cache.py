@@ -14,8 +14,8 @@ from benchmark.data.dataset import UNKNOWN, Benchmark, load
 from benchmark.images.decode import decode
 from benchmark.models.load import BaseModel
 from benchmark.predict import benchmark as predictions
-from editors.core.base import Edit, Editor, TrainingPool
-from editors.core.registry import Choice, choose
+from editors.core.base import Edit, Editor, TrainingImages
+from editors.core.registry import ChosenEditor, choose
 from leaderboard import tables
 from leaderboard.judging.evaluate import Settings, evaluate
 from leaderboard.judging.judge import Judge
@@ -125,9 +125,9 @@ class Learns(Editor):
 
     seen: tuple[str, ...] = ()
 
-    def fit(self, model: nn.Module, pool: TrainingPool) -> None:
-        self.seen = tuple(pool.samples.table["sha256"])
-        assert pool.images(range(len(pool))).shape == (len(pool), 3, 32, 32)
+    def fit(self, model: nn.Module, training: TrainingImages) -> None:
+        self.seen = tuple(training.samples.table["sha256"])
+        assert training.images(range(len(training))).shape == (len(training), 3, 32, 32)
 
     def provenance(self) -> dict[str, str]:
         return {"images": " ".join(sorted(self.seen))}
@@ -140,7 +140,7 @@ def test_fit_takes_the_training_images_it_is_given(base: BaseModel, small_benchm
     """Those of the data by default; those of another folder where one is named, without what is scored."""
     import hashlib
 
-    choice = Choice("learns", Learns, Learns.Config())
+    choice = ChosenEditor("learns", Learns, Learns.Config())
     images = by_class(tmp_path / "train")
     scored = small_benchmark.locality.image_bytes(0)
     (tmp_path / "train" / "890" / "scored.png").write_bytes(scored)

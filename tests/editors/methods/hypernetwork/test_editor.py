@@ -11,7 +11,7 @@ import torch
 from benchmark.core.errors import UserError
 from benchmark.models import vit
 from benchmark.models.load import BaseModel, hash_tensors, hash_weights
-from editors.core.descent import Rule
+from editors.core.descent import DescentConfig
 from editors.core.registry import choose
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.hypernetwork.checkpoint import STORE, facts_of
@@ -43,8 +43,8 @@ def kept(path: Path, recipe: Recipe, base: BaseModel = BASE) -> Path:
 class PlainRmsprop(FineTune):
     """`ft` without its plain first step."""
 
-    def rule(self) -> Rule:
-        return Rule(self.config.lr, max_steps=self.config.max_steps)
+    def descent_config(self) -> DescentConfig:
+        return DescentConfig(self.config.lr, max_steps=self.config.max_steps)
 
 
 def test_with_all_units_it_is_fine_tuning_without_the_plain_first_step(checkpoint: Path) -> None:

@@ -73,7 +73,7 @@ def test_what_the_network_is_told() -> None:
 def test_features_are_what_the_head_classifies() -> None:
     model = small_vit(dtype=torch.float64)
     images = random(3, 3, 32, 32)
-    features = features_at(model, vit.prefix(model, images, cut_of(model)), cut_of(model))
+    features = features_at(model, vit.forward_prefix(model, images, cut_of(model)), cut_of(model))
     torch.testing.assert_close(features, model.forward_head(model.forward_features(images), pre_logits=True))
 
 

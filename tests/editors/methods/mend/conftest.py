@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.models.load import BaseModel, hash_weights
-from benchmark.models.vit import cut_for, last_ffn_matrices, prefix
+from benchmark.models.vit import cut_for, forward_prefix, last_ffn_matrices
 from editors.methods.mend.network import EPSILON, EditorNetwork, Shape, new_network
 from editors.methods.mend.recipe import Recipe
 from tests.conftest import PREPROCESSING, small_vit
@@ -29,7 +29,7 @@ def tiny() -> BaseModel:
 
 def tokens_of(images: torch.Tensor) -> torch.Tensor:
     """At the cut, (m, n, T, N)."""
-    return prefix(MODEL, images.flatten(0, 1), CUT).unflatten(0, images.shape[:2])
+    return forward_prefix(MODEL, images.flatten(0, 1), CUT).unflatten(0, images.shape[:2])
 
 
 def lively_network(seed: int = 0) -> EditorNetwork:

@@ -7,7 +7,7 @@ import torch
 
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import prefix
+from benchmark.models.vit import forward_prefix
 from editors.methods.mend import samples as module
 from editors.methods.mend.samples import EditingSamples
 from editors.training.pictures import Pictures
@@ -47,7 +47,7 @@ def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: p
         own, again, *unrelated = seen[-4:]
         assert own == again and len({own, *unrelated}) == 3
         image = tiny.preprocessing(pictures[own])[None]
-        torch.testing.assert_close(episode.edited[0], prefix(tiny.module, image, samples.cut))
+        torch.testing.assert_close(episode.edited[0], forward_prefix(tiny.module, image, samples.cut))
         assert not torch.allclose(episode.judged[0, 0], episode.edited[0, 0], atol=1e-3), "the other view is another"
         wanted, logits = int(episode.wanted), tiny.module(image)[0]
         assert 1 <= logits.argsort(descending=True).tolist().index(wanted) <= 3

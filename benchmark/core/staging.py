@@ -1,7 +1,8 @@
 """Replacing a whole folder, so that a kill at any moment leaves the old one or the new one, never a half.
 
 The new folder is made beside the old one, on the same file system, as ``.NAME.building``; the old one is moved
-aside to ``.NAME.replaced``, the new one takes its name, and only then is the old one removed.
+aside to ``.NAME.replaced``, the new one takes its name, and only then is the old one removed. Meanwhile
+``.NAME.lock`` keeps other processes out; it lies beside the folders because Windows renames none with an open file.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import flush
+from benchmark.core.locks import locked
 
 
 @contextlib.contextmanager
@@ -27,8 +31,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     building, replaced = _beside(path, "building"), _beside(path, "replaced")
-    building.mkdir(exist_ok=True)
-    with _locked(building, path):
+    with _locked(path):
+        building.mkdir(exist_ok=True)
         _put_back(path)
         for left in building.iterdir():
             _remove(left)
@@ -42,19 +46,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             _put_back(path)
             shutil.rmtree(building, ignore_errors=True)
             raise
-        _sync_one(path.parent)
+        flush(path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
 
 
 def recover(path: Path) -> None:
     """Put back the folder `path` if a run that was killed between its two renames had moved it aside."""
     path = path.resolve()
-    building = _beside(path, "building")
-    if not building.exists():
-        _put_back(path)
-        return
-    with contextlib.suppress(UserError), _locked(building, path):  # a run at work does it by itself
-        _put_back(path)
+    if _beside(path, "replaced").exists():
+        with contextlib.suppress(UserError), _locked(path):  # a run at work does it by itself
+            _put_back(path)
 
 
 def _put_back(path: Path) -> None:
@@ -68,8 +69,8 @@ def sync(folder: Path) -> None:
     """Flush every file and folder in `folder`, and `folder` itself, to the disk."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync_one(Path(parent, name))
-        _sync_one(Path(parent))
+            flush(Path(parent, name))
+        flush(Path(parent))
 
 
 def _beside(path: Path, what: str) -> Path:
@@ -83,25 +84,5 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _sync_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _locked(building: Path, path: Path) -> Iterator[None]:
-    """Hold an advisory lock on the folder being made; the kernel drops it when its process dies."""
-    import fcntl
-
-    handle = os.open(building, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{path}: another process is making it; wait for it to end") from error
-        yield
-    finally:
-        os.close(handle)
+def _locked(path: Path) -> AbstractContextManager[None]:
+    return locked(_beside(path, "lock"), f"{path}: another process is making it; wait for it to end")

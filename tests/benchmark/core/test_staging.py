@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +37,7 @@ def test_the_new_folder_takes_the_old_ones_place(old: Path) -> None:
     with replacing_folder(old) as folder:
         (folder / "new.txt").write_text("new")
         assert contents(old) == {"deep/old.txt"}
+        assert not (folder / ".data.lock").exists(), "a lock moves into no result"
     assert contents(old.parent) == {"data/new.txt"}
     with replacing_folder(old.parent / "made" / "here") as folder:
         (folder / "new.txt").write_text("new")
@@ -73,8 +73,8 @@ def test_after_a_kill_the_old_folder_stands_and_leftovers_go(old: Path) -> None:
         with pytest.raises(UserError, match="another process"), replacing_folder(old):
             raise AssertionError("two at once")
         recover(old)
-        stuck.send_signal(signal.SIGKILL)
-    assert contents(old.parent) == {"data/deep/old.txt", ".data.building/half.txt"}
+        stuck.kill()
+    assert contents(old.parent) == {"data/deep/old.txt", ".data.building/half.txt", ".data.lock"}
     with replacing_folder(old) as folder:
         assert not list(folder.iterdir())
         (folder / "new.txt").write_text("new")

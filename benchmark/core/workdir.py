@@ -1,0 +1,168 @@
+"""Working folders: each holds one thing (a run, a search, a crawl), and a note in it says which.
+
+Every command that writes into a folder asks here whether the folder is its own, so that no two things mix their
+files and nothing of the user's is overwritten. The note is written first and atomically; a kill at any moment leaves
+a folder that the same command goes on with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import leftovers, write_text
+from benchmark.core.locks import locked
+
+LOCK = ".claim.lock"  # in the folder, as long as its note is being written
+OF_THE_SYSTEM = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))  # file browsers leave these in any folder
+PATIENCE = 10.0  # seconds for another process to write its note, which takes milliseconds
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of working folder.
+
+    name: one thing of this kind, in words, such as "run".
+    note: the file that says what the folder holds.
+    identity: keys of the note that must stay the same; the others are brought up to date. None: all of them.
+    fix: what a user can do about a folder that is taken.
+    beside: files that may lie in a folder before it is claimed.
+    contents: all that a folder of this kind holds. None: whatever it likes.
+    """
+
+    name: str
+    note: str
+    identity: tuple[str, ...] | None = None
+    fix: str = "name another --out, or delete it"
+    beside: frozenset[str] = frozenset()
+    contents: frozenset[str] | None = None
+
+
+def claim(folder: Path, kind: Kind, note: Mapping[str, Any], *, overwrite: bool = False) -> bool:
+    """Make `folder` the working folder of the thing that `note` describes; return whether it was so already.
+
+    Args:
+        folder: made if it is not there.
+        kind: what is worked on.
+        note: plain JSON, kept in the folder's `kind.note`. Keys that an earlier note alone has are kept.
+        overwrite: take the folder whatever it holds; its files stay until they are written again.
+
+    Raises:
+        UserError: if the folder holds something else, as `holds` finds it.
+    """
+    if not overwrite and holds(folder, kind, note):
+        earlier = _read(folder, kind)
+        if (merged := {**earlier, **_plain(note)}) != earlier:
+            _write(folder, kind, merged)
+        return True
+    if folder.exists() and not folder.is_dir():
+        raise taken(folder, "is a file and no folder", kind.fix)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK, f"{folder}: another process is claiming it; wait for it to end", PATIENCE):
+        if not overwrite and holds(folder, kind, note):  # another process was faster, with the same thing
+            return True
+        for left in leftovers(folder / kind.note):
+            left.unlink(missing_ok=True)
+        _write(folder, kind, _plain(note))
+    return False
+
+
+def holds(folder: Path, kind: Kind, note: Mapping[str, Any] | None = None) -> bool:
+    """Return whether `folder` holds such a thing already; False if it is empty or not there.
+
+    With `note`, it must be the one that `note` describes. Temporary files that a killed process left of its note do
+    not count.
+
+    Raises:
+        UserError: if the folder holds something else, or its note is damaged or names another thing.
+    """
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise taken(folder, "is a file and no folder", kind.fix)
+    is_claimed = (folder / kind.note).is_file()
+    allowed = kind.contents if is_claimed else kind.beside
+    if allowed is not None:
+        _refuse_strangers(folder, kind, allowed)
+    if is_claimed and note is not None:
+        difference = _difference(_identity(_read(folder, kind), kind), _identity(_plain(note), kind))
+        if difference:
+            raise taken(folder, f"holds another {kind.name} ({difference})", kind.fix)
+    return is_claimed
+
+
+def check_replaceable(
+    folder: Path, kind: Kind, note: Mapping[str, Any] | None = None, inputs: Iterable[Path] = ()
+) -> None:
+    """Raise `UserError` unless `folder` may be replaced as a whole.
+
+    It may if it is not there or empty, or holds what `holds` accepts, is no checkout of git, and none of the `inputs`
+    lies in it.
+    """
+    for path in inputs:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise taken(folder, f"will be replaced as a whole, and {path} lies in it", "name another --out")
+    if holds(folder, kind, note) and (folder / ".git").exists():
+        raise taken(folder, "is a checkout of git", kind.fix)
+
+
+def check_empty(folder: Path, fix: str = Kind.fix) -> None:
+    """Raise `UserError` unless `folder` is empty or not there."""
+    if folder.exists() and not folder.is_dir():
+        raise taken(folder, "is a file and no folder", fix)
+    if folder.is_dir() and (names := _names(folder)):
+        raise taken(folder, f"is not empty: it holds {names[0]!r}", fix)
+
+
+def taken(folder: Path, why: str, fix: str = Kind.fix) -> UserError:
+    """A `UserError` for a folder that cannot be taken: what it is or holds, then what to do about it."""
+    return UserError(f"{folder} {why}; {fix}")
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name not in {LOCK, *OF_THE_SYSTEM})
+
+
+def _refuse_strangers(folder: Path, kind: Kind, allowed: Iterable[str]) -> None:
+    ours = {kind.note, *allowed, *(path.name for path in leftovers(folder / kind.note))}
+    if strangers := [name for name in _names(folder) if name not in ours]:
+        raise taken(folder, f"holds {strangers[0]!r}, which no {kind.name} made", kind.fix)
+
+
+def _plain(note: Mapping[str, Any]) -> dict[str, Any]:
+    """A note as it is read back from its file."""
+    return json.loads(json.dumps(note))
+
+
+def _read(folder: Path, kind: Kind) -> dict[str, Any]:
+    try:
+        note = json.loads((folder / kind.note).read_text(encoding="utf-8"))
+    except ValueError:
+        note = None
+    if not isinstance(note, dict) or not note.keys() >= {*(kind.identity or ())}:
+        raise taken(folder / kind.note, f"is damaged and does not say which {kind.name} {folder} holds", kind.fix)
+    return note
+
+
+def _write(folder: Path, kind: Kind, note: Mapping[str, Any]) -> None:
+    write_text(folder / kind.note, json.dumps(note, indent=2) + "\n")
+
+
+def _identity(note: dict[str, Any], kind: Kind) -> dict[str, Any]:
+    return note if kind.identity is None else {key: note[key] for key in kind.identity}
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str:
+    """The first value in which two notes differ, in words; empty if none does."""
+    for name in (*new, *(name for name in old if name not in new)):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            if difference := _difference(before, now, f"{path}{name}."):
+                return difference
+        elif json.dumps(before) != json.dumps(now):  # as text, since NaN is not equal to itself
+            return f"its {path}{name} is {before}, yours is {now}"
+    return ""

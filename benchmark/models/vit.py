@@ -21,8 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.core.errors import UserError
-
 Overrides = Mapping[str, Tensor]
 AS_IT_IS: Overrides = MappingProxyType({})
 Model = Any  # a timm VisionTransformer: the attributes of an nn.Module have no static types
@@ -31,55 +29,13 @@ Taps = dict[str, tuple[Tensor, Tensor]]  # by the name of an FC matrix, the laye
 
 @dataclass(frozen=True, order=True)
 class Cut:
-    """Where the tail begins: before block `block`'s attention, or (`ffn`) between its attention and its FFN.
+    """The place where the tail begins: before block `block`'s attention, or (`ffn`) between its attention and its FFN.
 
     ``block == depth`` is after the last block. Cuts are ordered as the computation runs.
     """
 
     block: int
     ffn: bool = False
-
-
-def check_supported(model: Model) -> None:
-    """Raise `UserError` unless `model` is a plain pre-norm timm ViT that classifies from its [cls] token."""
-    from timm.layers import Mlp
-    from timm.layers.attention import Attention
-    from timm.models.vision_transformer import Block, VisionTransformer
-
-    problem = ""
-    if type(model) is not VisionTransformer:
-        problem = f"it is a {type(model).__name__}"
-    elif model.cls_token is None or model.global_pool != "token" or model.attn_pool is not None:
-        problem = f'it pools by "{model.global_pool}" and not from a class token'
-    elif not isinstance(model.fc_norm, nn.Identity) or not isinstance(model.head, nn.Linear):
-        problem = "its head is not one linear layer"
-    else:
-        for block in model.blocks:
-            if type(block) is not Block:
-                problem = f"its blocks are of type {type(block).__name__}"
-            elif type(block.mlp) is not Mlp or type(block.attn) is not Attention:
-                problem = f"its blocks hold {type(block.mlp).__name__} and {type(block.attn).__name__}"
-            elif not isinstance(block.mlp.fc1, nn.Linear) or not isinstance(block.mlp.norm, nn.Identity):
-                problem = "its FFNs are not two linear layers"
-            elif getattr(block.attn, "gate", None) is not None:
-                problem = "its attention is gated"
-    if problem:
-        raise UserError(
-            f"this base model cannot be edited here: {problem}; editors take a timm VisionTransformer "
-            "with a class token, such as vit_base_patch16_224"
-        )
-
-
-def check_inputs(model: Model, images: Tensor, labels: Tensor) -> None:
-    """Raise `UserError` unless images (n, 3, H, W) have this base's size and labels (n,) are class indices of it."""
-    height, width = model.patch_embed.img_size
-    if tuple(images.shape[1:]) != (3, height, width):
-        raise UserError(
-            f"images of shape {tuple(images.shape[1:])} were given to a base model that takes (3, {height}, {width}); "
-            "preprocess them with its own preprocessing (BaseModel.preprocessing)"
-        )
-    if ((labels < 0) | (labels >= model.num_classes)).any():
-        raise UserError(f"labels {labels.tolist()} are not all class indices 0 to {model.num_classes - 1} of this base")
 
 
 def depth(model: Model) -> int:
@@ -118,7 +74,7 @@ def hidden_width(model: Model) -> int:
 
 
 def edits_at_once(model: Model, device: torch.device) -> int:
-    """How many edits one descent should hold.
+    """The number of edits that one descent should hold.
 
     Measured with `editors.bench`: on a CPU a batch pays while a step is bound by call overhead (small
     weights), and adds nothing once it is bound by arithmetic; on a GPU it pays until memory is full.
@@ -155,12 +111,19 @@ def cut_for(model: Model, names: Iterable[str]) -> Cut | None:
     """
     cuts = [Cut(depth(model))]
     for name in names:
-        part = name.split(".")
-        if part[0] == "blocks":
-            cuts.append(Cut(int(part[1]), ffn=part[2] in ("norm2", "mlp", "ls2")))
-        elif part[0] not in ("norm", "head"):
+        path = name.split(".")
+        if path[0] == "blocks":
+            cuts.append(Cut(int(path[1]), ffn=path[2] in ("norm2", "mlp", "ls2")))
+        elif path[0] not in ("norm", "head"):
             return None
     return min(cuts)
+
+
+def ffn_cut(model: Model, names: Iterable[str]) -> Cut:
+    """The last cut before these FFN matrices, given by name as `ffn_matrices` does."""
+    cut = cut_for(model, names)
+    assert cut is not None and cut.ffn  # FFNs lie behind the first block's attention
+    return cut
 
 
 def forward_prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:

@@ -6,7 +6,7 @@ device's ceiling.
 
 from __future__ import annotations
 
-from benchmark.models.vit import Cut, Model, cut_for, depth, ffn_matrices, hidden_width
+from benchmark.models.vit import Cut, Model, depth, ffn_cut, ffn_matrices, hidden_width
 
 
 def forward_flops(model: Model) -> int:
@@ -28,8 +28,7 @@ def step_flops(model: Model, plain: bool = False) -> int:
     (within attention, and for the edited matrices), and none for the input of the first edited matrix.
     """
     names = ffn_matrices(model)
-    cut = cut_for(model, names)
-    assert cut is not None  # FFNs lie behind the first block's attention
+    cut = ffn_cut(model, names)
     tokens, last = _tokens(model), depth(model) - 1
     last_rows = tokens if plain else 1
     behind = _behind(model, cut, last_rows)

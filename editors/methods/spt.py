@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.models.vit import Cut, cut_for, edits_at_once, ffn_matrices, forward_prefix, forward_tail, unit_sums
+from benchmark.models.vit import Cut, edits_at_once, ffn_cut, ffn_matrices, forward_prefix, forward_tail, unit_sums
 from editors.methods.masked import MaskedFineTune
 
 
@@ -41,8 +41,7 @@ class SPT(MaskedFineTune):
 
     def scores(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """Sensitivities (m, layers, N_m); the seeds are not used, nothing here is random."""
-        cut = cut_for(model, ffn_matrices(model))
-        assert cut is not None  # they lie in the blocks
+        cut = ffn_cut(model, ffn_matrices(model))
         size = edits_at_once(model, images.device)
         scored = []
         for some_images, some_labels in zip(images.split(size), labels.split(size), strict=True):

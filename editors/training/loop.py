@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.models.checks import check_supported
 from benchmark.models.load import BaseModel, load_base
-from benchmark.models.vit import check_supported
 from editors.training import curves
 from editors.training.checkpoint import Store, refuse_other_settings
 from editors.training.pictures import Pictures, open_pictures

@@ -24,8 +24,9 @@ from benchmark.core.devices import device_name, matmul_ceiling, pick, wait
 from benchmark.core.timing import Comparison, interleaved
 from benchmark.data.dataset import Benchmark, Samples
 from benchmark.images.decode import Preprocessing, decode
+from benchmark.models.checks import check_supported
 from benchmark.models.load import random_base
-from benchmark.models.vit import Model, check_supported, cut_for, ffn_matrices
+from benchmark.models.vit import Model, ffn_cut, ffn_matrices
 from editors.bench import noise_images
 from editors.core.base import Edit
 from editors.core.flops import forward_flops, tail_flops
@@ -114,8 +115,7 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
         {"ours": lambda: judge.judge(edit, GROUP_ID), "plain": lambda: plain_judge(model, edit, pixels)},
         3 if quick else 7, where,
     )  # fmt: skip
-    cut = cut_for(model, edit.overrides)
-    assert cut is not None  # FFNs lie behind the first block's attention
+    cut = ffn_cut(model, edit.overrides)
     speed = Comparison(
         "images", images, timing["ours"], timing["plain"],
         images * tail_flops(model, cut), 2 * images * forward_flops(model), matmul_ceiling(where),

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from benchmark.core.devices import device_name, matmul_ceiling, pick
 from benchmark.core.timing import Comparison, interleaved, write_json
+from benchmark.models.checks import check_supported
 from benchmark.models.load import random_base
 from benchmark.models.vit import (
     Model,
-    check_supported,
     edits_at_once,
     ffn_matrices,
     forward,

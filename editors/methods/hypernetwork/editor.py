@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import check_inputs, cls_features, ffn_matrices, unit_masks
+from benchmark.models.checks import check_inputs
+from benchmark.models.vit import cls_features, ffn_matrices, unit_masks
 from editors.core.base import Edit
 from editors.methods.hypernetwork.checkpoint import STORE, load
 from editors.methods.masked import MaskedConfig, MaskedFineTune

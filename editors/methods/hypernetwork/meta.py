@@ -17,8 +17,8 @@ from benchmark.models.vit import (
     Cut,
     Model,
     cls_features,
-    cut_for,
     depth,
+    ffn_cut,
     ffn_matrices,
     forward_prefix,
     forward_tail,
@@ -132,9 +132,7 @@ def differentiable_twice(recipe: Recipe) -> Iterator[None]:
 
 
 def _cut(model: Model) -> Cut:
-    cut = cut_for(model, ffn_matrices(model))
-    assert cut is not None  # FFNs lie behind the first block's attention
-    return cut
+    return ffn_cut(model, ffn_matrices(model))
 
 
 def _base(model: Model) -> dict[str, Tensor]:

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.models.vit import Model, check_inputs, forward_prefix, forward_tail, last_ffn_matrices
+from benchmark.models.checks import check_inputs
+from benchmark.models.vit import Model, forward_prefix, forward_tail, last_ffn_matrices
 from editors.core.base import Edit, knob
 from editors.core.descent import MAX_STEPS
 from editors.methods.ke.checkpoint import STORE, load

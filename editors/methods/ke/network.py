@@ -11,15 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from benchmark.models.vit import Cut, Model, cut_for, forward_tail, last_ffn_matrices
+from benchmark.models.vit import Cut, Model, ffn_cut, forward_tail, last_ffn_matrices
 from editors.methods.ke.recipe import Recipe
 
 
 def cut_of(model: Model) -> Cut:
     """The last cut before KE's matrices."""
-    cut = cut_for(model, last_ffn_matrices(model))
-    assert cut is not None  # FFNs lie behind the first block's attention
-    return cut
+    return ffn_cut(model, last_ffn_matrices(model))
 
 
 def features_at(model: Model, tokens: Tensor, cut: Cut) -> Tensor:

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import check_inputs, cut_for, forward_prefix, last_ffn_matrices
+from benchmark.models.checks import check_inputs
+from benchmark.models.vit import ffn_cut, forward_prefix, last_ffn_matrices
 from editors.core.base import Edit, knob
 from editors.core.descent import MAX_STEPS
 from editors.methods.mend.checkpoint import STORE, load
@@ -59,8 +60,7 @@ class MEND(Trained):
         check_inputs(model, images.flatten(0, 1), labels.flatten())
         network = self.checkpoint(model).network
         names = last_ffn_matrices(model)
-        cut = cut_for(model, names)
-        assert cut is not None  # they lie in the blocks
+        cut = ffn_cut(model, names)
         weights = {name: model.get_parameter(name).expand(len(images), -1, -1) for name in names}
         with torch.no_grad():
             tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])

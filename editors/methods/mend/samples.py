@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import cut_for, forward_prefix, forward_tail, last_ffn_matrices
+from benchmark.models.vit import ffn_cut, forward_prefix, forward_tail, last_ffn_matrices
 from editors.methods.mend.recipe import Recipe
 from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
@@ -56,9 +56,7 @@ class EditingSamples:
         if len(pictures) < 1 + recipe.locality:
             raise UserError(f"{len(pictures)} images are less than one sample of 1 + --locality {recipe.locality}")
         self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
-        cut = cut_for(base.module, last_ffn_matrices(base.module))
-        assert cut is not None  # they lie in the blocks
-        self.cut = cut
+        self.cut = ffn_cut(base.module, last_ffn_matrices(base.module))
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 

@@ -6,8 +6,8 @@ import pytest
 import timm
 import torch
 
-from benchmark.core.errors import UserError
 from benchmark.models import vit
+from benchmark.models.checks import check_supported
 from benchmark.models.vit import Cut
 from tests.conftest import small_vit
 
@@ -26,7 +26,7 @@ CUTS = [Cut(0), Cut(2), Cut(3, ffn=True), Cut(5), Cut(5, ffn=True), Cut(6)]
 @pytest.mark.parametrize("cut", CUTS, ids=str)
 def test_prefix_and_tail_are_the_model(settings: dict, cut: Cut) -> None:
     model = small_vit(dtype=torch.float64, **settings)
-    vit.check_supported(model)
+    check_supported(model)
     images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(vit.forward_tail(model, vit.forward_prefix(model, images, cut), cut, {}), model(images))
 
@@ -101,6 +101,7 @@ def test_cuts_stop_at_the_first_thing_touched() -> None:
     assert vit.cut_for(model, ["blocks.4.mlp.fc2.weight", "blocks.2.mlp.fc1.bias"]) == Cut(2, ffn=True)
     assert vit.cut_for(model, ["blocks.2.mlp.fc1.weight", "blocks.2.attn.qkv.weight"]) == Cut(2)
     assert vit.cut_for(model, ["pos_embed", "head.weight"]) is None
+    assert vit.ffn_cut(model, ["blocks.4.mlp.fc2.weight", "blocks.1.mlp.fc1.weight"]) == Cut(1, ffn=True)
 
 
 def test_the_eighth_to_tenth_ffns_of_twelve_blocks() -> None:
@@ -114,21 +115,3 @@ def test_the_eighth_to_tenth_ffns_of_twelve_blocks() -> None:
     assert edited == 14_155_776
     shares = [100 * (1 - sparsity) * edited / extractor for sparsity in (0.25, 0.5, 0.75, 0.9, 0.95)]
     assert shares == pytest.approx([12.4, 8.25, 4.13, 1.65, 0.83], abs=0.03)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"class_token": False, "global_pool": "avg"}, "class token"),
-        ({"global_pool": "avg"}, "class token"),
-        ({"num_classes": 0}, "head"),
-        ({"mlp_layer": timm.layers.GluMlp}, "GluMlp"),
-        ({"block_fn": timm.models.vision_transformer.ParallelScalingBlock}, "ParallelScalingBlock"),
-    ],
-)
-def test_other_models_are_refused_with_the_reason(settings: dict, words: str) -> None:
-    model = timm.create_model("vit_tiny_patch16_224", img_size=32, embed_dim=24, depth=2, num_heads=3, **settings)
-    with pytest.raises(UserError, match=words):
-        vit.check_supported(model)
-    with pytest.raises(UserError, match="ResNet"):
-        vit.check_supported(timm.create_model("resnet10t"))

@@ -175,6 +175,12 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     return BaseModel(name, module, _preprocessing(name, module), hash_weights(module))
 
 
+def noise_images(model: Any, count: int) -> torch.Tensor:
+    """Random images (count, 3, H, W), as `model` takes them, for benchmarks and tests."""
+    images = torch.randn(count, 3, *model.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
+    return images.to(next(model.parameters()))
+
+
 def _preprocessing(name: str, module: nn.Module) -> Preprocessing:
     from timm.data import resolve_data_config
 

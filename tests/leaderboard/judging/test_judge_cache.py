@@ -16,11 +16,10 @@ from benchmark.models.load import BaseModel
 from benchmark.predict import benchmark as predictions
 from editors.core.base import Edit, Editor, TrainingImages
 from editors.core.registry import ChosenEditor, choose
-from leaderboard import tables
 from leaderboard.judging.evaluate import Settings, evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.records import outcomes
-from leaderboard.scores import metrics
+from leaderboard.scores import metrics, tables
 from tests.benchmark.test_load import by_class, no_forward
 from tests.conftest import PREPROCESSING, rows_of, write_split
 

@@ -193,6 +193,7 @@ def _compete(
 def _describe(model: BaseModel) -> dict[str, Any]:
     return {
         "name": model.name,
+        "identity": model.identity,
         "weights_sha256": model.weights_sha256,
         "preprocessing": model.preprocessing.to_dict(),
         "precision": model.precision,

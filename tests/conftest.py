@@ -18,7 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from benchmark.data.dataset import Benchmark, load
 from benchmark.images.decode import Preprocessing
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 
 # The same examples in every run: a property that breaks does so for everyone, and not once in a while.
 settings.register_profile("fixed", max_examples=200, derandomize=True, deadline=None, database=None)

@@ -8,7 +8,6 @@ one batch.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import zipfile
 import zlib
@@ -20,13 +19,14 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder, replacing
+from benchmark.core.versions import library_versions
 from benchmark.data.dataset import Benchmark, Samples
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import model_identity
+from benchmark.models.load import BaseModel
 
 SCORE_BATCH = 256  # images a forward; part of the protocol, because batch size moves roundings
 NOWHERE = -1  # the prediction of a model that is not there, or whose logits are not finite
 FORMAT = 1  # of what is on disk; raise it when the same key would stand for other numbers
-LIBRARIES = ("torch", "torchvision", "timm", "pillow")  # whose releases may decode, resize or round otherwise
 
 
 def classes(logits: torch.Tensor) -> np.ndarray:
@@ -55,7 +55,7 @@ def predict(base: BaseModel, samples: Samples, batch_size: int = SCORE_BATCH, ke
     """Top-1 classes of the base by plain full forwards, int16 (n,).
 
     If they are to be `kept`, batches that are in `cache_folder` already are read from there. A batch is known by
-    all that could change it: weights, preprocessing, precision, device, batch size, library versions and the
+    all that could change it: the base's identity, device, batch size, library versions and the
     hashes of all images in their order. A damaged file is computed again. Raises `UserError` where the cache
     cannot be written.
     """
@@ -80,10 +80,9 @@ def predict(base: BaseModel, samples: Samples, batch_size: int = SCORE_BATCH, ke
 def _key(base: BaseModel, samples: Samples, batch_size: int) -> str:
     facts = {
         "format": FORMAT,
-        "weights": hash_weights(base.module),  # as they are now
-        "preprocessing": base.preprocessing.to_dict(),
-        "computed": [base.precision, base.device.type, batch_size],
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "model": model_identity(base.module, base.preprocessing),  # as it is now
+        "computed": [base.device.type, batch_size],
+        "libraries": library_versions(),
         "images": samples.table["sha256"].to_list(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,6 @@ A model has a folder of its own, ``part-*.parquet`` in it; all of them together 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.versions import library_versions
 from benchmark.models.load import BaseModel
-from benchmark.predict.benchmark import LIBRARIES
 
 SIZE = 512  # images a part
 PROTOCOL = "predict-2"
@@ -47,10 +46,9 @@ def model_key(model: BaseModel, batch_size: int, draft: int | None) -> str:
     """A hash of all but the image that could change what a model says of it; its name could not."""
     facts = {
         "protocol": PROTOCOL,
-        "weights": model.weights_sha256,
-        "preprocessing": model.preprocessing.to_dict(),
-        "computed": [model.precision, model.device.type, batch_size, draft],
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "model": model.identity,
+        "computed": [model.device.type, batch_size, draft],
+        "libraries": library_versions(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from benchmark.data.dataset import Benchmark
 from benchmark.models.checks import check_supported
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from benchmark.models.vit import Cut, cut_for, ffn_matrices, forward, forward_prefix, forward_tail
 from benchmark.predict.benchmark import NOWHERE, SCORE_BATCH, classes, filtered
 from editors.core.base import Edit

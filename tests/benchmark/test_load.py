@@ -18,7 +18,8 @@ from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.data.dataset import UNKNOWN, Benchmark, read_split, training_images
 from benchmark.images.decode import decode
-from benchmark.models.load import BaseModel, hash_weights, load_base
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel, load_base
 from benchmark.predict import benchmark as predictions
 from tests.conftest import PREPROCESSING, png, rows_of, small_vit, write_split
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.sources import FolderPool
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from benchmark.predict import parts
 from benchmark.predict.engine import predict
 from benchmark.predict.ray import ray_engine

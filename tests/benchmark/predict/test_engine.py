@@ -15,7 +15,8 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage, Preprocessing
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from benchmark.predict import parts
 from benchmark.predict.engine import predict
 from tests.conftest import PREPROCESSING, small_vit

@@ -11,9 +11,10 @@ import leaderboard
 from benchmark.data.dataset import load
 from benchmark.models.load import load_base
 from editors.core.registry import BUILT_IN, choose
+from leaderboard import tables
 from leaderboard.analyses.swaps import swaps
 from leaderboard.records import outcomes, record
-from leaderboard.scores import metrics, tables
+from leaderboard.scores import metrics
 
 RESULTS = Path(leaderboard.__file__).parent / "results"
 RECORDS = sorted(RESULTS.rglob("record.json"))

@@ -10,8 +10,7 @@ import torch
 
 from benchmark.core.errors import UserError
 from benchmark.models import vit
-from benchmark.models.identity import hash_tensors, hash_weights
-from benchmark.models.load import BaseModel
+from benchmark.models.load import BaseModel, hash_tensors, hash_weights
 from editors.core.descent import DescentConfig
 from editors.core.registry import choose
 from editors.methods.finetune import FineTune, FineTuneConfig

@@ -21,7 +21,7 @@ from benchmark.core.cli import run
 from benchmark.core.devices import device_name, matmul_ceiling, pick
 from benchmark.core.timing import Comparison, interleaved, write_json
 from benchmark.models.checks import check_supported
-from benchmark.models.load import random_base
+from benchmark.models.load import noise_images, random_base
 from benchmark.models.vit import Model, edits_at_once, ffn_matrices
 from editors.core.base import Edit
 from editors.core.descent import LOSS_BELOW, DescentConfig
@@ -137,12 +137,6 @@ def failures(model: Model, count: int) -> tuple[Tensor, Tensor]:
     """Random images (count, 3, H, W) and labels (count,), as `model` takes them."""
     labels = torch.randint(0, model.num_classes, (count,), generator=torch.Generator().manual_seed(1))
     return noise_images(model, count), labels.to(next(model.parameters()).device)
-
-
-def noise_images(model: Model, count: int) -> Tensor:
-    """Random images (count, 3, H, W), as `model` takes them."""
-    images = torch.randn(count, 3, *model.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
-    return images.to(next(model.parameters()))
 
 
 def compare(model: Model, ours: list[Edit], plain: list[Edit], bound: float) -> Distances:

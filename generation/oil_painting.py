@@ -12,22 +12,13 @@ from typing import Literal
 
 from benchmark.core.errors import UserError
 from benchmark.labels.imagenet import names
-from benchmark.labels.names import known_class
+from benchmark.labels.names import known_classes
 from benchmark.subsets.oil_painting import CLASSES
 from generation.core.folder import Folder
 from generation.diffusion import batches as diffusion
 from generation.diffusion.tokens import RELEASED, find_tokens
 
 PROMPT = "an oil painting of a {}"  # SPEC, 6
-
-
-def chosen(classes: tuple[str, ...], default: list[int]) -> list[int]:
-    """Classes as typed (index, synset id or name) as ImageNet indices; `default` if there are none.
-
-    Raises:
-        UserError: for a name that is no class.
-    """
-    return list(dict.fromkeys(known_class(name, "--classes") for name in classes)) or default
 
 
 def prompts(model: diffusion.Model, classes: list[int], tokens: str, class_names: bool) -> dict[int, tuple[str, str]]:
@@ -99,7 +90,7 @@ def main(
         batch_size: images a batch; halved until one fits into memory.
         device: where the model runs.
     """
-    wanted = chosen(classes, sorted(CLASSES))
+    wanted = known_classes(classes, "--classes", sorted(CLASSES))
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
         raise UserError("--per-class, --batch-size, --steps and --size are at least 1")
     if learn_token is not None:

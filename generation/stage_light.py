@@ -23,10 +23,10 @@ from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.archives import open_tree
 from benchmark.images.decode import BrokenImage
 from benchmark.labels.imagenet import names, synsets
+from benchmark.labels.names import known_classes
 from benchmark.subsets.stage_light import CLASSES, read
 from generation.core.folder import RUN, Folder, write_table
 from generation.diffusion import batches as diffusion
-from generation.oil_painting import chosen
 
 PROMPT = "a photo of a {} under stage light"
 
@@ -106,7 +106,7 @@ def main(
         batch_size: images a batch; halved until one fits into memory.
         device: where the model runs.
     """
-    wanted = chosen(classes, sorted(CLASSES.values()))
+    wanted = known_classes(classes, "--classes", sorted(CLASSES.values()))
     if (pug is None) == (model is None):
         raise UserError("give either --pug DIR or --model ID")
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:

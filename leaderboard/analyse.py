@@ -30,7 +30,7 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes, record
 from leaderboard.scores import curves
-from leaderboard.tables import cell
+from leaderboard.scores.tables import cell
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
 from editors.core.registry import BUILT_IN, ChosenEditor, choose
-from leaderboard import tables
 from leaderboard.judging.evaluate import Settings, evaluate, folder_name
 from leaderboard.judging.judge import Judge
 from leaderboard.records.record import Record
+from leaderboard.scores import tables
 
 
 def score(

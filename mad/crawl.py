@@ -29,7 +29,7 @@ import tyro
 
 from benchmark.core.errors import UserError
 from benchmark.labels.imagenet import CLASSES
-from benchmark.labels.names import known_class
+from benchmark.labels.names import known_classes
 from mad.crawling.attribution import write_attribution
 from mad.crawling.crawler import Crawler, Order
 from mad.crawling.flickr import API, CALLS_A_SECOND, CREATIVE_COMMONS, Flickr, choose_licences
@@ -81,7 +81,7 @@ def main(
         raise UserError(f"--licences needs a licence at least; leave it out for {' '.join(CREATIVE_COMMONS)}")
     for folder in exclude:
         check_excluded(folder, out)
-    words = keywords(_classes(classes))
+    words = keywords(known_classes(classes, "--classes", range(CLASSES)))
     entries = read_takedown(takedown) if takedown else []
 
     if (out / FILE).is_file():  # the list is honoured even if the rest of this run comes to nothing
@@ -113,10 +113,6 @@ def _day(text: str, option: str) -> int:
         return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp())
     except ValueError as error:
         raise UserError(f'{option} takes a day such as 2022-08-22, not "{text}"') from error
-
-
-def _classes(given: tuple[str, ...]) -> list[int]:
-    return list(dict.fromkeys(known_class(name, "--classes") for name in given)) or list(range(CLASSES))
 
 
 def _connected(api: str, pace: Pace) -> Flickr:

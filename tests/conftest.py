@@ -12,12 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
+from hypothesis import settings
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 from benchmark.data.dataset import Benchmark, load
 from benchmark.images.decode import Preprocessing
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
+
+# The same examples in every run: a property that breaks does so for everyone, and not once in a while.
+settings.register_profile("fixed", max_examples=200, derandomize=True, deadline=None, database=None)
+settings.load_profile("fixed")
 
 PREPROCESSING = Preprocessing(32, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

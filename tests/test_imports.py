@@ -70,8 +70,27 @@ def test_a_room_imports_only_rooms_below_it(package: str) -> None:
                 assert floor[other] < floor[room], f"{path} imports {name}, which is not below it"
 
 
+def is_command(name: str) -> bool:
+    """Whether a module's full name is that of a command: a file right in a package, or a room's `__main__`."""
+    return name.endswith(".__main__") or (name.count(".") == 1 and not room_of(name))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nobody_imports_a_command(package: str) -> None:
+    """What two commands share lies in a room, so that any of them can change alone."""
+    commands = {name for name in names_of_modules() if is_command(name) and not name.endswith(".__init__")}
+    assert commands >= {"benchmark.build", "mad.search", "mad.review.__main__", "leaderboard.submit"}
+    for path in modules(package):
+        assert not imported(path) & commands, f"{path} imports {imported(path) & commands}"
+
+
+def names_of_modules() -> dict[str, Path]:
+    """All our modules by their full names; a package's own ends in `.__init__`."""
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for n in PACKAGES for p in modules(n)}
+
+
 def test_no_cycles_between_modules() -> None:
-    paths = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for n in PACKAGES for p in modules(n)}
+    paths = names_of_modules()
     graph = {name: imported(path) & paths.keys() - {name} for name, path in paths.items()}
     while graph:
         leaves = {name for name, needs in graph.items() if not needs & graph.keys()}

@@ -25,26 +25,31 @@ def run(
 ) -> None:
     """Parse the command line for `command`, call it, and turn its `UserError` into one line and exit code 2.
 
-    A mapping holds subcommands by name; `about` then says what they have in common. `prog` is the name shown
-    by `--help`; by default it is worked out from how Python was started.
+    A mapping holds subcommands by name; `about` then says what they have in common. Its command "" runs when the
+    first word is no subcommand's name, and its help names the subcommands. `prog` is the name shown by `--help`; by
+    default it is worked out from how Python was started.
     """
     import tyro
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    prog = prog or _prog()
+    ends = ["Add --debug to see a traceback instead of a one-line error."]
+    if isinstance(command, Mapping) and "" in command:
+        others = [name for name in command if name]
+        if words[:1] and words[0] in others:
+            command, words, prog = command[words[0]], words[1:], f"{prog} {words[0]}"
+        else:
+            command = command[""]
+            ends.insert(0, f"Subcommands, each with its own --help: {', '.join(others)}.")
     text = about if isinstance(command, Mapping) else command.__doc__ or ""
-    description = (
-        inspect.cleandoc(text).partition("\n\nArgs:")[0]
-        + "\n\nAdd --debug to see a traceback instead of a one-line error."
-    )
+    description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *ends])
     try:
         if isinstance(command, Mapping):
-            tyro.extras.subcommand_cli_from_dict(
-                dict(command), args=words, prog=prog or _prog(), description=description
-            )
+            tyro.extras.subcommand_cli_from_dict(dict(command), args=words, prog=prog, description=description)
         else:
-            tyro.cli(command, args=words, prog=prog or _prog(), description=description)
+            tyro.cli(command, args=words, prog=prog, description=description)
     except UserError as error:
         if debug:
             raise
@@ -59,7 +64,7 @@ def run(
 
 def _prog() -> str:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return f"python -m {spec.name}" if spec is not None else Path(sys.argv[0]).name
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else Path(sys.argv[0]).name
 
 
 def _fail(message: str, code: int) -> None:

@@ -156,6 +156,8 @@ def _problem(members: list[zipfile.ZipInfo], packed: int) -> str:
 def _member_problem(member: zipfile.ZipInfo) -> str:
     name = member.orig_filename
     kind = stat.S_IFMT(member.external_attr >> 16)
+    if not name:
+        return "is a member without a name"
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "is an absolute path"
     if "\\" in name or "\0" in name or ".." in PurePosixPath(name).parts:

@@ -7,6 +7,7 @@ folders' names in this one way.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from benchmark.core.errors import UserError, unknown
@@ -51,6 +52,15 @@ def known_class(name: str, where: str) -> int:
         message = str(near) if "did you mean" in str(near) else f'no ImageNet class is called "{name}" {hint}'
         raise UserError(f"{where}: {message}")
     return index
+
+
+def known_classes(names: Sequence[str], where: str, default: Sequence[int]) -> list[int]:
+    """The ImageNet-1k classes that `names` mean, each once, in their order; `default` if there are no names.
+
+    Raises:
+        UserError: for a name that is no class, or that of several.
+    """
+    return list(dict.fromkeys(known_class(name, where) for name in names)) or list(default)
 
 
 @lru_cache(maxsize=1)

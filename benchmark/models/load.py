@@ -10,9 +10,8 @@ A base model is written on the command line as one of
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import nn
 from benchmark.core.errors import UserError, first_line, unknown
 from benchmark.images.decode import Preprocessing
 from benchmark.labels.imagenet import CLASSES
+from benchmark.models.identity import hash_weights, model_identity, precision_of, probe_logits
 
 ASSETS = Path(__file__).parents[1] / "assets" / "mini" / "models"
 TIMM_NAMES = {
@@ -53,7 +53,16 @@ class BaseModel:
     @property
     def precision(self) -> str:
         """The weights' number format, e.g. ``float32``."""
-        return str(next(self.module.parameters()).dtype).removeprefix("torch.")
+        return precision_of(self.module)
+
+    @cached_property
+    def identity(self) -> str:
+        """What the model is known by, hex SHA-256: see `benchmark.models.identity`. Computed once, when first asked."""
+        return model_identity(self.module, self.preprocessing)
+
+    def probe(self) -> dict[int, float]:
+        """The largest logits of a fixed image, by class: what stands beside the identity, to be compared."""
+        return probe_logits(self.module, self.preprocessing)
 
 
 def load_base(
@@ -79,20 +88,6 @@ def load_base(
         )
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, preprocessing, hash_weights(module))
-
-
-def hash_weights(module: nn.Module) -> str:
-    """`hash_tensors` of all parameters and buffers."""
-    return hash_tensors(module.state_dict())
-
-
-def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Hex SHA-256 over names, formats, shapes and bytes, in name order."""
-    digest = hashlib.sha256()
-    for key, tensor in sorted(tensors.items()):
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _folder(name: str) -> Path | None:
@@ -173,6 +168,12 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     module = timm.create_model(known, pretrained=False)
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, _preprocessing(name, module), hash_weights(module))
+
+
+def noise_images(model: Any, count: int) -> torch.Tensor:
+    """Random images (count, 3, H, W), as `model` takes them, for benchmarks and tests."""
+    images = torch.randn(count, 3, *model.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
+    return images.to(next(model.parameters()))
 
 
 def _preprocessing(name: str, module: nn.Module) -> Preprocessing:

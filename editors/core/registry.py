@@ -14,6 +14,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import math
 import sys
 import types
 import typing
@@ -118,8 +119,11 @@ def _find(spec: str) -> tuple[str, type[Editor], str]:
 
 
 def _from_file(path: Path, class_name: str) -> type[Editor]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    try:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     if not class_name:
         raise UserError(f"{path}: which class? write {path}:ClassName")
     spec = importlib.util.spec_from_file_location(f"third_party_{path.stem}", path)
@@ -172,11 +176,14 @@ def _parse(name: str, key: str, text: str, wanted: Any) -> Any:
         return text.lower() == "true"
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        if float in allowed and type(value) is int:
+            value = float(value)
+    # all that literal_eval is documented to raise, and OverflowError: a whole number that no float holds
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, OverflowError):
         value = None
-    if isinstance(value, int) and not isinstance(value, bool) and float in allowed:
-        return float(value)
-    if value is not None and isinstance(value, tuple(t for t in allowed if isinstance(t, type))):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name}: {key} must be a finite number, not {text}")
+    if value is not None and type(value) in allowed:  # and so no bool for an int
         return value
     names = " or ".join(getattr(t, "__name__", str(t)) for t in allowed)
     raise UserError(f'{name}: {key}="{text}" should be of type {names}')

@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder, replacing
-from benchmark.models.load import hash_tensors, hash_weights
+from benchmark.core.versions import library_versions
+from benchmark.models.identity import hash_tensors, hash_weights, model_identity
 from benchmark.models.vit import Cut, depth, forward_prefix
 from editors.core.base import BatchEditor, TrainingImages
 
@@ -72,9 +73,10 @@ def collect(model: nn.Module, training: TrainingImages, cut: Cut, most: int = IM
         **facts,
         "format": FORMAT,
         "cut": [cut.block, cut.ffn],
-        "preprocessing": training.preprocessing.to_dict(),
-        # another precision, device or library rounds differently, and the record hashes every bit
-        "computed": [str(weight.dtype), weight.device.type, torch.__version__],
+        "base": model_identity(model, training.preprocessing),
+        # another device or library rounds differently, and the record hashes every bit
+        "device": weight.device.type,
+        "libraries": library_versions(),
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     path = cache_folder() / f"statistics-{name}.safetensors"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from benchmark.models.load import hash_weights
+from benchmark.models.identity import hash_weights
 from editors.core.base import BatchEditor, TrainingImages
 from editors.training.checkpoint import Checkpoint, Store
 

@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError, first_line
-from benchmark.models.load import hash_tensors
+from benchmark.models.identity import hash_tensors
 from generation.core.folder import Folder, Job
 
 # `stabilityai/stable-diffusion-2` is gone from the Hub (SPEC, 6); this is the community's mirror of it. Its commit

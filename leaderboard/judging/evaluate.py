@@ -20,7 +20,7 @@ from benchmark.core.devices import device_name, wait
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, sha256, write_text
 from benchmark.data.dataset import training_images
-from benchmark.models.load import hash_tensors
+from benchmark.models.identity import hash_tensors
 from benchmark.models.vit import edits_at_once
 from editors.core.base import Editor, TrainingImages, knob_of
 from editors.core.interpolation import interpolated

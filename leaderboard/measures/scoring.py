@@ -25,9 +25,8 @@ from benchmark.core.timing import Comparison, interleaved
 from benchmark.data.dataset import Benchmark, Samples
 from benchmark.images.decode import Preprocessing, decode
 from benchmark.models.checks import check_supported
-from benchmark.models.load import random_base
+from benchmark.models.load import noise_images, random_base
 from benchmark.models.vit import Model, ffn_cut, ffn_matrices
-from editors.bench import noise_images
 from editors.core.base import Edit
 from editors.core.flops import forward_flops, tail_flops
 from leaderboard.judging.judge import SCORE_BATCH, Judge

@@ -71,7 +71,8 @@ def tiny_models() -> list[BaseModel]:
     from timm.models.vision_transformer import VisionTransformer
 
     from benchmark.images.decode import Preprocessing
-    from benchmark.models.load import BaseModel, hash_weights
+    from benchmark.models.identity import hash_weights
+    from benchmark.models.load import BaseModel
 
     preprocessing = Preprocessing(32, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     models = []

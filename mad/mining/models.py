@@ -50,7 +50,7 @@ def load_models(names: Sequence[str], weights: Iterable[str] = (), device: str =
     for name in names:
         model = load_base(name, weights=local.get(name), device=where)
         for other in models:
-            if (other.weights_sha256, other.preprocessing) == (model.weights_sha256, model.preprocessing):
+            if other.identity == model.identity:
                 raise UserError(f"{other.name} and {name} are the same model; a competition takes two")
         models.append(model)
     return models

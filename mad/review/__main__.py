@@ -9,7 +9,6 @@ A folder of groups that is called "status" or "export" is named as ./status.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ Groups = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GROUPS")]
 PORT = 8765
 
 
-def main(
+def review(
     groups: Groups,
     annotator: str,
     conflicts: bool = False,
@@ -35,8 +34,7 @@ def main(
 
     Two people do so, each for themselves: nothing of what one says is shown to the other. Answers are kept one
     by one, so it can be stopped and started at any time. "python -m mad.review status GROUPS" shows progress and
-    agreement; "python -m mad.review export GROUPS --out DIR" writes the groups that both accepted; both have
-    their own --help.
+    agreement; "python -m mad.review export GROUPS --out DIR" writes the groups that both accepted.
 
     Args:
         groups: folder that mad.search wrote, or a table like its groups.csv in it, with fewer rows.
@@ -209,9 +207,7 @@ def _answers(groups: Path, db: Path | None) -> tuple[Any, Any, Any]:
     return found, answers, verdicts(answers, found.items)
 
 
+main: dict[str, Command] = {"": review, "status": status, "export": export}
+
 if __name__ == "__main__":
-    commands: dict[str, Command] = {"status": status, "export": export}
-    if (word := sys.argv[1:2]) and word[0] in commands:
-        run(commands[word[0]], sys.argv[2:], prog=f"python -m mad.review {word[0]}")
-    else:
-        run(main, prog="python -m mad.review")
+    run(main)

@@ -11,7 +11,8 @@ import timm
 import torch
 from torch import Tensor
 
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from benchmark.models.vit import cut_for, forward_prefix, forward_tail
 from editors.core.base import Edit, Editor
 from editors.core.modules import to_edit

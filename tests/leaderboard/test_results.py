@@ -11,10 +11,9 @@ import leaderboard
 from benchmark.data.dataset import load
 from benchmark.models.load import load_base
 from editors.core.registry import BUILT_IN, choose
-from leaderboard import tables
 from leaderboard.analyses.swaps import swaps
 from leaderboard.records import outcomes, record
-from leaderboard.scores import metrics
+from leaderboard.scores import metrics, tables
 
 RESULTS = Path(leaderboard.__file__).parent / "results"
 RECORDS = sorted(RESULTS.rglob("record.json"))

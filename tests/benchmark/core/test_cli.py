@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tyro
 
 from benchmark.core import cli
 from benchmark.core.errors import LONGEST, UserError, first_line, unknown
@@ -98,3 +99,28 @@ def test_subcommands_by_name(capsys) -> None:
         cli.run(commands, ["--help"], about="Two commands.")
     assert stop.value.code == 0
     assert "Two commands." in capsys.readouterr().out
+
+
+def test_a_command_beside_its_subcommands(capsys) -> None:
+    called = []
+
+    def go(folder: tyro.conf.Positional[str]) -> None:
+        """Go there."""
+        called.append(("go", folder))
+
+    def status(count: int = 1) -> None:
+        """Say how far."""
+        called.append(("status", count))
+
+    commands = {"": go, "status": status}
+    cli.run(commands, ["out"])
+    cli.run(commands, ["status", "--count", "2"])
+    assert called == [("go", "out"), ("status", 2)]
+    for words, expected in (
+        (["--help"], "each with its own --help: status"),
+        (["status", "--help"], "usage: p status"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.run(commands, words, prog="p")
+        assert stop.value.code == 0
+        assert expected in capsys.readouterr().out

@@ -15,7 +15,8 @@ from timm.data import create_transform, resolve_data_config
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import Preprocessing
-from benchmark.models.load import RELEASED, hash_weights, load_base
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import RELEASED, load_base
 from tests.conftest import small_vit
 
 TINY = "vit_tiny_patch16_224"

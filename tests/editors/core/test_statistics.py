@@ -12,7 +12,7 @@ import torch
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE
 from benchmark.data.dataset import read_split
-from benchmark.models.load import hash_weights
+from benchmark.models.identity import hash_weights
 from editors.core import statistics
 from editors.core.base import TrainingImages
 from editors.methods.rome import ROME

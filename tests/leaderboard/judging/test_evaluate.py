@@ -13,7 +13,8 @@ from torch import nn
 
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from editors.core.base import Edit, Editor, TrainingImages
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.evaluate import Settings, chosen_samples, edit_seed, evaluate

@@ -13,7 +13,8 @@ RUN = """
 import sys, time
 from pathlib import Path
 from benchmark.data.dataset import load
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from editors.core.registry import choose
 from leaderboard.records import outcomes
 from leaderboard.judging.evaluate import Settings, evaluate

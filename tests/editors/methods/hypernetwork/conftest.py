@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork.checkpoint import facts_of
 from editors.methods.hypernetwork.pseudo import PseudoSamples
 from editors.methods.hypernetwork.recipe import Recipe, preset

@@ -10,7 +10,8 @@ import torch
 
 from benchmark.core.errors import UserError
 from benchmark.models import vit
-from benchmark.models.load import BaseModel, hash_tensors, hash_weights
+from benchmark.models.identity import hash_tensors, hash_weights
+from benchmark.models.load import BaseModel
 from editors.core.descent import DescentConfig
 from editors.core.registry import choose
 from editors.methods.finetune import FineTune, FineTuneConfig

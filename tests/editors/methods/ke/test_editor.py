@@ -12,7 +12,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from benchmark.core.errors import UserError
 from benchmark.models import vit
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from benchmark.models.vit import last_ffn_matrices
 from editors.core.base import knob_of
 from editors.methods.ke.checkpoint import load

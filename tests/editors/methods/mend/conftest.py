@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.models.load import BaseModel, hash_weights
+from benchmark.models.identity import hash_weights
+from benchmark.models.load import BaseModel
 from benchmark.models.vit import cut_for, forward_prefix, last_ffn_matrices
 from editors.methods.mend.network import EPSILON, EditorNetwork, Shape, new_network
 from editors.methods.mend.recipe import Recipe

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.core.errors import UserError
-from benchmark.models.load import hash_tensors, hash_weights, load_base
+from benchmark.models.identity import hash_tensors, hash_weights
+from benchmark.models.load import load_base
 from benchmark.models.vit import forward, last_ffn_matrices
 from editors.core.registry import choose
 from editors.methods.mend.checkpoint import STORE, facts_of

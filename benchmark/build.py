@@ -29,6 +29,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.text import printable
+from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
 from benchmark.images.archives import open_tree
 from benchmark.subsets import locality, natural, oil_painting, stage_light
@@ -37,6 +38,7 @@ from benchmark.subsets.shards import Shards, rows
 from benchmark.subsets.tally import LOCALITY, Report, check_counts, differing, judge, some, write_skipped
 
 NAME, VERSION = "vit-edit-bench", "1.0"
+BUILD = Kind("build", "build.json", identity="name", beside=frozenset({"README.md"}))  # a fresh clone's card
 SOURCES = {
     "natural": natural.read,
     "oil_painting": oil_painting.read,
@@ -66,7 +68,7 @@ def build(
             is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
     """
     recover(out)
-    _check_out(out, inputs)
+    check_replaceable(out, BUILD, {"name": NAME}, inputs.values())
     report = Report()
     found = [SOURCES[subset](open_tree(path)) for subset, path in inputs.items()]
     listed = Counter(item.group.id if item.group else LOCALITY for source in found for item in source.items)
@@ -83,24 +85,6 @@ def build(
         facts = _facts(found, report, publish, partial=bool(wide or differing(report.counts)))
         _finish(folder, facts, report)
     return facts
-
-
-def _check_out(out: Path, inputs: Mapping[str, Path]) -> None:
-    """Refuse to replace what no build has made, since `out` is replaced as a whole."""
-    for path in inputs.values():
-        if path.exists() and (out.resolve() == path.resolve() or out.resolve() in path.resolve().parents):
-            raise UserError(f"{path} lies in {out}, which will be replaced as a whole; name another --out")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"{out} is a file; --out takes a folder")
-    inside = {path.name for path in out.iterdir()}
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        if json.loads((out / "build.json").read_text(encoding="utf-8"))["name"] == NAME and ".git" not in inside:
-            return
-    if not inside <= {"README.md"}:
-        stranger = sorted(inside - {"README.md"})[0]
-        raise UserError(f"{out} holds {printable(stranger)}, and no build made it; name another --out")
 
 
 def _label(

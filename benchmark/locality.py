@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
+from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
 from benchmark.images.by_class import Joined, open_labelled, suffix_of
 from benchmark.labels.imagenet import synsets
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from benchmark.models.load import BaseModel
 
 NOTE = "locality.json"
-WRITTEN = frozenset(("images", "margins.png", "skipped.csv", NOTE))
+CHOICE = Kind("choice of images", NOTE, contents=frozenset(("images", "margins.png", "skipped.csv")))
 MARGIN = 0.05
 BINS = 50  # of the histograms
 
@@ -130,14 +131,6 @@ def draw_margins(path: Path, margins: dict[str, np.ndarray], counted: pd.DataFra
     figure.savefig(path)
 
 
-def check_out(out: Path, cache: Path) -> None:
-    """`out` is replaced as a whole. Raises `UserError` if that would take more than an earlier choice."""
-    if cache.resolve().is_relative_to(out.resolve()):
-        raise UserError(f"--cache {cache} lies in --out {out}, which is replaced as a whole; name another --out")
-    if out.exists() and not (out.is_dir() and {one.name for one in out.iterdir()} in (WRITTEN, frozenset())):
-        raise UserError(f"{out} is there already and holds something other than chosen images; name another --out")
-
-
 def facts(base: BaseModel, margin: float, counted: pd.DataFrame, given: dict[str, str]) -> dict[str, Any]:
     """What was chosen from what, and by which base."""
     return {
@@ -194,7 +187,7 @@ def main(
         raise UserError(f"--margin is a difference of probabilities, above 0 and at most 1, not {margin:g}")
     if batch_size < 1:
         raise UserError(f"--batch-size is at least 1, not {batch_size}")
-    check_out(out, cache)
+    check_replaceable(out, CHOICE, inputs=[cache])
     pool = Joined({source: open_labelled(name) for source, name in sources.items()})
     model = load_base(base, device=pick(device))
     torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions on a GPU is no float32

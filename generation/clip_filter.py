@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing, write_text
+from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
 from benchmark.images.by_class import ByClass, Joined
 from benchmark.images.decode import BrokenImage, decode
@@ -240,8 +241,7 @@ def main(
     from benchmark.core.devices import pick
     from benchmark.models.load import load_base
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already; name another --out")
+    check_empty(out)
     if not (0 <= least <= 1 and 0 <= most <= 1) or batch_size < 1:
         raise UserError("--least and --most are shares between 0 and 1, --batch-size at least 1")
     images, photographs = ByClass(generated), ByClass(real)

@@ -14,7 +14,7 @@ from benchmark.core.errors import UserError
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_classes
 from benchmark.subsets.oil_painting import CLASSES
-from generation.core.folder import Folder
+from generation.core.folder import GeneratedImages
 from generation.diffusion import batches as diffusion
 from generation.diffusion.tokens import RELEASED, find_tokens
 
@@ -106,7 +106,7 @@ def main(
     loaded = diffusion.load_model(model, revision, device)
     said = prompts(loaded, wanted, tokens, class_names)
     settings = {**loaded.facts, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
-    made = diffusion.generate(loaded, Folder(out, settings), said.__getitem__, wanted, per_class, batch_size)
+    made = diffusion.generate(loaded, GeneratedImages(out, settings), said.__getitem__, wanted, per_class, batch_size)
     print(f"{out}: {made:,} images made, {len(wanted) * per_class:,} there; benchmark.build --oil-painting {out}")
 
 

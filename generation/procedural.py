@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
+from benchmark.core.workdir import Kind, check_replaceable, claim
 from benchmark.data.dataset import MINI, MINI_VERSION, Samples, read_split
 from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.by_class import ByClass
 from benchmark.images.decode import decode
 from benchmark.mini.emoji import drawings
 from benchmark.mini.packing import Encoded, encode, write_split
-from generation.core.folder import write_table
+from generation.core.folder import IMAGES, write_table
 from generation.looks.painting import oil_painting
 from generation.looks.spotlight import stage_light
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NAME, VERSION = "mini_generated", "mini-generated-1"
+BUILD = Kind("build", "build.json", identity="name")
 LOOKS: dict[str, Callable[[Image.Image, int], Image.Image]] = {"oil_painting": oil_painting, "stage_light": stage_light}
 JUDGED_OR_LEARNED = ("locality", "dev_locality", "train")
 
@@ -136,8 +137,7 @@ def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict
     import pandas as pd
 
     plan = plan or Plan()
-    if out.exists() and any(out.iterdir()) and not _ours(out):
-        raise UserError(f"{out} is there already and holds something else; name another --out")
+    check_replaceable(out, BUILD, {"name": NAME})
     pool = read_split(MINI, "pool")
     used = {drawing for split in JUDGED_OR_LEARNED for drawing in read_split(MINI, split).table["drawing"]}
     encoded = [pool.image_bytes(row) for row in range(len(pool))]
@@ -164,13 +164,6 @@ def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict
         write_text(folder / "README.md", _card(facts))
         write_text(folder / "build.json", json.dumps(facts, indent=2) + "\n")
     return facts
-
-
-def _ours(out: Path) -> bool:
-    try:
-        return json.loads((out / "build.json").read_text(encoding="utf-8"))["name"] == NAME
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
 
 
 def _facts(whole: pd.DataFrame, plan: Plan) -> dict[str, Any]:
@@ -229,10 +222,15 @@ def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
 
     An image that is there already is not made again, so the same command goes on after a kill. The table of a look is
     written last.
+
+    Raises:
+        UserError: if OUT/<look> holds something else, or images made from others.
     """
     plan = plan or Plan()
     found = ByClass(images)
+    names = hashlib.sha256("\n".join(found.ids).encode("utf-8", "surrogateescape")).hexdigest()
     for look, shift in LOOKS.items():
+        claim(out / look, IMAGES, {"settings": {"look": look, "seed": plan.seed, "names_sha256": names}})
         rows = []
         for number, name in enumerate(tqdm(found.ids, desc=look, unit="image")):
             file = f"{found.labels[number]}/{number:05d}.png"

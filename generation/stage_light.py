@@ -9,7 +9,6 @@ truth PUG renders (SPEC, 6). The second way is what the paper describes. It give
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -17,15 +16,16 @@ from typing import Literal
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import replacing
 from benchmark.core.text import printable
+from benchmark.core.workdir import claim, holds
 from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.archives import open_tree
 from benchmark.images.decode import BrokenImage
 from benchmark.labels.imagenet import names, synsets
 from benchmark.labels.names import known_classes
 from benchmark.subsets.stage_light import CLASSES, read
-from generation.core.folder import RUN, Folder, write_table
+from generation.core.folder import IMAGES, GeneratedImages, write_table
 from generation.diffusion import batches as diffusion
 
 PROMPT = "a photo of a {} under stage light"
@@ -37,16 +37,14 @@ def pick(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
     Raises:
         UserError: if `out` holds something else, or `pug` is not PUG: ImageNet with its csv and its Scene_Light.
     """
-    settings = {"pug": pug.name, "classes": classes}
-    note = json.dumps({"settings": settings}, indent=2) + "\n"
-    if out.exists() and (not (out / RUN).is_file() or (out / RUN).read_text(encoding="utf-8") != note):
-        raise UserError(f"{out} is there already and holds something else; name another --out")
+    note = {"settings": {"pug": pug.name, "classes": classes}}
+    holds(out, IMAGES, note)
     tree = open_tree(pug)
     found = read(tree)
     items = [item for item in found.items if item.label in classes]
     if not items:
         raise UserError(f"{pug}: no image under varying light of these classes; is Scene_Light there, and the csv?")
-    write_text(out / RUN, note)
+    claim(out, IMAGES, note)
     counts: Counter[int] = Counter()
     rows = []
     for item in tqdm(items, unit="image"):
@@ -121,7 +119,7 @@ def main(
     loaded = diffusion.load_model(model, revision, device)
     settings = {**loaded.facts, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
     said = {index: (PROMPT.format(names()[index]), "class name") for index in wanted}
-    made = diffusion.generate(loaded, Folder(out, settings), said.__getitem__, wanted, per_class, batch_size)
+    made = diffusion.generate(loaded, GeneratedImages(out, settings), said.__getitem__, wanted, per_class, batch_size)
     print(f"{out}: {made:,} images made, {len(wanted) * per_class:,} there; benchmark.build --stage-light {out}")
 
 

@@ -30,15 +30,14 @@ parquet, SPLIT/ROW in a data set of the Hub, or the SHA-256 of the file in the e
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from benchmark.core import files
 from benchmark.core.errors import UserError
+from benchmark.core.workdir import Kind, claim
 from mad.mining.wordnet import Measure, Over
 
 if TYPE_CHECKING:
@@ -49,25 +48,7 @@ if TYPE_CHECKING:
     from mad.mining.competition import Rules
 
 FIELDS = {"label": "index", "probability": "probability", "margin": "margin"}
-
-
-def claim(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
-    """Note in `out` what is searched. The same command may come again; another must not mix its files in.
-
-    Raises:
-        UserError: if `out` holds another search or something else, unless it may be overwritten.
-    """
-    note = out / "search.json"
-    if not overwrite and note.is_file():
-        try:
-            same = json.loads(note.read_text(encoding="utf-8"))["command"] == facts["command"]
-        except (ValueError, LookupError, TypeError):
-            same = False
-        if not same:
-            raise UserError(f"{out} holds another search (see search.json); name another --out, or add --overwrite")
-    elif not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already and holds no search; name another --out, or add --overwrite")
-    files.write_text(note, json.dumps(facts, indent=2) + "\n")
+SEARCH = Kind("search", "search.json", identity="command", fix="name another --out, or add --overwrite")
 
 
 # ------------------------------------------------------------------------------------------ the command
@@ -134,12 +115,11 @@ def main(
     where = folders(out, asked) if models is not None else {(0, 1): out}
     if models is not None:
         note = {"command": {"models": models, **given}, **facts, "searches": [folder.name for folder in where.values()]}
-        claim(out, note, overwrite)
+        claim(out, SEARCH, note, overwrite=overwrite)
     for (a, b), folder in where.items():
         command = {"pair": f"{names[a]},{names[b]}", **given}
-        claim(
-            folder, {"command": command, "base": _describe(asked[a]), "strong": _describe(asked[b]), **facts}, overwrite
-        )
+        note = {"command": command, "base": _describe(asked[a]), "strong": _describe(asked[b]), **facts}
+        claim(folder, SEARCH, note, overwrite=overwrite)
 
     numbered = [dataclasses.replace(model, name=str(number)) for number, model in enumerate(asked)]
     predictions = predict(

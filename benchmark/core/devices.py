@@ -1,8 +1,10 @@
-"""The device that is computed on: its name, waiting for it, and how fast it multiplies matrices."""
+"""The machine that is computed on: its device, how fast that multiplies matrices, and this process's memory."""
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 import time
 from pathlib import Path
 
@@ -30,6 +32,35 @@ def device_name(device: torch.device) -> str:
                 model = line.partition(":")[2].strip()
                 break
     return f"{model}, {torch.get_num_threads()} threads"
+
+
+def memory_bytes() -> int | None:
+    """Resident memory of this process; None where the system does not tell (it does on Linux)."""
+    return _of_process("VmRSS")
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory of this process that was resident so far; None where the system does not tell (Windows)."""
+    if (peak := _of_process("VmHWM")) is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def load_average() -> float:
+    """Processes that wanted to run, on average over the last minute; not a number where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+
+
+def _of_process(field: str) -> int | None:
+    """Bytes that Linux notes under `field` of this process (man 5 proc)."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
 
 
 def wait(device: torch.device) -> None:

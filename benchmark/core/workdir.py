@@ -16,6 +16,7 @@ from typing import Any
 from benchmark.core.errors import UserError
 from benchmark.core.files import leftovers, write_text
 from benchmark.core.locks import locked
+from benchmark.core.text import printable
 
 LOCK = ".claim.lock"  # in the folder, as long as its note is being written
 OF_THE_SYSTEM = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))  # file browsers leave these in any folder
@@ -28,7 +29,7 @@ class Kind:
 
     name: one thing of this kind, in words, such as "run".
     note: the file that says what the folder holds.
-    identity: keys of the note that must stay the same; the others are brought up to date. None: all of them.
+    identity: the key of the note whose value must stay the same; the rest is brought up to date. None: all of it.
     fix: what a user can do about a folder that is taken.
     beside: files that may lie in a folder before it is claimed.
     contents: all that a folder of this kind holds. None: whatever it likes.
@@ -36,7 +37,7 @@ class Kind:
 
     name: str
     note: str
-    identity: tuple[str, ...] | None = None
+    identity: str | None = None
     fix: str = "name another --out, or delete it"
     beside: frozenset[str] = frozenset()
     contents: frozenset[str] | None = None
@@ -115,7 +116,7 @@ def check_empty(folder: Path, fix: str = Kind.fix) -> None:
     if folder.exists() and not folder.is_dir():
         raise taken(folder, "is a file and no folder", fix)
     if folder.is_dir() and (names := _names(folder)):
-        raise taken(folder, f"is not empty: it holds {names[0]!r}", fix)
+        raise taken(folder, f"is not empty: it holds {printable(names[0])}", fix)
 
 
 def taken(folder: Path, why: str, fix: str = Kind.fix) -> UserError:
@@ -130,7 +131,7 @@ def _names(folder: Path) -> list[str]:
 def _refuse_strangers(folder: Path, kind: Kind, allowed: Iterable[str]) -> None:
     ours = {kind.note, *allowed, *(path.name for path in leftovers(folder / kind.note))}
     if strangers := [name for name in _names(folder) if name not in ours]:
-        raise taken(folder, f"holds {strangers[0]!r}, which no {kind.name} made", kind.fix)
+        raise taken(folder, f"holds {printable(strangers[0])}, which no {kind.name} made", kind.fix)
 
 
 def _plain(note: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _read(folder: Path, kind: Kind) -> dict[str, Any]:
         note = json.loads((folder / kind.note).read_text(encoding="utf-8"))
     except ValueError:
         note = None
-    if not isinstance(note, dict) or not note.keys() >= {*(kind.identity or ())}:
+    if not isinstance(note, dict) or kind.identity not in {None, *note}:
         raise taken(folder / kind.note, f"is damaged and does not say which {kind.name} {folder} holds", kind.fix)
     return note
 
@@ -153,7 +154,10 @@ def _write(folder: Path, kind: Kind, note: Mapping[str, Any]) -> None:
 
 
 def _identity(note: dict[str, Any], kind: Kind) -> dict[str, Any]:
-    return note if kind.identity is None else {key: note[key] for key in kind.identity}
+    if kind.identity is None:
+        return note
+    value = note[kind.identity]
+    return value if isinstance(value, dict) else {kind.identity: value}
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str:

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, sha256, write_text
+from benchmark.core.workdir import Kind, claim
 from benchmark.labels.imagenet import names, synsets
 
 if TYPE_CHECKING:
     from PIL import Image
 
-TABLE, RUN = "metadata.jsonl", "run.json"
+TABLE = "metadata.jsonl"
+IMAGES = Kind("set of generated images", "run.json", identity="settings")
 Job = tuple[int, int]  # ImageNet index of the class, number of the image in it
 
 
-class Folder:
+class GeneratedImages:
     """Generated images on the disk. `rows` are those of the table, by class and number."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -40,22 +42,17 @@ class Folder:
             UserError: if it holds something else, or images that were made with other settings.
         """
         self.path, self.settings = path, json.loads(json.dumps(settings))
-        if (path / RUN).is_file():
-            self._check()
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UserError(f"{path} is there already and holds no generated images; name another --out")
-        else:
-            write_text(path / RUN, json.dumps({"settings": self.settings}, indent=2) + "\n")
+        claim(path, IMAGES, {"settings": self.settings})
         self.rows = self._recovered()
 
     @property
     def fitting_batch(self) -> int | None:
         """The batch size that an earlier run had to go down to, if one had."""
-        return self._run().get("fitting_batch")
+        return json.loads((self.path / IMAGES.note).read_text(encoding="utf-8")).get("fitting_batch")
 
     def keep_fitting_batch(self, size: int) -> None:
         """Note it, so that a resumed run makes the same batches, and with them the same bytes."""
-        write_text(self.path / RUN, json.dumps({"settings": self.settings, "fitting_batch": size}, indent=2) + "\n")
+        claim(self.path, IMAGES, {"settings": self.settings, "fitting_batch": size})
 
     def missing(self, classes: Sequence[int], per_class: int) -> list[Job]:
         """What is not there yet of `per_class` images of each class, class by class."""
@@ -79,24 +76,6 @@ class Folder:
         self._write_table()
         for (index, number), _, _ in made:
             self._hidden(index, number).rename(self._shown(index, number))
-
-    def _check(self) -> None:
-        there = self._run()["settings"]
-        for key in {**there, **self.settings}:
-            if there.get(key) != self.settings.get(key):
-                raise UserError(
-                    f"{self.path} holds images made with {key} {there.get(key)!r}, not {self.settings.get(key)!r}; "
-                    "name another --out"
-                )
-
-    def _run(self) -> dict[str, Any]:
-        try:
-            found = json.loads((self.path / RUN).read_text(encoding="utf-8"))
-            if isinstance(found["settings"], dict):
-                return found
-        except (ValueError, LookupError, TypeError):
-            pass
-        raise UserError(f"{self.path / RUN} does not say what made these images; name another --out")
 
     def _recovered(self) -> dict[Job, dict[str, Any]]:
         """The rows whose images are there as they were listed; images that a killed run had listed get their names."""

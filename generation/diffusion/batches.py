@@ -16,8 +16,9 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError, first_line
+from benchmark.core.workdir import taken
 from benchmark.models.identity import hash_tensors
-from generation.core.folder import Folder, Job
+from generation.core.folder import GeneratedImages, Job
 
 # `stabilityai/stable-diffusion-2` is gone from the Hub (SPEC, 6); this is the community's mirror of it. Its commit
 # could not be looked up from where this was written, so none is pinned; the one that is found is printed and recorded,
@@ -82,7 +83,12 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
 
 
 def generate(
-    model: Model, folder: Folder, prompt: Prompt, classes: Sequence[int], per_class: int, batch_size: int = BATCH
+    model: Model,
+    folder: GeneratedImages,
+    prompt: Prompt,
+    classes: Sequence[int],
+    per_class: int,
+    batch_size: int = BATCH,
 ) -> int:
     """Make what is missing of `per_class` images of each class in `folder`; return how many were made.
 
@@ -95,9 +101,10 @@ def generate(
     """
     for (index, _), row in folder.rows.items():
         if index in classes and (row["prompt"], row["token"]) != prompt(index):
-            raise UserError(
-                f'{folder.path} holds images of class {index} made with "{row["prompt"]}" ({row["token"]}), not with '
-                f'"{prompt(index)[0]}" ({prompt(index)[1]}); name another --out'
+            words, origin = prompt(index)
+            earlier = f'"{row["prompt"]}" ({row["token"]})'
+            raise taken(
+                folder.path, f'holds images of class {index} made with {earlier}, not with "{words}" ({origin})'
             )
     size = min(batch_size, folder.fitting_batch or batch_size)
     todo = folder.missing(classes, per_class)

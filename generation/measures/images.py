@@ -7,7 +7,6 @@ does, and saves it. Both take the same seeds, and must make the same images befo
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmark.core.devices import device_name, pick
+from benchmark.core.devices import device_name, load_average, pick
 from benchmark.core.errors import UserError
 from benchmark.core.timing import Timing, interleaved
-from generation.core.folder import Folder
+from generation.core.folder import GeneratedImages
 from generation.diffusion import batches as diffusion
 from generation.measures.networks import SIZES, random_pipeline
 
@@ -81,7 +80,7 @@ class Case:
 
     def ours(self, out: Path) -> int:
         """Generate into the new folder `out`; return the batch size that did fit."""
-        folder, model = Folder(out, self.settings), diffusion.Model(self.pipe, {})
+        folder, model = GeneratedImages(out, self.settings), diffusion.Model(self.pipe, {})
         diffusion.generate(model, folder, lambda _: (PROMPT, ""), [CLASS], self.images, self.batch_size)
         return folder.fitting_batch or self.batch_size
 
@@ -149,7 +148,7 @@ def measure_images(size: str, device: str, images: int, steps: int, batch_size: 
         ways = {"ours": lambda: case.ours(next(fresh)), "plain": lambda: case.plain(next(fresh))}
         timing = interleaved(ways, repeats, where)
     return ImageSpeed(
-        device_name(where), os.getloadavg()[0], torch.__version__, diffusers.__version__,
+        device_name(where), load_average(), torch.__version__, diffusers.__version__,
         size, str(pipe.dtype).removeprefix("torch."), images, steps, diffusion.GUIDANCE, pixels, settings["size"],
         case.batch_size, timing["ours"], timing["plain"], apart, farthest, distinct,
     )  # fmt: skip

@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from benchmark.core.devices import device_name, wait
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, sha256, write_text
+from benchmark.core.files import replacing, sha256
+from benchmark.core.workdir import Kind, claim
 from benchmark.data.dataset import training_images
 from benchmark.models.identity import hash_tensors
 from benchmark.models.vit import edits_at_once
@@ -30,6 +31,8 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
 from leaderboard.records import environment, outcomes, record
 from leaderboard.scores import metrics
+
+RUN = Kind("run", "run.json", identity="facts")
 
 
 def evaluate(
@@ -46,7 +49,7 @@ def evaluate(
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
     facts = _facts(choice, editor, judge, settings, batch)
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    if _claim(folder, key, facts):
+    if claim(folder, RUN, {"key": key, "facts": facts}) and (folder / "record.json").is_file():
         return record.read(folder / "record.json")
 
     _write_samples(folder, judge)
@@ -179,39 +182,6 @@ def _facts(choice: ChosenEditor, editor: Editor, judge: Judge, settings: Setting
         ).model_dump(),
         "libraries": {name: versions[name] for name in ("torch", "timm")},
     }
-
-
-def _claim(folder: Path, key: str, facts: dict[str, Any]) -> bool:
-    """Make `folder` this run's own; True if the run is finished there already."""
-    ticket = folder / "run.json"
-    if ticket.is_file():
-        try:
-            there = json.loads(ticket.read_text())
-        except json.JSONDecodeError:
-            raise UserError(f"{ticket} is damaged; delete {folder} or give another --out") from None
-        if there.get("key") != key:
-            raise UserError(
-                f"{folder} holds another run ({_difference(there.get('facts', {}), facts)}); "
-                "give another --out or delete it"
-            )
-        return (folder / "record.json").is_file()
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no run; give another --out")
-    write_text(ticket, json.dumps({"key": key, "facts": facts}, indent=2) + "\n")
-    return False
-
-
-def _difference(there: dict[str, Any], here: dict[str, Any], path: str = "") -> str:
-    """The first fact in which two runs differ, in words."""
-    for name in here:
-        old, new = there.get(name), here[name]
-        if isinstance(new, dict) and isinstance(old, dict):
-            found = _difference(old, new, f"{path}{name}.")
-            if found:
-                return found
-        elif old != new:
-            return f"its {path}{name} is {old}, yours is {new}"
-    return ""
 
 
 def _write_samples(folder: Path, judge: Judge) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
+
+from benchmark.core.devices import peak_memory_bytes
 
 LIBRARIES = ("torch", "timm", "torchvision", "numpy", "pandas", "pyarrow", "pillow")
 
@@ -36,12 +36,10 @@ def commit() -> tuple[str | None, bool | None]:
     return head, bool(changed)
 
 
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of this process so far, MiB: the device's on CUDA, resident memory on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Peak memory of this process so far, MiB: the device's on CUDA, resident memory on a CPU, if the system tells."""
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory_bytes()
+    return None if peak is None else peak / 2**20
 
 
 def _git(root: Path, *words: str) -> str:

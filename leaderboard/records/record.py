@@ -83,7 +83,7 @@ class Costs(_Part):
     fit_seconds: float
     median_edit_seconds: float
     median_score_seconds: float
-    peak_memory_mb: float
+    peak_memory_mb: float | None  # MiB; None where the system does not tell
 
 
 class NoiseFloor(_Part):

@@ -14,12 +14,14 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.workdir import Kind, holds, taken
 from mad.crawling.duplicates import BANDS, NEAR, bands, distance
 from mad.crawling.flickr import Licence, Photo
 
 FILE = "index.sqlite"
 IMAGES = "images"
 VERSION = 1
+CRAWL = Kind("crawl", FILE)
 TRIES = 3  # runs in which a photo that could not be had is asked for; chosen here
 
 FOUND, KEPT, FAILED = "found", "kept", "failed"
@@ -67,9 +69,8 @@ class Index:
     """
 
     def __init__(self, folder: Path) -> None:
+        holds(folder, CRAWL)
         file = folder / FILE
-        if folder.exists() and not file.is_file() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder} is there already and holds no crawl; name another --out")
         self.folder = folder
         self._incoming = folder / ".incoming"
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,12 +80,12 @@ class Index:
             self.db.execute("PRAGMA journal_mode = WAL")
             version = self.db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
-                raise UserError(f"{file} has version {version}, this program reads {VERSION}; name another --out")
+                raise taken(file, f"has version {version}, this program reads {VERSION}")
             self.db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         except (sqlite3.Error, UserError) as error:
             self.db.close()
             if "locked" in str(error):
-                raise UserError(f"another process is crawling into {folder}; wait, or name another --out") from error
+                raise taken(folder, "is where another process is crawling", "wait, or name another --out") from error
             raise
         self._incoming.mkdir(exist_ok=True)
         self._recover()

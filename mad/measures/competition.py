@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmark.core.devices import device_name
-from mad.measures.memory import memory_gib
+from benchmark.core.devices import device_name, load_average, peak_memory_bytes
+from mad.measures.memory import in_gib
 
 if TYPE_CHECKING:
     from mad.mining.competition import Rules
@@ -72,6 +71,6 @@ def measure_competition(pairs: int) -> CompetitionSpeed:
     head = diverse(found.ranking)
     seconds = time.perf_counter() - start
     return CompetitionSpeed(
-        device_name(torch.device("cpu")), os.getloadavg()[0], pairs, found.disagreements,
-        len(found.groups), len(head), seconds, memory_gib("VmHWM"),
+        device_name(torch.device("cpu")), load_average(), pairs, found.disagreements,
+        len(found.groups), len(head), seconds, in_gib(peak_memory_bytes()),
     )  # fmt: skip

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from benchmark.core.devices import device_name
+from benchmark.core.devices import device_name, load_average, memory_bytes, peak_memory_bytes
 from benchmark.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,12 +37,11 @@ class MemoryUse:
     peak_gib: float
 
 
-def memory_gib(field: Literal["VmRSS", "VmHWM"]) -> float:
-    """Resident memory of this process in GiB: now (`VmRSS`), or the highest since it started (`VmHWM`; man 5 proc)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024 / GIB
-    raise UserError("this system does not tell a process's memory in /proc; the figures need Linux")
+def in_gib(memory_bytes: int | None) -> float:
+    """Measured memory in GiB. Raises `UserError` for None: the system does not tell it."""
+    if memory_bytes is None:
+        raise UserError("this system does not tell how much memory a process has; the figures need Linux")
+    return memory_bytes / GIB
 
 
 @dataclass(frozen=True)
@@ -94,14 +92,15 @@ def measure_memory(images: int) -> MemoryUse:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(encoded, "PNG")
     models = tiny_models()
     predict(models, TinyPool(64, encoded.getvalue()), progress=False)
-    before, start = memory_gib("VmRSS"), time.perf_counter()
+    before, start = in_gib(memory_bytes()), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         pool = TinyPool(images, encoded.getvalue())
         told = predict(models, pool, cache=Path(name))
     names = {f"{who}_label": f"{who}_index" for who in ("base", "strong")}
     found = compete(told.drop(columns="error").rename(columns=names), Rules())
     assert found.images == images
-    peak = max(before, memory_gib("VmHWM"))  # the kernel adds up late: its mark may lie some kB below what was read
+    # The kernel adds up late: its mark may lie some kB below what was read.
+    peak = max(before, in_gib(peak_memory_bytes()))
     return MemoryUse(
-        device_name(torch.device("cpu")), os.getloadavg()[0], images, time.perf_counter() - start, before, peak
+        device_name(torch.device("cpu")), load_average(), images, time.perf_counter() - start, before, peak
     )

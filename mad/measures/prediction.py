@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmark.core.devices import device_name, pick
+from benchmark.core.devices import device_name, load_average, pick
 from benchmark.core.timing import Timing, interleaved
 
 if TYPE_CHECKING:
@@ -111,6 +110,6 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
         ways = {"ours": ours, "plain": lambda: plain_predict(models, folder, BATCH), "draft": lambda: ours(draft)}
         timing = interleaved(ways, repeats, pick(device))
     return PredictSpeed(
-        device_name(pick(device)), os.getloadavg()[0], PAIRS_OF_MODELS[pair], images, PHOTO_SIZE,
+        device_name(pick(device)), load_average(), PAIRS_OF_MODELS[pair], images, PHOTO_SIZE,
         timing["ours"], timing["plain"], timing["draft"], apart, changed,
     )  # fmt: skip

@@ -16,8 +16,6 @@ import csv
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from benchmark.core import files
-from benchmark.core.errors import UserError
+from benchmark.core.staging import replacing_folder
+from benchmark.core.workdir import check_empty
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.open import ATTRIBUTION
 from benchmark.labels import imagenet
@@ -73,11 +72,8 @@ def write_groups(
     Raises:
         UserError: if something is in `out`.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already; name another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    check_empty(out)
+    with replacing_folder(out) as partial:
         written: dict[str, dict[str, str]] = {}
         skipped, bare = [], 0
         for item, seen in tqdm(accepted, unit="image", desc="export", leave=False):
@@ -101,10 +97,6 @@ def write_groups(
             _write_csv(partial / "skipped.csv", ["group_id", "image", "reason"], skipped)
         counts = {"images": len(written), "skipped": len(skipped)}
         files.write_text(partial / "review.json", json.dumps({**facts, **counts}, indent=2) + "\n")
-        partial.chmod(0o755)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return len(written), len(skipped), bare
 
 

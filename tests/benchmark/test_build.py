@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import resource
 import shutil
 import zipfile
 from collections import Counter
@@ -175,7 +174,7 @@ def test_what_no_build_made_is_not_replaced(tmp_path: Path, inputs: dict[str, Pa
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     for out in (tmp_path / "mine", tmp_path / "mine" / "thesis.tex", tmp_path / "in", tmp_path):
-        with pytest.raises(UserError, match=r"name another --out|takes a folder"):
+        with pytest.raises(UserError, match="name another --out"):
             build(out, inputs, allow_partial=True)
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
     (tmp_path / "clone").mkdir()
@@ -185,6 +184,7 @@ def test_what_no_build_made_is_not_replaced(tmp_path: Path, inputs: dict[str, Pa
 
 def test_a_disk_that_fills_up_leaves_the_old_folder(old: Path, inputs: dict[str, Path]) -> None:
     """The kernel refuses to let any file grow beyond 20 kB."""
+    resource = pytest.importorskip("resource", reason="only Unix limits the size of files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:

@@ -66,14 +66,12 @@ def command(tmp: Path, *words: str) -> str:
 
 # The peak of the process's own memory: what `wait4` reports counts the parent's, from before the exec.
 MEASURED = """
-import re, resource, sys
-from pathlib import Path
+import sys, time
 from benchmark import build
 from benchmark.core import cli
+from benchmark.core.devices import peak_memory_bytes
 cli.run(build.main, sys.argv[1:])
-used = resource.getrusage(resource.RUSAGE_SELF)
-peak = re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]
-print("measured", used.ru_utime + used.ru_stime, 1024 * int(peak))
+print("measured", time.process_time(), peak_memory_bytes() or 0)
 """
 
 

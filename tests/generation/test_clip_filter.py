@@ -104,7 +104,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     again = pictures(tmp_path / "double", {"6": 1, "stingray": 1})
     with pytest.raises(UserError, match=r"two images would become 6/0\.png"):
         clip_filter.main(again, "oil_painting", real, tmp_path / "none", least=0.0, most=0.0, **settings)
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="is not empty: it holds"):
         clip_filter.main(made, "oil_painting", real, out, **settings)
 
 

@@ -233,7 +233,7 @@ def test_no_key(flickr: FlickrServer, capsys, monkeypatch, name: str) -> None:
         (["--takedown", "nowhere.txt"], "no takedown list"),
         (["--takedown", "odd.txt"], "odd.txt, line 2"),
         (["--api", "http://127.0.0.1:1/"], "cannot be reached"),
-        (["--out", "other"], "holds no crawl"),
+        (["--out", "other"], "holds holiday.jpg, which no crawl made"),
         (["--out", "text"], "not a database"),
         (["--out", "newer"], "has version 99"),
     ],
@@ -257,7 +257,7 @@ def test_two_crawls_do_not_share_a_folder(flickr: FlickrServer, capsys) -> None:
 
     first = Index(Path("crawl"))
     try:
-        assert "another process is crawling" in fails(capsys, flickr)
+        assert "is where another process is crawling" in fails(capsys, flickr)
     finally:
         first.close()
 

@@ -131,7 +131,8 @@ def test_a_folder_with_something_else_in_it_is_left_alone(pair, pictures: Path, 
     search_here = ["--pair", pair, "--pool", pictures, "--out", tmp_path / "out"]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ranking.csv").write_text("mine")
-    assert "holds no search" in fails(capsys, *search_here)
+    said = fails(capsys, *search_here)
+    assert "holds ranking.csv, which no search made; name another --out, or add --overwrite" in said
     assert (tmp_path / "out" / "ranking.csv").read_text() == "mine"
     call(*search_here, "--overwrite")
     assert "another search" in fails(capsys, *search_here, "--diverse")

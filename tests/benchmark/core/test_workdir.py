@@ -14,7 +14,7 @@ from benchmark.core import files
 from benchmark.core.errors import UserError
 from benchmark.core.workdir import LOCK, Kind, check_empty, check_replaceable, claim, holds
 
-RUN = Kind("run", "run.json", identity=("facts",))
+RUN = Kind("run", "run.json", identity="facts")
 BANK = Kind("bank", "bank.json", fix="name another --bank, or delete it")
 NOTE: dict[str, Any] = {"facts": {"editor": {"name": "ft", "lr": 0.1}, "limit": 2}, "made": "today"}
 
@@ -62,11 +62,11 @@ def test_only_the_identity_must_stay_the_same(claimed: Path) -> None:
 @pytest.mark.parametrize(
     ("note", "difference"),
     [
-        (other(limit=3), "its facts.limit is 2, yours is 3"),
-        (other(editor={"name": "ft", "lr": 0.2}), "its facts.editor.lr is 0.1, yours is 0.2"),
-        (other(seed=1), "its facts.seed is None, yours is 1"),
-        ({"facts": {"editor": NOTE["facts"]["editor"]}}, "its facts.limit is 2, yours is None"),
-        (other(editor="ft"), "its facts.editor is {'name': 'ft', 'lr': 0.1}, yours is ft"),
+        (other(limit=3), "its limit is 2, yours is 3"),
+        (other(editor={"name": "ft", "lr": 0.2}), "its editor.lr is 0.1, yours is 0.2"),
+        (other(seed=1), "its seed is None, yours is 1"),
+        ({"facts": {"editor": NOTE["facts"]["editor"]}}, "its limit is 2, yours is None"),
+        (other(editor="ft"), "its editor is {'name': 'ft', 'lr': 0.1}, yours is ft"),
     ],
 )
 def test_another_thing_is_told_the_first_difference(claimed: Path, note: dict[str, Any], difference: str) -> None:
@@ -86,7 +86,7 @@ def test_a_kind_without_an_identity_compares_the_whole_note_and_names_its_own_op
 
 def test_a_strangers_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds 'notes.txt', which no run made; name another --out, or delete it"):
+    with pytest.raises(UserError, match=r"holds notes.txt, which no run made; name another --out, or delete it"):
         claim(tmp_path, RUN, NOTE)
     assert names(tmp_path) == {"notes.txt"}
     with pytest.raises(UserError, match=r"notes.txt is a file and no folder; name another --out"):
@@ -179,7 +179,7 @@ def test_what_is_replaced_as_a_whole_holds_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"another choice \(its base is mini, yours is small\)"):
         check_replaceable(out, CHOICE, {"base": "small"})
     (out / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"holds 'notes.txt', which no choice made"):
+    with pytest.raises(UserError, match=r"holds notes.txt, which no choice made"):
         check_replaceable(out, CHOICE)
 
 
@@ -202,7 +202,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     check_empty(tmp_path)
     check_empty(tmp_path / "not there")
     (tmp_path / "a").touch()
-    with pytest.raises(UserError, match="is not empty: it holds 'a'; name another --out, or delete it"):
+    with pytest.raises(UserError, match="is not empty: it holds a; name another --out, or delete it"):
         check_empty(tmp_path)
     with pytest.raises(UserError, match="is a file and no folder"):
         check_empty(tmp_path / "a")

@@ -58,7 +58,8 @@ def test_a_folder_is_listed_by_name_with_the_folders_below_it(pictures: Path) ->
     (pictures / ".cache").mkdir()
     (pictures / ".cache" / "thumb.png").write_bytes(png((0, 0, 0)))
     (pictures / "UPPER.PNG").write_bytes(png((9, 9, 9)))
-    os.mkfifo(pictures / "waits-for-ever.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pictures / "waits-for-ever.png")
     pool = open_pool(pictures)
     assert pool.ids == sorted(pool.ids) and len(pool) == len(set(pool.ids)) == 31
     assert {"01.png", "more/00.png", "UPPER.PNG"} <= set(pool.ids)

@@ -229,7 +229,7 @@ def test_another_run_in_the_folder_is_refused(judge: Judge, tmp_path: Path) -> N
         run(judge, quick("ft"), tmp_path / "run", limit=3)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty"):
+    with pytest.raises(UserError, match=r"holds thesis\.txt, which no run made"):
         run(judge, quick("ft"), tmp_path / "full")
 
 

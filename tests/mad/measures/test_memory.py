@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
+from benchmark.core.errors import UserError
 from benchmark.predict import parts
 from mad.measures import memory
 
@@ -26,5 +25,7 @@ def test_memory_does_not_grow_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.peak_gib >= found.start_gib > 0.1
 
 
-def test_the_peak_of_a_process_is_known() -> None:
-    assert math.isfinite(memory.memory_gib("VmHWM"))
+def test_a_system_that_does_not_tell_is_named() -> None:
+    assert memory.in_gib(3 * 2**29) == 1.5
+    with pytest.raises(UserError, match="does not tell"):
+        memory.in_gib(None)

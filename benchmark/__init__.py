@@ -41,12 +41,12 @@ def load(
         return loaded
     from benchmark.core.devices import pick
     from benchmark.models.load import load_base
-    from benchmark.predict.benchmark import filtered
+    from benchmark.predict.benchmark import filter_benchmark
 
     model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
-    kept, _, _ = filtered(model, loaded)
-    print(f"{model.name} gets wrong: {kept.kept}", file=sys.stderr)
-    return kept
+    filtered, _, _ = filter_benchmark(model, loaded)
+    print(f"{model.name} gets wrong: {filtered.kept}", file=sys.stderr)
+    return filtered
 
 
 def _embedded() -> Pool:

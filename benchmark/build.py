@@ -55,7 +55,6 @@ def build(
     publish: bool = False,
     label_with: str | None = None,
     device: str = "cpu",
-    cache: Path = Path("out/predictions"),
 ) -> dict[str, Any]:
     """Build the data set `out` from `inputs` (subset or "locality" -> archive or folder); return its build.json.
 
@@ -76,7 +75,7 @@ def build(
         check_counts(listed)
     wide: list[str] = []
     if label_with is not None:
-        found, wide = _label(found, label_with, device, cache, allow_partial)
+        found, wide = _label(found, label_with, device, allow_partial)
         report.choices += _said_of(wide, label_with)
     with _disk_may_fill(out), replacing_folder(out) as folder:
         for source in found:
@@ -87,16 +86,14 @@ def build(
     return facts
 
 
-def _label(
-    found: list[Input], base: str, device: str, cache: Path, allow_partial: bool
-) -> tuple[list[Input], list[str]]:
+def _label(found: list[Input], base: str, device: str, allow_partial: bool) -> tuple[list[Input], list[str]]:
     from benchmark.models.load import load_base
 
     model = load_base(base, device=device)
     wide: list[str] = []
     for number, source in enumerate(found):
         if source.subset == LOCALITY:
-            found[number], wide = locality.labelled(source, model, cache)
+            found[number], wide = locality.labelled(source, model)
     if wide and not allow_partial:
         raise UserError(f"{_said_of(wide, base)[0]} Was the locality set chosen with another base, or at other sizes?")
     return found, wide
@@ -198,7 +195,6 @@ def main(
     push: str | None = None,
     yes: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
-    cache: Path = Path("out/predictions"),
 ) -> None:
     """Build the benchmark, 4,306 editing samples in 18 groups and 2,071 locality images, from its archives.
 
@@ -214,7 +210,6 @@ def main(
         push: OWNER/NAME, a data set on the Hub to upload to, after showing what would go; needs --publish.
         yes: upload without asking.
         device: where --label-with runs.
-        cache: folder where the predictions of --label-with are kept.
     """
     given = {"natural": natural, "oil_painting": oil_painting, "stage_light": stage_light, LOCALITY: locality}
     inputs = {subset: path for subset, path in given.items() if path is not None}
@@ -229,7 +224,6 @@ def main(
         publish=publish,
         label_with=label_with,
         device=device,
-        cache=cache,
     )
     total = sum(group["count"] for group in facts["groups"])
     print(

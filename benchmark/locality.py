@@ -12,8 +12,8 @@ say, and it is the 1,000-way model that is edited. Always float32. The output fo
     skipped.csv            image, error: what did not decode
     locality.json          what was chosen from what, by which base
 
-and `python -m benchmark.build --locality DIR/images` takes it. What the base said of every image is kept in
---cache in parts: a run that was stopped goes on, and another --margin costs nothing.
+and `python -m benchmark.build --locality DIR/images` takes it. The base's predictions are kept in
+~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a run that was stopped goes on, another --margin costs nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import write_text
+from benchmark.core.files import cache_folder, write_text
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
 from benchmark.images.by_class import Joined, open_labelled, suffix_of
@@ -154,7 +154,6 @@ def main(
     batch_size: int = 64,
     device: Literal["cpu", "cuda"] = "cpu",
     out: Path = Path("out/locality"),
-    cache: Path = Path("out/predictions"),
 ) -> None:
     """Choose the images near a base's decision boundary that it gets right, from validation images.
 
@@ -170,7 +169,6 @@ def main(
         batch_size: images a batch.
         device: where the base runs.
         out: folder for what was chosen; an earlier choice there is replaced.
-        cache: folder where predictions are kept, so that a run goes on where it was stopped.
     """
     import torch
 
@@ -178,6 +176,7 @@ def main(
     from benchmark.core.staging import replacing_folder
     from benchmark.models.load import load_base
     from benchmark.predict.engine import predict
+    from benchmark.predict.store import predictions_folder
 
     given = {IMAGENET: imagenet, IMAGENET_R: imagenet_r, IMAGENET_SKETCH: imagenet_sketch}
     sources = {source: name for source, name in given.items() if name is not None}
@@ -187,13 +186,13 @@ def main(
         raise UserError(f"--margin is a difference of probabilities, above 0 and at most 1, not {margin:g}")
     if batch_size < 1:
         raise UserError(f"--batch-size is at least 1, not {batch_size}")
-    check_replaceable(out, CHOICE, inputs=[cache])
+    check_replaceable(out, CHOICE, inputs=[cache_folder()])
     pool = Joined({source: open_labelled(name) for source, name in sources.items()})
     model = load_base(base, device=pick(device))
     torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions on a GPU is no float32
     print(f"{len(pool):,} images of {len(sources)} sources")
 
-    kept = cache / pool.signature[:24]  # predict() knows images by name; their content is for us to watch
+    kept = predictions_folder() / pool.signature[:24]  # ids do not change when an image does
     asked = [dataclasses.replace(model, name="base")]
     predictions = predict(asked, pool, batch_size=batch_size, cache=kept)
     chosen = choose(predictions, pool.labels, margin)

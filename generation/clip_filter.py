@@ -142,12 +142,13 @@ def judge(scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: 
     )
 
 
-def ask(base: BaseModel, found: ByClass, cache: Path | None = None) -> list[int]:
+def ask(base: BaseModel, found: ByClass) -> list[int]:
     """The base's top-1 class of every image."""
     from benchmark.predict.engine import predict
+    from benchmark.predict.store import predictions_folder
 
     pool = Joined({"generated": found})
-    return predict([base], pool, cache=cache, progress=False)[f"{base.name}_label"].tolist()
+    return predict([base], pool, cache=predictions_folder(), progress=False)[f"{base.name}_label"].tolist()
 
 
 def count(judged: pd.DataFrame) -> pd.DataFrame:
@@ -217,7 +218,6 @@ def main(
     most: float = MOST,
     batch_size: int = 32,
     device: Literal["cpu", "cuda"] = "cpu",
-    cache: Path = Path("out/predictions"),
 ) -> None:
     """Keep generated images in which CLIP sees the class and the shift, and that the base gets wrong.
 
@@ -236,7 +236,6 @@ def main(
         most: share of the real images that must be less similar to the shift than the threshold.
         batch_size: images a forward of CLIP.
         device: where the models run.
-        cache: folder where the base's predictions are kept.
     """
     from benchmark.core.devices import pick
     from benchmark.models.load import load_base
@@ -249,7 +248,7 @@ def main(
     seer = load_clip(clip, pretrained, device)
     scores = similarities(seer, images, shift, batch_size)
     judged = judge(scores, similarities(seer, photographs, shift, batch_size), least, most)
-    judged["base_prediction"] = ask(asked, images, cache)
+    judged["base_prediction"] = ask(asked, images)
     judged["base_wrong"] = judged["base_prediction"] != judged["class_index"]
     judged["kept"] = judged["class_seen"] & judged["shift_seen"] & judged["base_wrong"]
     write(judged, images, out, {"shift": shift, "base": asked.name, "clip": f"{clip} {Path(pretrained).name}"})

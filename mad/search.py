@@ -12,7 +12,7 @@ answers are, and gathered into (strong, base) groups. The output folder then hol
     groups.csv            group_id, group, size, distance, strong_index, strong_class, base_index, base_class, and
                           the means strong_probability, base_probability: whole groups, the largest first
     membership.csv        group_id, image, rank, strong_probability, base_probability: the images of each group
-    skipped.csv           image, error: what did not decode
+    skipped.csv           image, error: what did not decode, or has no finite logits
     attribution.csv       image, owner, title, page_url, licence, ...: of the images in groups, if the pool is a crawl
     sheets/               contact sheets: ranking.png, and <group_id>.png for the largest groups
     report.html           the same to browse, in one file
@@ -22,9 +22,9 @@ With --models A,B,C the pool is decoded once for all of them, and each pair has 
 pair, the model that was named first is the base: name the weakest first. (Neither the paper nor SPEC speaks of
 more than two; the other direction of a pair has the same disagreements, and its groups the other way round.)
 
-What the models said is kept in --cache, and used again when the same images are searched with other rules,
-with another rival, or in a pool that has grown. `image` is the path below the pool's folder, FILE#ROW in
-parquet, SPLIT/ROW in a data set of the Hub, or the SHA-256 of the file in the embedded pool.
+Predictions are kept in ~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a search that was stopped goes on there,
+and other rules, another rival or a pool that has grown cost only what is new. `image` is the path below the pool's
+folder, FILE#ROW in parquet, SPLIT/ROW in a data set of the Hub, or the SHA-256 of the file in the embedded pool.
 """
 
 from __future__ import annotations
@@ -69,7 +69,6 @@ def main(
     device: Literal["cpu", "cuda"] = "cpu",
     engine: Literal["local", "ray"] = "local",
     out: Path = Path("out/mad"),
-    cache: Path = Path("out/predictions"),
     overwrite: bool = False,
 ) -> None:
     """Find a model's failures among unlabelled images: rank and group its disagreements with a stronger one.
@@ -93,11 +92,11 @@ def main(
         engine: ray predicts on a Ray cluster: the one that RAY_ADDRESS names, else one on this machine. The
             pool must be there under the same path.
         out: folder for the results.
-        cache: folder where predictions are kept: a search that was stopped goes on, other rules are free.
         overwrite: replace another search in that folder.
     """
     from benchmark.images.open import open_pool
     from benchmark.predict.engine import predict
+    from benchmark.predict.store import predictions_folder
     from mad.mining.competition import Rules
     from mad.mining.models import DRAFT, folders, load_models, names_of
 
@@ -123,7 +122,7 @@ def main(
 
     numbered = [dataclasses.replace(model, name=str(number)) for number, model in enumerate(asked)]
     predictions = predict(
-        numbered, images, batch_size=batch_size, cache=cache, draft=short_side, engine=_engine(engine)
+        numbered, images, batch_size=batch_size, cache=predictions_folder(), draft=short_side, engine=_engine(engine)
     )
     for (a, b), folder in where.items():
         _compete(predictions, a, b, asked, images, rules, short_side, folder)
@@ -148,6 +147,7 @@ def _compete(
     out: Path,
 ) -> None:
     """One competition: its tables, its report, and its summary in the terminal."""
+    from benchmark.predict.store import NOWHERE
     from mad.crawling.credits import attribution
     from mad.mining import report
     from mad.mining.competition import compete
@@ -157,13 +157,14 @@ def _compete(
     roles = {"base": base, "strong": strong}
     columns = {f"{number}_{field}": f"{who}_{name}" for who, number in roles.items() for field, name in FIELDS.items()}
     predictions = predictions[["image", "error", *columns]].rename(columns=columns)
-    broken = predictions["error"] != ""
+    broken = (predictions[["base_index", "strong_index"]] == NOWHERE).any(axis=1)
+    predictions["error"] = predictions["error"].where(broken, "")  # what a third model lacks is no matter of this pair
     skipped = predictions.loc[broken, ["image", "error"]]
     found = compete(predictions[~broken].drop(columns="error"), rules)
     credits = attribution(pool, [*found.membership["image"], *found.ranking["image"].head(report.ON_SHEET)])
     write_tables(found, predictions, skipped, credits, out)
     if not found.images:
-        raise UserError(f"no image of {pool.title} decodes; {out / 'skipped.csv'} says why")
+        raise UserError(f"no image of {pool.title} has predictions; {out / 'skipped.csv'} says why")
     rivals = report.Rivals(short_name(models[base].name), short_name(models[strong].name))
     facts = describe(found, len(skipped), models[base], models[strong], pool, rules, draft)
     report.write(out, found, skipped, pool, rivals, facts, credits)

@@ -58,9 +58,7 @@ def test_chosen_near_boundary_images_go_into_the_build(tmp_path: Path) -> None:
         folder = tmp_path / "val" / synsets()[label]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.webp").write_bytes(samples.image_bytes(number))
-    locality.main(
-        "mini", imagenet=str(tmp_path / "val"), margin=0.2, out=tmp_path / "chosen", cache=tmp_path / "predictions"
-    )
+    locality.main("mini", imagenet=str(tmp_path / "val"), margin=0.2, out=tmp_path / "chosen")
     build(tmp_path / "built", {"locality": tmp_path / "chosen" / "images"}, allow_partial=True)
     found = rows(tmp_path / "built", "locality").set_index("sha256")
     expected = samples.table[samples.table["margin"] < 0.2].set_index("sha256")

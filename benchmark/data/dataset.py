@@ -27,6 +27,7 @@ from benchmark.images.decode import BrokenImage, Preprocessing, decode
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 MINI = Path(__file__).parents[1] / "assets" / "mini" / "data"
 MINI_VERSION = "mini-1"
@@ -76,11 +77,12 @@ class Samples:
         wanted = range(len(self)) if rows is None else rows
         if len(wanted) == 0:
             return torch.empty(0, 3, preprocessing.size, preprocessing.size)
-        return torch.stack([self._image(int(row), preprocessing) for row in wanted])
+        return torch.stack([preprocessing(self.open(int(row))) for row in wanted])
 
-    def _image(self, row: int, preprocessing: Preprocessing) -> torch.Tensor:
+    def open(self, row: int, draft: int | None = None) -> Image.Image:
+        """One image, decoded (see `benchmark.images.decode.decode`). Raises `UserError` where it does not decode."""
         try:
-            return preprocessing(decode(self.image_bytes(row)))
+            return decode(self.image_bytes(row), draft)
         except BrokenImage as error:
             raise UserError(
                 f"image {self.table['sha256'].iloc[row][:12]} of the data set does not decode ({error}); "

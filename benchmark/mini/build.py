@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import cache_folder, replacing, write_text
 from benchmark.data.dataset import MINI_VERSION
 from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES
 
@@ -60,12 +60,12 @@ class Art:
     families: list[int]
 
     @classmethod
-    def load(cls, cache: Path) -> Art:
+    def load(cls) -> Art:
         from benchmark.mini.emoji import rendered
         from benchmark.mini.selection import families
         from benchmark.mini.views import premultiplied
 
-        drawings, straight = rendered(cache)
+        drawings, straight = rendered(cache_folder() / "emoji")
         return cls(drawings, premultiplied(straight), families(drawings, straight))
 
     def views(self, chosen: list[int], regime: str, seed: int) -> tuple[list[dict], np.ndarray]:
@@ -212,8 +212,9 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
     from benchmark.mini.card import fill
     from benchmark.mini.packing import notice, write_split
     from benchmark.mini.selection import share_out
+    from benchmark.predict.store import predictions_folder
 
-    pool = ask(pool, work / "predictions")
+    pool = ask(pool, predictions_folder())
     splits = dict(zip(("edit", "dev_edit"), edit_splits(pool, search, plan), strict=True))
     used = {family for split in splits.values() for family in split["family"]}
 
@@ -245,7 +246,6 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
 def main(
     step: Literal["pool", "assemble"],
     work: Path = Path("out/mini"),
-    cache: Path = Path("out/emoji"),
     search: Path | None = None,
     out: Path = ASSETS,
 ) -> None:
@@ -254,13 +254,12 @@ def main(
     Args:
         step: pool: draw the views to mine into WORK/pool. assemble: freeze all splits from what was mined.
         work: folder for what lies between the two steps.
-        cache: where the npm packages and the rendered drawings are kept.
         search: the folder that mad.search wrote; WORK/search if left out.
         out: where the assets go.
     """
     import pandas as pd
 
-    plan, art = Plan(), Art.load(cache)
+    plan, art = Plan(), Art.load()
     if step == "pool":
         views = make_pool(art, plan, work / "pool")
         print(f"{len(views)} views of {views['drawing'].nunique()} drawings in {work / 'pool'}; next:")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import cache_folder, replacing, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -182,7 +182,6 @@ def save(model: nn.Module, record: dict, folder: Path) -> None:
 def main(
     which: Literal["mini", "mini-strong"],
     out: Path,
-    cache: Path = Path("out/emoji"),
     steps: int | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -192,7 +191,6 @@ def main(
     Args:
         which: which of the two.
         out: the folder to write config.json, model.safetensors and training.json to.
-        cache: where the npm packages and the rendered drawings are kept.
         steps: fewer or more optimiser steps than the recipe's.
         device: cpu or cuda; only the CPU repeats the shipped weights, and only with one thread.
         threads: CPU threads.
@@ -210,7 +208,7 @@ def main(
     torch.set_num_threads(threads)
     recipe = recipes()[which]
     recipe = replace(recipe, steps=steps) if steps else recipe
-    drawings, straight = rendered(cache)
+    drawings, straight = rendered(cache_folder() / "emoji")
     pixels, labels = premultiplied(straight), torch.tensor([d.label for d in drawings])
     where = {s: torch.tensor([i for i, d in enumerate(drawings) if d.style == s]) for s in STYLES}
     own = torch.cat([where[s] for s in recipe.styles])

@@ -1,12 +1,12 @@
-"""Models over a pool of images: each image is decoded once for all models, results go to disk in parts.
+"""The one engine that runs models over images: each image is decoded once for all models, shards go to disk.
 
-Mining, locality selection and the filter of a benchmark use this, so that a model's prediction for an
-image is computed in one way. Threads decode ahead while the models run, a bounded number of images, so that
-memory does not grow with the pool. A kill costs at most one part.
+Mining, locality selection and the filter of a benchmark use it, so that a model's prediction for an image is
+computed in one way. Threads decode ahead while the models run, a bounded number of images, so that memory does not
+grow with the source. A kill costs at most one shard.
 
-What is kept is kept for each model apart, and known by what could change it: the image, the weights, the
-preprocessing, the precision, the kind of device, the batch size, the scale of decoding and the libraries'
-versions. A pool that has grown, or another rival for the same base, costs only what is new.
+Predictions are kept for each model apart (see `benchmark.predict.store`), and known by what could change them: the
+image, the model's identity, the kind of device, the batch size, the scale of decoding and the libraries' versions. A
+source that has grown, or another rival for the same base, costs only what is new.
 """
 
 from __future__ import annotations
@@ -18,57 +18,33 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from benchmark.images.decode import BrokenImage, Preprocessing
 from benchmark.models.load import BaseModel
-from benchmark.predict import parts
-from benchmark.predict.parts import Part
+from benchmark.predict import store
+from benchmark.predict.store import NOWHERE, ModelPredictions, Shard
 
 DECODERS = 2  # threads beside models on the CPU, whose own threads more of them would keep waiting
 DECODERS_FOR_GPU = 32  # at most, beside models on a GPU: as many as there are processors
+ImageSource = Any  # TODO benchmark.images.source.ImageSource
 AHEAD = 2  # batches that may be decoded before the models have taken them
 
-Opened = dict[Preprocessing, torch.Tensor] | str  # an image as the models take it, or why there is none
-
-
-class Pool(Protocol):
-    """Images by position. `ids` are stable names; `open` raises `BrokenImage` for what does not decode.
-
-    A pool may also have `stamps`, a string for each image that changes when the image does. Without them its
-    `ids` are taken for that.
-    """
-
-    @property
-    def ids(self) -> Sequence[str]: ...
-
-    def __len__(self) -> int: ...
-
-    def open(self, position: int) -> Image.Image: ...
-
-
-class Drafting(Pool, Protocol):
-    """A pool that can hand `benchmark.images.decode.decode` a `draft`."""
-
-    def open(self, position: int, draft: int | None = None) -> Image.Image: ...
-
-
+Decoded = dict[Preprocessing, torch.Tensor] | str  # an image as the models take it, or why there is none
 Engine = Callable[
-    [Sequence[BaseModel], Pool, Sequence[Part], int, int | None], Iterator[tuple[Part, list[pa.Table]]]
-]  # models, pool, parts, batch size, draft -> each part, in any order, with a `parts.table` for each of its models
+    [Sequence[BaseModel], ImageSource, Sequence[Shard], int, int | None], Iterator[tuple[Shard, list[pa.Table]]]
+]  # models, source, shards, batch size, draft -> each shard, in any order, with a `shard_table` for each of its models
 
 
 def predict(
     models: Sequence[BaseModel],
-    pool: Pool,
+    source: ImageSource,
     *,
     batch_size: int = 64,
     cache: Path | None = None,
@@ -76,76 +52,88 @@ def predict(
     draft: int | None = None,
     engine: Engine | None = None,
 ) -> pd.DataFrame:
-    """Top-1 predictions of every model for every image of `pool`.
+    """Top-1 predictions of every model for every image of `source`.
 
-    Returns one row an image, in the pool's order: ``image`` (its id), ``error`` (why it was skipped, else
-    empty) and for each model ``<name>_label`` (int, -1 if skipped), ``<name>_probability`` and
-    ``<name>_margin`` (top-1 minus top-2 probability), float32.
+    Returns one row an image, in the source's order: ``image`` (its id), ``error`` (why a model has no prediction for
+    it, else empty) and for each model ``<name>_label`` (int, `NOWHERE` without a prediction),
+    ``<name>_probability`` and ``<name>_margin`` (top-1 minus top-2 probability), float32, both 0 without one. An
+    image that does not decode has no prediction of any model; one whose logits are not finite, none of that model.
 
     Args:
-        models: who is asked; their names must differ.
-        pool: what they are asked about.
-        batch_size: images a forward. A batch never spans two parts, so an uninterrupted run, a resumed one and
+        models: the models to run; their names must differ.
+        source: the images.
+        batch_size: images a forward. A batch never spans two shards, so an uninterrupted run, a resumed one and
             any `engine` make the same batches.
-        cache: folder where parts are kept, and reused by any later call (see the module's docstring). A part
-            that cannot be read is computed again.
+        cache: folder where predictions are kept, and reused by any later call (see the module's docstring):
+            `benchmark.predict.store.predictions_folder` in every command. A file that cannot be read is made again.
         progress: show how many images are done, and the time left.
-        draft: what `benchmark.images.decode.decode` calls so; the pool must be a `Drafting` one.
-        engine: where parts are computed; by default here (`local`).
+        draft: as in `benchmark.images.decode.decode`.
+        engine: where shards are computed; by default here (`local`).
 
     Raises:
         UserError: if `cache` cannot be written.
     """
-    keys = parts.keys(pool.ids if (stamps := getattr(pool, "stamps", None)) is None else stamps)
-    folders = [cache / parts.model_key(one, batch_size, draft) if cache is not None else None for one in models]
-    told = [parts.kept(folder) for folder in folders]
-    missing = [pc.is_null(pc.index_in(keys, value_set=parts.column(one, "key"))).to_numpy(False) for one in told]
-    todo = parts.cut(keys, np.array(missing))
-    with tqdm(total=len(pool), unit="image", disable=not progress, desc="predict", leave=False) as bar:
-        bar.update(len(pool) - sum(len(part.positions) for part in todo))
-        for part, tables in (engine or local)(models, pool, todo, batch_size, draft):
-            for number, table in zip(part.models, tables, strict=True):
-                folder = folders[number]
-                if folder is not None:
-                    parts.write(folder, table)
-                told[number].append(table)
-            bar.update(len(part.positions))
+    keys = store.image_keys(getattr(source, "stamps", source.ids))
+    predictions = [ModelPredictions(model, batch_size, draft, cache) for model in models]
+    shards = store.plan_shards(keys, np.array([of_model.missing(keys) for of_model in predictions]))
+    with tqdm(total=len(source), unit="image", disable=not progress, desc="predict", leave=False, delay=5) as bar:
+        bar.update(len(source) - sum(len(shard.positions) for shard in shards))
+        for shard, tables in (engine or local)(models, source, shards, batch_size, draft):
+            for number, table in zip(shard.models, tables, strict=True):
+                predictions[number].add(table)
+            bar.update(len(shard.positions))
 
-    found: dict[str, object] = {"image": pd.Series(pool.ids, dtype=str)}
-    for model, tables in zip(models, told, strict=True):
-        rows = pc.index_in(keys, value_set=parts.column(tables, "key"))
-        found["error"] = parts.column(tables, "error").take(rows).to_pandas().astype(str)
-        for field in parts.SCHEMA.names[2:]:
-            found[f"{model.name}_{field}"] = parts.column(tables, field).take(rows).to_numpy()
-    return pd.DataFrame(found)
+    result = pd.DataFrame({"image": pd.Series(source.ids, dtype=str), "error": ""})
+    for of_model in predictions:
+        rows = of_model.rows(keys)
+        errors = of_model.column("error").take(rows).to_pandas().astype(str)
+        result["error"] = result["error"].where(result["error"] != "", errors)
+        for field in store.SCHEMA.names[2:]:
+            result[f"{of_model.model.name}_{field}"] = of_model.column(field).take(rows).to_numpy()
+    return result
 
 
 def local(
-    models: Sequence[BaseModel], pool: Pool, todo: Sequence[Part], batch_size: int, draft: int | None = None
-) -> Iterator[tuple[Part, list[pa.Table]]]:
-    """Compute `todo` in this process, in order; the images of the next are decoded while the models run."""
-    asked = {part.models: {models[number].preprocessing for number in part.models} for part in todo}
+    models: Sequence[BaseModel],
+    source: ImageSource,
+    shards: Sequence[Shard],
+    batch_size: int,
+    draft: int | None = None,
+) -> Iterator[tuple[Shard, list[pa.Table]]]:
+    """Compute shards in this process, in order; the images of the next are decoded while the models run."""
+    needed = {shard.models: {models[number].preprocessing for number in shard.models} for shard in shards}
     threads = min(DECODERS_FOR_GPU, os.cpu_count() or 1) if _on_gpu(models) else DECODERS
     decoders = ThreadPoolExecutor(max_workers=threads)
     try:
         jobs = (
-            functools.partial(_open, pool, position, asked[part.models], draft)
-            for part in todo
-            for position in part.positions.tolist()
+            functools.partial(_decode, source, position, needed[shard.models], draft)
+            for shard in shards
+            for position in shard.positions.tolist()
         )
-        opened = _ahead(decoders, jobs, AHEAD * max(batch_size, threads))
-        for part in todo:
-            some = itertools.islice(opened, len(part.positions))
-            yield part, _ask([models[number] for number in part.models], part.keys, some, batch_size)
+        decoded = _ahead(decoders, jobs, AHEAD * max(batch_size, threads))
+        for shard in shards:
+            images = itertools.islice(decoded, len(shard.positions))
+            yield shard, _predict_shard([models[number] for number in shard.models], shard.keys, images, batch_size)
     finally:
         decoders.shutdown(cancel_futures=True)
 
 
+def top1(logits: torch.Tensor) -> torch.Tensor:
+    """Top-1 classes of logits (..., classes), int64 (...,); `NOWHERE` where a logit is not finite."""
+    return torch.where(logits.isfinite().all(-1), logits.argmax(-1), NOWHERE)
+
+
 @torch.no_grad()
 def top2(module: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Top-1 class (n,), its softmax probability (n,) and its margin over the second (n,), on the images' device."""
-    probabilities, classes = module(images).float().softmax(-1).topk(2, dim=-1)
-    return classes[:, 0], probabilities[:, 0], probabilities[:, 0] - probabilities[:, 1]
+    """Top-1 class (n,), its softmax probability (n,) and its margin over the second (n,), on the images' device.
+
+    They are `NOWHERE`, 0 and 0 where a logit is not finite.
+    """
+    logits = module(images)
+    labels = top1(logits)
+    first, second = logits.float().softmax(-1).topk(2, dim=-1).values.unbind(-1)
+    finite = labels != NOWHERE
+    return labels, torch.where(finite, first, 0), torch.where(finite, first - second, 0)
 
 
 # ------------------------------------------------------------------------------------------ the pipeline
@@ -155,38 +143,39 @@ def _on_gpu(models: Sequence[BaseModel]) -> bool:
     return any(model.device.type == "cuda" for model in models)
 
 
-def _ahead(threads: ThreadPoolExecutor, jobs: Iterable[Callable[[], Opened]], ahead: int) -> Iterator[Opened]:
-    """What the jobs make, in order; at most `ahead` results wait. (`Executor.map` would make them all at once.)"""
-    left, waiting = iter(jobs), deque[Future[Opened]]()
+def _ahead(threads: ThreadPoolExecutor, jobs: Iterable[Callable[[], Decoded]], ahead: int) -> Iterator[Decoded]:
+    """The jobs' results, in order; at most `ahead` of them wait. (`Executor.map` would make them all at once.)"""
+    left, waiting = iter(jobs), deque[Future[Decoded]]()
     waiting.extend(threads.submit(job) for job in itertools.islice(left, ahead))
     while waiting:
-        made = waiting.popleft().result()
+        result = waiting.popleft().result()
         waiting.extend(threads.submit(job) for job in itertools.islice(left, 1))
-        yield made
+        yield result
 
 
-def _open(pool: Pool, position: int, asked: Iterable[Preprocessing], draft: int | None) -> Opened:
+def _decode(source: ImageSource, position: int, needed: Iterable[Preprocessing], draft: int | None) -> Decoded:
     try:
-        image = pool.open(position) if draft is None else cast(Drafting, pool).open(position, draft=draft)
+        image = source.open(position) if draft is None else source.open(position, draft)
     except BrokenImage as error:
         return str(error) or "broken"
-    return {preprocessing: preprocessing(image) for preprocessing in asked}
+    return {preprocessing: preprocessing(image) for preprocessing in needed}
 
 
-def _ask(models: Sequence[BaseModel], keys: pa.Array, opened: Iterable[Opened], batch_size: int) -> list[pa.Table]:
-    """What each model says of the images of one part."""
+def _predict_shard(
+    models: Sequence[BaseModel], keys: pa.Array, decoded: Iterable[Decoded], batch_size: int
+) -> list[pa.Table]:
+    """Each model's predictions for the images of one shard."""
     errors: list[str] = []
     pending: list[dict[Preprocessing, torch.Tensor]] = []
     outputs: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in models]
-    for image in opened:
+    for image in decoded:
         errors.append(image if isinstance(image, str) else "")
         if not isinstance(image, str):
             pending.append(image)
         if len(pending) == batch_size or (pending and len(errors) == len(keys)):
             _run_batch(models, pending, outputs)
             pending = []
-    good = np.array(errors) == ""
-    return [parts.table(keys, errors, good, *_joined(batches)) for batches in outputs]
+    return [store.shard_table(keys, errors, *_joined(batches)) for batches in outputs]
 
 
 def _run_batch(
@@ -194,7 +183,7 @@ def _run_batch(
     images: Sequence[dict[Preprocessing, torch.Tensor]],
     outputs: Sequence[list[tuple[torch.Tensor, ...]]],
 ) -> None:
-    """Ask all models. What they say stays on their device until the part is done, so that nobody waits for it."""
+    """Run all models. Results stay on their device until the shard is done, so that nobody waits for them."""
     stacked = {preprocessing: torch.stack([image[preprocessing] for image in images]) for preprocessing in images[0]}
     for model, batches in zip(models, outputs, strict=True):
         batch = stacked[model.preprocessing]
@@ -205,4 +194,5 @@ def _run_batch(
 
 
 def _joined(batches: Sequence[tuple[torch.Tensor, ...]]) -> list[np.ndarray]:
-    return [torch.cat(some).cpu().numpy() for some in zip(*batches, strict=True)] or [np.empty(0)] * 3
+    columns = zip(*batches, strict=True)
+    return [torch.cat(column).cpu().numpy() for column in columns] or [np.empty(0)] * 3

@@ -1,4 +1,4 @@
-"""Where predictions are computed: in this process (`benchmark.predict.engine.local`), or on a Ray cluster.
+"""Predictions on a Ray cluster, in the place of `benchmark.predict.engine.local`, which is this process.
 
 Ray is optional: ``pip install "vit-edit-bench[ray]"``.
 """
@@ -14,25 +14,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.core.errors import UserError, first_line
-from benchmark.predict import engine as predict
+from benchmark.predict.engine import Engine, local
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from benchmark.images.source import ImageSource
     from benchmark.models.load import BaseModel
-    from benchmark.predict.parts import Part
+    from benchmark.predict.store import Shard
 
-RETRIES = 3  # of a part whose worker died; Ray's own default
-WAITING = 2  # parts that wait for each processor of the cluster
+RETRIES = 3  # of a shard whose worker died; Ray's own default
+WAITING = 2  # shards that wait for each processor of the cluster
 
 
-def ray_engine() -> predict.Engine:
-    """A `benchmark.predict.engine.Engine` that computes each part as a task of a Ray cluster.
+def ray_engine() -> Engine:
+    """A `benchmark.predict.engine.Engine` that computes each shard as a task of a Ray cluster.
 
     The cluster is the one that this process is connected to, else the one that ``RAY_ADDRESS`` names, else one
-    on this machine. A part whose worker dies is computed again elsewhere. Each task uses as many threads as this
+    on this machine. A shard whose worker dies is computed again elsewhere. Each task uses as many threads as this
     process does, since the number of threads can move roundings; on equal processors its results are the same.
-    The pool's files and this package must be there on every machine.
+    The images' files and this package must be there on every machine.
 
     Raises:
         UserError: if Ray is not installed, or there is no cluster at that address.
@@ -53,35 +54,34 @@ def ray_engine() -> predict.Engine:
 
 
 def _over_ray(
-    models: Sequence[BaseModel], pool: predict.Pool, todo: Sequence[Part], batch_size: int, draft: int | None
-) -> Iterator[tuple[Part, list[pa.Table]]]:
+    models: Sequence[BaseModel], source: ImageSource, shards: Sequence[Shard], batch_size: int, draft: int | None
+) -> Iterator[tuple[Shard, list[pa.Table]]]:
     import ray
 
-    if not todo:
+    if not shards:
         return
     on_gpu = any(model.device.type == "cuda" for model in models)
     task = ray.remote(_compute).options(num_gpus=int(on_gpu), max_retries=RETRIES)
-    shared = ray.put((list(models), pool))
+    shared = ray.put((list(models), source))
     settings = (batch_size, draft, torch.get_num_threads())
     at_once = WAITING * max(2, int(ray.cluster_resources().get("CPU", 0)))
-    left = iter(todo)
-    running: dict[Any, Part] = {}
+    left = iter(shards)
+    running: dict[Any, Shard] = {}
     try:
         while True:
-            for part in left:
-                running[task.remote([shared], part, *settings)] = part
+            for shard in left:
+                running[task.remote([shared], shard, *settings)] = shard
                 if len(running) >= at_once:
                     break
             if not running:
                 return
             done, _ = ray.wait(list(running), num_returns=1)
-            part = running.pop(done[0])
-            yield part, ray.get(done[0])
+            yield running.pop(done[0]), ray.get(done[0])
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
         raise UserError(
-            f"a part could not be computed on the Ray cluster, {RETRIES} retries included ({first_line(error)}); "
+            f"a shard could not be computed on the Ray cluster, {RETRIES} retries included ({first_line(error)}); "
             "what is done is kept: the same command goes on there"
         ) from error
     finally:
@@ -89,16 +89,16 @@ def _over_ray(
             ray.cancel(reference)
 
 
-def _compute(shared: list[Any], part: Part, batch_size: int, draft: int | None, threads: int) -> list[pa.Table]:
-    """One part, in a worker. `shared` is a list so that Ray hands over the reference and not, each time, the models."""
+def _compute(shared: list[Any], shard: Shard, batch_size: int, draft: int | None, threads: int) -> list[pa.Table]:
+    """One shard, in a worker. `shared` is a list, so that Ray passes the reference and not, each time, the models."""
     torch.set_num_threads(threads)
-    models, pool = _fetched(shared[0])
-    ((_, tables),) = predict.local(models, pool, [part], batch_size, draft)
+    models, source = _fetched(shared[0])
+    ((_, tables),) = local(models, source, [shard], batch_size, draft)
     return tables
 
 
 @lru_cache(maxsize=1)
-def _fetched(reference: Any) -> tuple[list[BaseModel], predict.Pool]:
+def _fetched(reference: Any) -> tuple[list[BaseModel], ImageSource]:
     import ray
 
     return ray.get(reference)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
@@ -59,20 +59,21 @@ def read(tree: Tree) -> Input:
     return Input("locality", tree, items, "folder")
 
 
-def labelled(found: Input, base: BaseModel, cache: Path) -> tuple[Input, list[str]]:
+def labelled(found: Input, base: BaseModel) -> tuple[Input, list[str]]:
     """The same images with the top-1 class of `base` as label, its margin, and what is wrong with them.
 
-    Predictions are made in float32 and kept in `cache`. The second value names the images whose margin is not
-    below `MARGIN`: by its own rule the locality set of this base would not hold them.
+    Predictions are made in float32 and kept (see `benchmark.predict.store`). The second value names the images whose
+    margin is not below `MARGIN`: by its own rule the locality set of this base would not hold them.
 
     Raises:
         UserError: if the labels are known already.
     """
     from benchmark.predict.engine import predict
+    from benchmark.predict.store import predictions_folder
 
     if any(item.label is not None for item in found.items):
         raise UserError(f"{printable(found.tree.title)}: its labels are known from its folders; leave --label-with out")
-    told = predict([replace(base, name="base")], Hashed(found.tree), cache=cache)
+    told = predict([replace(base, name="base")], Hashed(found.tree), cache=predictions_folder())
     items, wide = [], []
     for item, row in zip(found.items, told.to_dict("records"), strict=True):
         if row["error"]:

@@ -15,7 +15,9 @@ from benchmark.models.checks import check_supported
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import Cut, cut_for, ffn_matrices, forward, forward_prefix, forward_tail
-from benchmark.predict.benchmark import NOWHERE, SCORE_BATCH, classes, filtered
+from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
+from benchmark.predict.engine import top1
+from benchmark.predict.store import NOWHERE
 from editors.core.base import Edit
 
 
@@ -32,8 +34,7 @@ class Judge:
         self._images: dict[str, Tensor] = {}
         self._tokens: dict[tuple[str, Cut], Tensor] = {}
         check_supported(base.module)
-        judged = filtered(base, benchmark, score_batch)
-        self.benchmark, self.base_edit, self.base_locality = judged
+        self.benchmark, self.base_edit, self.base_locality = filter_benchmark(base, benchmark, score_batch)
 
     def judge(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
         """Predictions of one edited model: on its group (|S|,), on D_l (|D_l|,), int16; and the way taken."""
@@ -72,10 +73,10 @@ class Judge:
         if edit.module is not None or cut is None:
             images = self._decoded(where)
             run = edit.module if edit.module is not None else lambda batch: forward(model, batch, edit.overrides)
-            return classes(torch.cat([run(batch) for batch in images.split(self.score_batch)]))
+            return _classes(torch.cat([run(batch) for batch in images.split(self.score_batch)]))
         tokens = self._prefix(where, cut)
         run = edit.tail or (lambda batch: forward_tail(model, batch, cut, edit.overrides))
-        return classes(torch.cat([run(batch) for batch in tokens.split(self.score_batch)]))
+        return _classes(torch.cat([run(batch) for batch in tokens.split(self.score_batch)]))
 
     def _way(self, edit: Edit) -> str:
         if edit.module is not None:
@@ -99,3 +100,7 @@ class Judge:
             batches = self._decoded(where).split(self.score_batch)
             self._tokens[where, cut] = torch.cat([forward_prefix(self.base.module, batch, cut) for batch in batches])
         return self._tokens[where, cut]
+
+
+def _classes(logits: Tensor) -> np.ndarray:
+    return top1(logits).to(torch.int16).cpu().numpy()

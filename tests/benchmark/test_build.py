@@ -151,16 +151,15 @@ def test_without_pixels_for_others(old: Path, inputs: dict[str, Path]) -> None:
     assert all(row["sha256"] and row["source_id"] for row in rows) and len(rows) == sum(FEW.values())
 
 
-def test_labels_from_a_base(old: Path, inputs: dict[str, Path], counted: None, tmp_path: Path) -> None:
+def test_labels_from_a_base(old: Path, inputs: dict[str, Path], counted: None) -> None:
     from benchmark.images.decode import decode
     from benchmark.models.load import load_base
     from benchmark.predict.engine import top2
 
-    cache = tmp_path / "cache"
     with pytest.raises(UserError, match=r"locality images have a margin of 0\.05 or more by mini: .*\(0\.\d+\)"):
-        build(old, inputs, label_with="mini", cache=cache)
+        build(old, inputs, label_with="mini")
     assert untouched(old)
-    facts = build(old, inputs, label_with="mini", allow_partial=True, cache=cache)
+    facts = build(old, inputs, label_with="mini", allow_partial=True)
     assert (facts["version"], facts["locality"]["labels"]) == ("1.0-partial", "mini")
     base = load_base("mini")
     for row in read(old, "locality-*.parquet"):

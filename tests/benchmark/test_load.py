@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,9 @@ from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.data.dataset import UNKNOWN, Benchmark, read_split, training_images
 from benchmark.images.decode import decode
-from benchmark.models.identity import hash_weights
-from benchmark.models.load import BaseModel, load_base
-from benchmark.predict import benchmark as predictions
-from tests.conftest import PREPROCESSING, png, rows_of, small_vit, write_split
+from benchmark.models.load import load_base
+from benchmark.predict import engine
+from tests.conftest import PREPROCESSING, png, rows_of, write_split
 
 
 def no_forward(*_: object) -> None:
@@ -41,7 +39,7 @@ def test_a_base_gets_the_samples_it_gets_wrong(
     kept = benchmark.load(small_data, base="mini")
     assert kept.edit.table["sha256"].tolist() == everything.edit.table["sha256"][wrong].tolist()
     assert capsys.readouterr().err == f"mini gets wrong: {kept.kept}\n" and "pairs" in kept.kept
-    monkeypatch.setattr(predictions, "classes", no_forward)
+    monkeypatch.setattr(engine, "top2", no_forward)
     again = benchmark.load(str(small_data), base="mini")
     assert again.fingerprint == kept.fingerprint and again.kept == kept.kept
 
@@ -53,73 +51,6 @@ def test_filtering_twice_says_of_how_many(small_benchmark: Benchmark) -> None:
     assert once.filter_for("small", once.edit.labels + 1) is once
     whole = small_benchmark.filter_for("small", small_benchmark.edit.labels + 1)
     assert whole.kept == "pairs 8 of 8 (100%), line_drawing 5 of 5 (100%)"
-
-
-def test_damaged_predictions_are_computed_again(base: BaseModel, small_benchmark: Benchmark, tmp_path: Path) -> None:
-    edit = small_benchmark.edit
-    plain = predictions.predict(base, edit, 5, kept=False)
-    assert not (tmp_path / "cache").exists()
-    assert np.array_equal(predictions.predict(base, edit, 5), plain) and plain.dtype == np.int16
-    files = sorted((tmp_path / "cache").rglob("part-*.npz"))
-    assert len(files) == 3, "13 images in batches of 5"
-    whole = [file.read_bytes() for file in files]
-    at = whole[1].rindex(plain[5:10].astype("<i2").tobytes())
-    files[0].write_bytes(whole[0][:-30])
-    files[1].write_bytes(whole[1][:at] + b"\x01" + whole[1][at + 1 :])
-    files[2].write_bytes(b"")
-    assert np.array_equal(predictions.predict(base, edit, 5), plain)
-    assert [file.read_bytes()[:4] for file in files] == [b"PK\x03\x04"] * 3
-
-
-def test_a_kill_costs_one_batch(
-    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran = []
-
-    def stops(logits: torch.Tensor) -> np.ndarray:
-        ran.append(len(logits))
-        if len(ran) == 3:
-            raise KeyboardInterrupt
-        return logits.argmax(-1).to(torch.int16).numpy()
-
-    monkeypatch.setattr(predictions, "classes", stops)
-    with pytest.raises(KeyboardInterrupt):
-        predictions.predict(base, small_benchmark.edit, 5)
-    assert ran == [5, 5, 3]
-    predictions.predict(base, small_benchmark.edit, 5)
-    assert ran == [5, 5, 3, 3]
-
-
-def test_predictions_belong_to_weights_preprocessing_batches_and_images(
-    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path
-) -> None:
-    other = small_vit(7)
-    edit = small_benchmark.edit
-    for model, samples, batch in (
-        (base, edit, 5),
-        (base, edit, 5),
-        (BaseModel("small", other, PREPROCESSING, hash_weights(other)), edit, 5),
-        (replace(base, preprocessing=replace(PREPROCESSING, interpolation="bilinear")), edit, 5),
-        (base, edit, 4),
-        (base, edit.take(range(12, -1, -1)), 5),
-    ):
-        expected = predictions.predict(model, samples, batch, kept=False)
-        assert np.array_equal(predictions.predict(model, samples, batch), expected)
-    assert len(list((tmp_path / "cache" / "predictions").iterdir())) == 5
-
-
-def test_a_cache_that_cannot_be_written_names_the_variable(
-    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="VIT_EDIT_BENCH_CACHE"):
-        predictions.predict(base, small_benchmark.edit, 5)
-
-
-def test_logits_that_are_not_finite_are_no_prediction() -> None:
-    logits = torch.tensor([[0.0, 2.0, 1.0], [0.0, float("nan"), 9.0], [float("inf"), 0.0, 0.0]])
-    assert predictions.classes(logits).tolist() == [1, predictions.NOWHERE, predictions.NOWHERE]
 
 
 def test_a_built_folder_says_its_version(small_data: Path) -> None:

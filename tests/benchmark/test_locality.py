@@ -196,7 +196,7 @@ def test_a_class_label_of_words_is_in_imagenets_order(tmp_path: Path) -> None:
         (["--imagenet", "val", "--margin", "0"], "--margin"),
         (["--imagenet", "val", "--batch-size", "0"], "--batch-size"),
         (["--imagenet", "val", "--out", "val"], "which no choice of images made"),
-        (["--imagenet", "val", "--out", "out"], "replaced as a whole"),
+        (["--imagenet", "val", "--out", "cache"], "replaced as a whole"),
         (["--imagenet", "val", "--margin", "1e-9"], "no image meets both criteria"),
     ],
 )

@@ -79,7 +79,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     real = pictures(tmp_path / "real", {"stingray": 3, "corn": 3}, seed=1)
     write_table(made, [{"file": "6/0.png", "scores": None}])
     out = tmp_path / "kept"
-    settings = {"base": "mini", "clip": tiny_clip[0], "pretrained": tiny_clip[1], "cache": tmp_path / "cache"}
+    settings = {"base": "mini", "clip": tiny_clip[0], "pretrained": tiny_clip[1]}
     clip_filter.main(made, "oil_painting", real, out, least=0.0, most=0.0, **settings)
 
     scores = pd.read_csv(out / "scores.csv")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 
 from benchmark import build
 from benchmark.core.cli import run
+from benchmark.core.files import CACHE
 from benchmark.data.dataset import MINI, load
 from benchmark.models.load import load_base
 from benchmark.models.vit import forward
@@ -44,7 +46,7 @@ def mined(out: Path, scratch: Path) -> None:
     """The two embedded models search the first images of the mini's editing samples."""
     (table,) = (pq.read_table(file) for file in MINI.glob("edit-*.parquet"))
     pq.write_table(table.slice(0, POOL_IMAGES), scratch / "pool.parquet")
-    options = {"--pair": "mini,mini-strong", "--pool": scratch / "pool.parquet", "--out": out, "--cache": scratch / "c"}
+    options = {"--pair": "mini,mini-strong", "--pool": scratch / "pool.parquet", "--out": out}
     run(search.main, [str(word) for pair in options.items() for word in pair])
 
 
@@ -122,6 +124,7 @@ def main() -> None:
     """Make everything anew, in this folder."""
     with TemporaryDirectory() as name:
         scratch = Path(name)
+        os.environ[CACHE] = str(scratch / "cache")  # nothing of an earlier run
         edits(scratch / "edits")
         table = outcomes(scratch / "edits")
         row_of = {sha: row for row, sha in enumerate(load("mini").edit.table["sha256"])}

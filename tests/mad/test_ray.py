@@ -18,7 +18,7 @@ from benchmark.core.errors import UserError
 from benchmark.images.sources import FolderPool
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from benchmark.predict import parts
+from benchmark.predict import store
 from benchmark.predict.engine import predict
 from benchmark.predict.ray import ray_engine
 from tests.conftest import PREPROCESSING, small_vit
@@ -74,7 +74,7 @@ def noise(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("draft", [None, 64])
 def test_results_equal_a_single_machine(cluster, noise: Path, draft, monkeypatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 4)
+    monkeypatch.setattr(store, "SHARD_SIZE", 4)
     settings = {"batch_size": 3, "progress": False, "draft": draft}
     here = predict(two_models(), FolderPool(noise), **settings)
     there = predict(two_models(), FolderPool(noise), engine=ray_engine(), **settings)
@@ -83,7 +83,7 @@ def test_results_equal_a_single_machine(cluster, noise: Path, draft, monkeypatch
 
 
 def test_a_killed_worker_loses_nothing(cluster, noise: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 4)
+    monkeypatch.setattr(store, "SHARD_SIZE", 4)
     pool = Deadly(noise, tmp_path / "marks", deadly=9)
     settings = {"batch_size": 3, "progress": False}
     there = predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", **settings)
@@ -93,11 +93,12 @@ def test_a_killed_worker_loses_nothing(cluster, noise: Path, tmp_path: Path, mon
     assert [len(list(folder.iterdir())) for folder in (tmp_path / "cache").iterdir()] == [6, 6]
 
 
-def test_a_search_over_ray_writes_the_same_files(cluster, elsewhere, pair, pictures: Path, tmp_path: Path) -> None:
+def test_a_search_over_ray_writes_the_same_files(
+    cluster, elsewhere, pair, pictures: Path, tmp_path: Path, monkeypatch
+) -> None:
     for engine in ("local", "ray"):
-        call(
-            "--pair", pair, "--pool", pictures, "--out", tmp_path / engine, "--engine", engine, "--cache", f"{engine}-"
-        )
+        monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / f"{engine}-cache"))
+        call("--pair", pair, "--pool", pictures, "--out", tmp_path / engine, "--engine", engine)
     found = [
         {path.relative_to(tmp_path / engine): path.read_bytes() for path in (tmp_path / engine).rglob("*.*")}
         for engine in ("local", "ray")
@@ -114,13 +115,13 @@ def test_an_error_of_a_pool_is_raised_as_it_is(cluster, noise: Path) -> None:
         predict(two_models(), Faulty(noise), engine=ray_engine(), progress=False)
 
 
-def test_a_part_that_always_kills_is_one_line_and_the_others_are_kept(cluster, noise, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 4)
+def test_a_shard_that_always_kills_is_one_line_and_the_others_are_kept(cluster, noise, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(store, "SHARD_SIZE", 4)
     monkeypatch.setattr("benchmark.predict.ray.RETRIES", 0)
     pool = Deadly(noise, tmp_path / "marks", deadly=22, always=True)
     with pytest.raises(UserError, match="could not be computed on the Ray cluster, 0 retries included"):
         predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", batch_size=3, progress=False)
-    assert len(list((tmp_path / "cache").rglob("part-*"))) >= 2
+    assert len(list((tmp_path / "cache").rglob("shard-*"))) >= 2
 
 
 def test_without_ray_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,12 +62,14 @@ def test_the_first_of_the_pair_is_the_base(models, pictures: Path, tmp_path: Pat
     assert json.loads((tmp_path / "a" / "search.json").read_text())["base"]["name"] == str(models[0])
 
 
-def test_the_same_command_gives_the_same_files(pair, pictures: Path, tmp_path: Path) -> None:
+def test_the_same_command_gives_the_same_files(pair, pictures: Path, tmp_path: Path, monkeypatch) -> None:
     (pictures / "broken.png").write_text("no image")
     arguments = ["--pair", pair, "--pool", pictures, "--diverse", "--distance", "weighted", "--over", "mean"]
     call(*arguments, "--out", tmp_path / "one")
     first = results(tmp_path / "one")
-    call(*arguments, "--out", tmp_path / "two", "--cache", tmp_path / "another")
+    monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "another"))
+    call(*arguments, "--out", tmp_path / "two")
+    assert (tmp_path / "another" / "predictions").is_dir()
     assert results(tmp_path / "two") == first
     call(*arguments, "--out", tmp_path / "one")  # over its own results, from the predictions it kept
     assert results(tmp_path / "one") == first

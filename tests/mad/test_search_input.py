@@ -71,6 +71,28 @@ def test_models_that_never_disagree(models, pictures: Path, tmp_path: Path, caps
     assert len(pd.read_csv(tmp_path / "out" / "groups.csv")) == 0
 
 
+def test_an_image_without_finite_logits_is_skipped_where_that_model_competes(
+    models, third_model: Path, pictures: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from benchmark.predict import engine as predict
+    from benchmark.predict.store import NOT_FINITE, NOWHERE
+
+    def blind(*arguments, **options) -> pd.DataFrame:
+        predictions = asked(*arguments, **options)
+        predictions.loc[3, ["error", "2_label"]] = NOT_FINITE, NOWHERE
+        return predictions
+
+    asked = predict.predict
+    monkeypatch.setattr(predict, "predict", blind)
+    three = [*models, third_model]
+    call("--models", ",".join(map(str, three)), "--pool", pictures, "--out", tmp_path / "out")
+    for pair, errors in (((0, 1), []), ((0, 2), [NOT_FINITE]), ((1, 2), [NOT_FINITE])):
+        folder = tmp_path / "out" / "-vs-".join(three[number].name for number in pair)
+        assert pd.read_csv(folder / "skipped.csv")["error"].tolist() == errors
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        assert predictions["error"].tolist() == [*[""] * 3, *(errors or [""]), *[""] * 26]
+
+
 # -- what is wrong with a command
 
 

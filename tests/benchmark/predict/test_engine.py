@@ -17,7 +17,7 @@ from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage, Preprocessing
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from benchmark.predict import parts
+from benchmark.predict import store
 from benchmark.predict.engine import predict
 from tests.conftest import PREPROCESSING, small_vit
 
@@ -47,7 +47,7 @@ def models() -> list[BaseModel]:
 
 
 def test_against_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 7)
+    monkeypatch.setattr(store, "SHARD_SIZE", 7)
     pool = Noise(17, broken=(3, 16))
     found = predict(models(), pool, batch_size=3, progress=False)
     assert found["image"].tolist() == pool.ids and pool.opened == [1] * 17
@@ -67,7 +67,7 @@ def test_against_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stop_costs_at_most_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 5)
+    monkeypatch.setattr(store, "SHARD_SIZE", 5)
 
     class Stops(Noise):
         def open(self, position: int) -> Image.Image:
@@ -131,7 +131,7 @@ def test_an_image_that_is_there_twice_is_asked_about_once() -> None:
 
 
 def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 5)
+    monkeypatch.setattr(store, "SHARD_SIZE", 5)
     whole = predict(models(), Noise(17), batch_size=3, cache=tmp_path, progress=False)
     folders = sorted(tmp_path.iterdir())
     assert len(folders) == 2
@@ -145,7 +145,7 @@ def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, monkeypatch: pytes
 
 
 def test_parts_read_back_as_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "SIZE", 4)
+    monkeypatch.setattr(store, "SHARD_SIZE", 4)
     told = predict(models()[:1], Noise(10, broken=(2,)), cache=tmp_path, progress=False)
     (folder,) = tmp_path.iterdir()
     table = pd.read_parquet(folder)
@@ -182,11 +182,11 @@ def test_equal_preprocessing_is_done_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(table: object, path: Path) -> None:
+    def full(table: object, path: Path, **_: object) -> None:
         with Path("/dev/full").open("w") as file:
             file.write("no room")
 
-    monkeypatch.setattr(parts.pq, "write_table", full)
+    monkeypatch.setattr(store.pq, "write_table", full)
     with pytest.raises(UserError, match=r"cannot be kept in .*No space left on device.*name another folder"):
         predict(models(), Noise(3), cache=tmp_path, progress=False)
 

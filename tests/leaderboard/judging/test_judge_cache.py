@@ -13,7 +13,7 @@ from torch import nn
 from benchmark.data.dataset import UNKNOWN, Benchmark, load
 from benchmark.images.decode import decode
 from benchmark.models.load import BaseModel
-from benchmark.predict import benchmark as predictions
+from benchmark.predict import engine
 from editors.core.base import Edit, Editor, TrainingImages
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.evaluate import Settings, evaluate
@@ -40,7 +40,7 @@ def test_the_base_is_asked_once_for_all_judges(
     assert first.base_edit.tolist() == plain(base, first.benchmark.edit)
     edit = Edit({"head.bias": base.module.head.bias + 1})
     expected = first.judge(edit, "line")
-    monkeypatch.setattr(predictions, "classes", no_forward)
+    monkeypatch.setattr(engine, "top2", no_forward)
     second = Judge(base, small_benchmark, score_batch=5)
     assert np.array_equal(second.base_edit, first.base_edit)
     assert np.array_equal(second.base_locality, first.base_locality)

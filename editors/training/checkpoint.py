@@ -15,45 +15,43 @@ from torch import nn
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing
 from benchmark.models.load import BaseModel
-from editors.training.recipe import Choices
+from editors.training.recipe import AnyRecipe, TrainingRecipe
 
-Network = TypeVar("Network", bound=nn.Module)
-Recipe = TypeVar("Recipe", bound=Choices)
-
-
-@dataclass(frozen=True)
-class Checkpoint(Generic[Network, Recipe]):
-    """A network in evaluation mode, the recipe that made it, and the file's other metadata."""
-
-    network: Network
-    recipe: Recipe
-    facts: dict[str, str]
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Store:
-    """Where one editor's trained networks are.
+class Checkpoint(Generic[AnyNetwork, AnyRecipe]):
+    """A network in evaluation mode, the recipe that made it, and all of the file's metadata."""
 
-    name: the editor's, as its files and messages call it. format: of its files, with their version. shipped: the folder
-    of those that come with the project.
-    """
+    network: AnyNetwork
+    recipe: AnyRecipe
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class CheckpointStore:
+    """Reads and writes one editor's trained networks."""
 
     name: str
+    """The editor's name on the command line."""
     format: str
+    """The format of its files, with a version."""
     shipped: Path
+    """The folder of those that come with the project."""
 
     @property
     def how_to_train(self) -> str:
-        """What to do without a checkpoint, in words."""
+        """Advice to whoever has no checkpoint."""
         return (
-            f"train one with `python -m editors.methods.{self.name}.train --base NAME --data FOLDER "
+            f"train one with `python -m editors.train {self.name} --base NAME --data FOLDER "
             f"--out FILE.safetensors` and name it as {self.name}:checkpoint=FILE.safetensors"
         )
 
-    def facts_of(
-        self, base: BaseModel, recipe: Choices, shape: str, matrices: Sequence[str], seed: int, data: str
+    def run_metadata(
+        self, base: BaseModel, recipe: TrainingRecipe, shape: str, matrices: Sequence[str], seed: int, data: str
     ) -> dict[str, str]:
-        """Metadata of a run: how and what is trained, for which base and matrices, from which images.
+        """Metadata of a training run: its recipe and seed, its base and the matrices it edits, its images.
 
         `shape` (JSON) decides the network's tensors; `data` is the images' fingerprint.
         """
@@ -68,53 +66,57 @@ class Store:
             "data": data,
         }
 
-    def save(self, path: Path, network: nn.Module, facts: Mapping[str, str], iteration: int) -> None:
+    def save(self, path: Path, network: nn.Module, metadata: Mapping[str, str], iteration: int) -> None:
         """Write the network and its metadata to `path`, atomically."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={**facts, "iteration": str(iteration)})
+            save_file(tensors, temporary, metadata={**metadata, "iteration": str(iteration)})
 
-    def facts(self, path: Path) -> dict[str, str]:
+    def read_metadata(self, path: Path) -> dict[str, str]:
         """A checkpoint's metadata. Raises `UserError` for a missing file and for one that is no such checkpoint."""
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint; {self.how_to_train}")
         try:
             with safe_open(path, "pt") as file:
-                facts = file.metadata() or {}
+                metadata = file.metadata() or {}
         except SafetensorError as error:
             raise UserError(f"{path} is not a safetensors file ({error}); {self.how_to_train}") from error
-        if facts.get("format") != self.format:
+        if metadata.get("format") != self.format:
             raise UserError(
-                f'{path} holds no trained {self.name} (format "{facts.get("format")}"); {self.how_to_train}'
+                f'{path} holds no trained {self.name} (format "{metadata.get("format")}"); {self.how_to_train}'
             )
-        return facts
+        return metadata
 
     def load(
-        self, path: Path, base_weights_sha256: str, recipe: type[Recipe], make: Callable[[str], Network]
-    ) -> Checkpoint[Network, Recipe]:
+        self,
+        path: Path,
+        base_weights_sha256: str,
+        recipe_class: type[AnyRecipe],
+        make_network: Callable[[str], AnyNetwork],
+    ) -> Checkpoint[AnyNetwork, AnyRecipe]:
         """The checkpoint in `path`, for the base whose weights have this hash.
 
-        `make` gives the untrained network from the text that the metadata hold as ``shape``. Raises `UserError` as
-        `facts` does, for one trained for another base (it would speak of other weights), and for one that does not
-        hold what this version takes.
+        `make_network` gives the untrained network from the text that the metadata hold as ``shape``. Raises `UserError`
+        as `read_metadata` does, for one trained for another base (it would edit other weights), and for one that does
+        not hold what this version takes.
         """
-        facts = self.facts(path)
-        if facts["base_weights_sha256"] != base_weights_sha256:
+        metadata = self.read_metadata(path)
+        if metadata["base_weights_sha256"] != base_weights_sha256:
             raise UserError(
-                f"{path} was trained for {facts['base']} (weights {facts['base_weights_sha256'][:12]}) and not for "
-                f"this base model (weights {base_weights_sha256[:12]}); {self.how_to_train}"
+                f"{path} was trained for {metadata['base']} (weights {metadata['base_weights_sha256'][:12]}) and not "
+                f"for this base model (weights {base_weights_sha256[:12]}); {self.how_to_train}"
             )
         try:
-            made_by, network = recipe.from_json(facts["recipe"]), make(facts["shape"])
+            recipe, network = recipe_class.from_json(metadata["recipe"]), make_network(metadata["shape"])
             network.load_state_dict(load_file(path))
         except (UserError, RuntimeError, TypeError, ValueError, KeyError) as error:
             raise UserError(f"{path} cannot be used: {first_line(error)}") from error
-        return Checkpoint(network.eval().requires_grad_(False), made_by, facts)
+        return Checkpoint(network.eval().requires_grad_(False), recipe, metadata)
 
     def shipped_for(self, base_weights_sha256: str) -> Path:
         """The shipped checkpoint for the base whose weights have this hash. Raises `UserError` if there is none."""
         for path in sorted(self.shipped.glob("*.safetensors")):
-            if self.facts(path)["base_weights_sha256"] == base_weights_sha256:
+            if self.read_metadata(path)["base_weights_sha256"] == base_weights_sha256:
                 return path
         raise UserError(
             f"no trained {self.name} for this base model (weights {base_weights_sha256[:12]}) comes with "
@@ -122,9 +124,9 @@ class Store:
         )
 
 
-def refuse_other_settings(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], advice: str) -> None:
-    """Raise `UserError` naming every setting in which what lies at `path` differs from what is wanted."""
-    differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
+def refuse_other_settings(path: Path, old: Mapping[str, Any], new: Mapping[str, Any], advice: str) -> None:
+    """Raise `UserError` naming every setting in which the file or folder at `path` was made otherwise."""
+    differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     if differing:
-        pairs = ", ".join(f"{name} {found.get(name)} (now {wanted.get(name)})" for name in differing)
+        pairs = ", ".join(f"{name} {old.get(name)} (now {new.get(name)})" for name in differing)
         raise UserError(f"{path} was made with other settings: {pairs}; {advice}")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,49 @@ from benchmark.core.files import replacing
 from benchmark.models.checks import check_supported
 from benchmark.models.load import BaseModel, load_base
 from editors.training import curves
-from editors.training.checkpoint import Store, refuse_other_settings
+from editors.training.checkpoint import CheckpointStore, refuse_other_settings
 from editors.training.pictures import Pictures, open_pictures
 
 POINTS = 100  # on a training curve
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """What is trained and where it goes; the same command goes on with a run that was interrupted."""
+
+    base: str
+    """Base model: mini, vitb16, any timm ViT, NAME=FILE or a timm folder."""
+    data: str
+    """Training images: a folder of images by class, a data set on the Hub, or mini; no label is used."""
+    out: Path
+    """Checkpoint to write, FILE.safetensors; curves (csv, png) and the state to go on from lie beside it."""
+    seed: int = 0
+    """Seed of the network's weights and of its training samples."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Device to compute on."""
+    checkpoint_every: int = 500
+    """Iterations between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix != ".safetensors":
+            raise UserError(f"--out must end in .safetensors, not {self.out.suffix or 'in nothing'}: {self.out}")
+        if self.checkpoint_every < 1:
+            raise UserError(f"--checkpoint-every must be 1 or more, not {self.checkpoint_every}")
+
+    def open(self) -> tuple[BaseModel, Pictures]:
+        """The base model and the training images. Raises `UserError` for a base that no editor supports."""
+        base = load_base(self.base, device=pick(self.device))
+        check_supported(base.module)
+        return base, open_pictures(self.data)
+
+    def report(self, editor: str, iterations: int) -> None:
+        """Print where the checkpoint is, and how to use it."""
+        print(f"{self.out}: {iterations:,} iterations; use it as {editor}:checkpoint={self.out}")
+
+
 @dataclass
-class Training:
-    """One run: what is trained, how, and where it is kept.
+class TrainingLoop:
+    """The loop of one run, its network and optimiser.
 
     `step` takes one iteration, given its number, and returns its loss. Whatever it changes lies in `network`
     (parameters and buffers) or `optimizer`, and whatever it draws comes from the number, so that a run can go on
@@ -38,17 +73,19 @@ class Training:
     measure: Callable[[], dict[str, float]]
     panels: Sequence[curves.Panel]
     iterations: int
-    facts: dict[str, str]
-    store: Store
+    metadata: dict[str, str]
+    store: CheckpointStore
     iteration: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
 
     def run(self, out: Path, checkpoint_every: int, progress: bool = True) -> None:
         """Train, and write the network to `out`; its curves (csv, png) and its state go beside it.
 
-        A state found there is gone on from. Raises `UserError` if it was made with other settings.
+        Goes on from the state beside `out`, if there is one. Raises `UserError` if it was made with other settings.
         """
         self._restore(state_path(out))
+        if self.iteration == self.iterations and not out.is_file():  # only the checkpoint was deleted
+            self._keep(out)
         every = max(1, self.iterations // POINTS)
         with tqdm(total=self.iterations, initial=self.iteration, unit="it", desc=out.stem, disable=not progress) as bar:
             while self.iteration < self.iterations:
@@ -63,12 +100,12 @@ class Training:
 
     def _keep(self, out: Path) -> None:
         """Write checkpoint, curves and state; the state last, so that it never runs ahead of the checkpoint."""
-        self.store.save(out, self.network, self.facts, self.iteration)
+        self.store.save(out, self.network, self.metadata, self.iteration)
         curves.write(self.curve, out, self.panels)
         with replacing(state_path(out)) as temporary:
             torch.save(
                 {
-                    "facts": self.facts,
+                    "facts": self.metadata,
                     "iteration": self.iteration,
                     "curve": self.curve,
                     "network": self.network.state_dict(),
@@ -82,14 +119,14 @@ class Training:
             return
         try:
             device = next(self.network.parameters()).device
-            kept = torch.load(path, map_location=device, weights_only=True)
+            state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # a file that is no state at all fails in many ways
             raise UserError(f"{path} cannot be read ({type(error).__name__}); delete it to start anew") from error
-        found, wanted = ({**f, **json.loads(f["recipe"]), "recipe": ""} for f in (kept["facts"], self.facts))
-        refuse_other_settings(path, found, wanted, "resume with those, or give another --out")
-        self.network.load_state_dict(kept["network"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.iteration, self.curve = kept["iteration"], kept["curve"]
+        old, new = ({**data, **json.loads(data["recipe"]), "recipe": ""} for data in (state["facts"], self.metadata))
+        refuse_other_settings(path, old, new, "go on with those, give another --out, or delete it")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.iteration, self.curve = state["iteration"], state["curve"]
 
 
 def step_down(optimizer: torch.optim.Optimizer, loss: Tensor, iteration: int, advice: str) -> float:
@@ -108,23 +145,5 @@ def step_down(optimizer: torch.optim.Optimizer, loss: Tensor, iteration: int, ad
 
 
 def state_path(out: Path) -> Path:
-    """Where a run to `out` keeps what it needs to go on."""
+    """The file beside `out` from which a run goes on."""
     return out.with_suffix(".state.pt")
-
-
-def opening(
-    base: str, data: str, out: Path, device: str, resume: bool, checkpoint_every: int
-) -> tuple[BaseModel, Pictures]:
-    """What every training command begins with: its checks, the base model and the images.
-
-    Raises `UserError` for a checkpoint's name that is none, and for a run at `out` that nobody said to go on with.
-    """
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out}: a checkpoint's name ends in .safetensors")
-    if state_path(out).is_file() and not resume:
-        raise UserError(f"{state_path(out)} is there from an earlier run; add --resume to go on with it, or delete it")
-    if checkpoint_every < 1:
-        raise UserError("--checkpoint-every must be 1 or more")
-    model = load_base(base, device=pick(device))
-    check_supported(model.module)
-    return model, open_pictures(data)

@@ -1,45 +1,52 @@
-"""What every training recipe is: choices in one frozen record, changed by name, carried by the checkpoint it made."""
+"""The base of every training recipe: settings in one frozen record, which the checkpoint that it made carries."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from benchmark.core.errors import UserError
 
-Kind = TypeVar("Kind", bound="Choices")
+AnyRecipe = TypeVar("AnyRecipe", bound="TrainingRecipe")
 
 
 @dataclass(frozen=True)
-class Choices:
-    """The base of a room's own `Recipe`, a frozen dataclass of plain values."""
+class TrainingRecipe:
+    """A method's own recipe derives from this: a frozen dataclass of plain values, each an option of `editors.train`.
 
-    def but(self: Kind, **changes: Any) -> Kind:
-        """This recipe with some items changed; None leaves an item as it is."""
-        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
+    The docstring below a field is its line in ``--help``.
+    """
+
+    KEYS: ClassVar[Mapping[str, str]] = {}  # from a field to its key in checkpoints, where the two differ
+
+    def but(self: AnyRecipe, **changes: Any) -> AnyRecipe:
+        """This recipe with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
     def to_json(self) -> str:
-        """All items, for a checkpoint."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """All fields, for a checkpoint."""
+        values = dataclasses.asdict(self)
+        return json.dumps({self.KEYS.get(name, name): value for name, value in values.items()}, sort_keys=True)
 
     @classmethod
-    def from_json(cls: type[Kind], text: str) -> Kind:
-        """The recipe a checkpoint carries; raises `UserError` for items this version does not know."""
-        items = json.loads(text)
-        fields = {entry.name for entry in dataclasses.fields(cls)}
-        if items.keys() != fields:
-            raise UserError(f"its recipe differs in the items {sorted(items.keys() ^ fields)}; train it again")
-        return cls(**items)
+    def from_json(cls: type[AnyRecipe], text: str) -> AnyRecipe:
+        """The recipe that a checkpoint carries; raises `UserError` for fields that this version does not know."""
+        values = json.loads(text)
+        keys = {cls.KEYS.get(field.name, field.name): field.name for field in dataclasses.fields(cls)}
+        if values.keys() != keys.keys():
+            raise UserError(f"its recipe differs in the fields {sorted(values.keys() ^ keys.keys())}; train it again")
+        return cls(**{keys[key]: value for key, value in values.items()})
 
     def _at_least(self, **least: int) -> None:
-        """Raise `UserError`, in the words of the command line, for an item below the value given here."""
+        """Raise `UserError`, in the words of the command line, for a field below the value given here."""
         for name, value in least.items():
             if getattr(self, name) < value:
-                raise UserError(f"--{name.replace('_', '-')} must be {value} or more")
+                raise UserError(f"--{name.replace('_', '-')} must be {value} or more, not {getattr(self, name)}")
 
     def _above_zero(self, *names: str) -> None:
         for name in names:
             if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be above 0")
+                raise UserError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")

@@ -14,10 +14,8 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from editors.core.registry import ChosenEditor
 from editors.methods.hypernetwork import fit
-from editors.methods.hypernetwork.bank import build
-from editors.methods.hypernetwork.checkpoint import facts_of
-from editors.methods.hypernetwork.pseudo import PseudoSamples
-from editors.methods.hypernetwork.recipe import Recipe
+from editors.methods.hypernetwork.bank import BankOptions
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.training.pictures import Pictures
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
@@ -57,7 +55,7 @@ TITLES = {
 class Training:
     """How each hypernetwork of a study is trained: recipe, images, pairs in the bank, and the seeds of its fits."""
 
-    recipe: Recipe
+    recipe: HypernetworkRecipe
     pictures: Pictures
     bank_size: int
     seeds: tuple[int, ...] = (0,)
@@ -121,11 +119,9 @@ def of_samples(
 
 def _train(judge: Judge, training: Training, seed: int, checkpoint: Path, banks: Path) -> None:
     base, recipe, pictures = judge.base, training.recipe, training.pictures
-    samples = PseudoSamples(base, pictures, recipe, 0)
-    items = json.dumps({**recipe.target_items(), "base": base.weights_sha256, "pictures": pictures.fingerprint})
-    bank = build(banks / hashlib.sha256(items.encode()).hexdigest()[:12], samples, training.bank_size)
-    facts = facts_of(base, recipe, seed, pictures.fingerprint, {"size": len(bank), "seed": 0})
-    fit.train(samples, bank, checkpoint, seed, facts)
+    items = json.dumps({**recipe.target_fields(), "base": base.weights_sha256, "pictures": pictures.fingerprint})
+    bank = BankOptions(banks / hashlib.sha256(items.encode()).hexdigest()[:12], training.bank_size)
+    fit.train(base, pictures, recipe, bank, checkpoint, seed)
 
 
 def _score(

@@ -15,7 +15,7 @@ from benchmark.images.decode import Preprocessing
 from benchmark.models.load import BaseModel
 from editors.core.base import TrainingImages
 from editors.methods.hypernetwork import network
-from editors.methods.hypernetwork.checkpoint import facts_of
+from editors.methods.hypernetwork.checkpoint import run_metadata
 from editors.methods.hypernetwork.editor import Hypernetwork
 from editors.methods.hypernetwork.recipe import preset
 from editors.methods.ke import fit as ke
@@ -23,7 +23,7 @@ from editors.methods.ke.editor import KnowledgeEditor
 from editors.methods.mend import checkpoint as mend
 from editors.methods.mend import network as mends
 from editors.methods.mend.editor import MEND
-from editors.training.trained import Trained
+from editors.training.pretrained import PretrainedEditor
 from tests.conftest import rows_of, write_split
 
 
@@ -48,25 +48,25 @@ def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingImag
 def add_untrained(base: BaseModel, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Editors that need a trained network find an untrained one for this base among the shipped."""
     model, released = base.module, preset("released").but(blocks=1)
-    small = ke.Recipe(condition=16, hidden=8)
-    made: list[tuple[type[Trained], nn.Module, dict[str, str]]] = [
+    small = ke.KERecipe(condition=16, hidden=8)
+    made: list[tuple[type[PretrainedEditor], nn.Module, dict[str, str]]] = [
         (
             Hypernetwork,
-            network.new_network(network.Shape.of(model, released), seed=0),
-            facts_of(base, released, 0, "", None),
+            network.new_network(network.HypernetworkShape.of(model, released), seed=0),
+            run_metadata(base, released, 0, "", None),
         ),
         (
             KnowledgeEditor,
-            ke.new_network(ke.Shape.of(model, small), seed=0),
-            ke.facts_of(base, small, 0, ""),
+            ke.new_network(ke.KEShape.of(model, small), seed=0),
+            ke.run_metadata(base, small, 0, ""),
         ),
         (
             MEND,
-            mends.new_network(mends.Shape.of(model, mend.Recipe()), seed=0),
-            mend.facts_of(base, mend.Recipe(), 0, ""),
+            mends.new_network(mends.MENDShape.of(model, mend.MENDRecipe()), seed=0),
+            mend.run_metadata(base, mend.MENDRecipe(), 0, ""),
         ),
     ]
-    for kind, untrained, facts in made:
-        store = replace(kind.store, shipped=folder / kind.store.name)
-        store.save(store.shipped / "base.safetensors", untrained, facts, 0)
-        patch.setattr(kind, "store", store)
+    for editor_class, untrained, metadata in made:
+        store = replace(editor_class.store, shipped=folder / editor_class.store.name)
+        store.save(store.shipped / "base.safetensors", untrained, metadata, 0)
+        patch.setattr(editor_class, "store", store)

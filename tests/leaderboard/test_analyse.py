@@ -19,7 +19,7 @@ from benchmark.models.load import BaseModel
 from benchmark.models.vit import forward, hidden_width
 from editors.core.registry import ChosenEditor, choose
 from editors.methods.finetune import FineTune, FineTuneConfig
-from editors.methods.hypernetwork.recipe import Recipe
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.methods.masked import MaskedFineTune
 from editors.training.pictures import Encoded
 from leaderboard import analyse
@@ -239,7 +239,7 @@ def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -
 
 def test_ablation_refits_from_one_bank_and_goes_on(judge: Judge, small_data: Path, tmp_path: Path) -> None:
     training = ablation.Training(
-        Recipe(inner_steps=1, outer_steps=1, steps_a_batch=1, iterations=2),
+        HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1, iterations=2),
         Encoded(training_images(str(small_data))),
         bank_size=8,
         seeds=(0, 1),

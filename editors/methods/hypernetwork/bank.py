@@ -1,4 +1,4 @@
-"""The bank: what the decoupled form learns from, pairs of a feature e(x) and its optimised mask scores m~*.
+"""The bank of targets that the decoupled form learns from: pairs of a feature e(x) and its optimised mask scores m~*.
 
 The targets do not depend on the hypernetwork, so they are computed once, in batches as large as the device
 likes; other seeds, block counts and learning rates only refit. Each pair is drawn from its own number. Parts
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.models.vit import edits_at_once, ffn_matrices, hidden_width
-from editors.methods.hypernetwork.meta import Episodes, optimise_targets, prepare
+from editors.methods.hypernetwork.meta import HypernetworkEpisodes, optimise_targets, prepare
 from editors.methods.hypernetwork.pseudo import PseudoSamples
 from editors.training.checkpoint import refuse_other_settings
 from editors.training.views import generator
@@ -29,7 +29,19 @@ PART = 64  # pairs a file
 
 
 @dataclass(frozen=True)
-class Bank:
+class BankOptions:
+    """The bank of targets that the decoupled form is fitted to; runs with other seeds, blocks or lr may share it."""
+
+    bank: Path | None = None
+    """Folder of the bank, FILE.bank beside --out if None; one that was interrupted or is too small is gone on with."""
+    bank_size: int | None = None
+    """Pseudo-samples in the bank; with None no sample is seen twice (iterations x batch)."""
+    bank_seed: int = 0
+    """Seed of the pseudo-samples and of the random masks that their targets start from."""
+
+
+@dataclass(frozen=True)
+class TargetBank:
     """n pairs, in order of their numbers, on the CPU.
 
     features: (n, N) float32.
@@ -43,19 +55,19 @@ class Bank:
         return len(self.features)
 
 
-def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True) -> Bank:
+def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True) -> TargetBank:
     """The first `size` pairs, read from `folder` as far as they are there, and computed and written there if not.
 
     Raises `UserError` if the folder holds a bank made with other settings, or a loss is not finite.
     """
     recipe, base = samples.recipe, samples.base
-    facts = {
-        **recipe.target_items(),
+    settings = {
+        **recipe.target_fields(),
         "base_weights_sha256": base.weights_sha256,
         "data": samples.pictures.fingerprint,
         "bank_seed": samples.seed,
     }
-    _claim(folder, facts)
+    _claim(folder, settings)
     parts = []
     with tqdm(total=size, unit="pair", desc="bank", disable=not progress, leave=False) as bar:
         for number in range(-(-size // PART)):
@@ -67,27 +79,27 @@ def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True
             parts.append(load_file(path))
             bar.set_postfix(kl=f"{parts[-1]['kl'].mean():.3f}", sparsity=f"{parts[-1]['sparsity'].mean():.2f}")
             bar.update(min(PART, size - PART * number))
-    return Bank(*(torch.cat([part[name] for part in parts])[:size] for name in ("features", "targets")))
+    return TargetBank(*(torch.cat([part[name] for part in parts])[:size] for name in ("features", "targets")))
 
 
-def pairs(samples: PseudoSamples, numbers: range) -> tuple[Episodes, Tensor, Tensor]:
-    """Episodes of these pseudo-samples, their m~* (n, layers, N_m) and the KL (n,) it reaches.
+def optimised_pairs(samples: PseudoSamples, numbers: range) -> tuple[HypernetworkEpisodes, Tensor, Tensor]:
+    """HypernetworkEpisodes of these pseudo-samples, their m~* (n, layers, N_m) and the KL (n,) it reaches.
 
     As many at once as the device likes. Raises `UserError` if something is not finite.
     """
     model, step = samples.base.module, edits_at_once(samples.base.module, samples.base.device)
-    found = []
-    for some in (numbers[start : start + step] for start in range(0, len(numbers), step)):
-        episodes = prepare(model, *samples.batch(some))
-        start = torch.stack([draw_start(samples, number) for number in some]).to(episodes.tokens)
+    batches = []
+    for batch in (numbers[start : start + step] for start in range(0, len(numbers), step)):
+        episodes = prepare(model, *samples.batch(batch))
+        start = torch.stack([draw_start(samples, number) for number in batch]).to(episodes.tokens)
         targets, kl = optimise_targets(model, episodes, start, samples.recipe)
         broken = ~(kl.isfinite() & targets.flatten(1).isfinite().all(1))
         if broken.any():
-            first, rate = some[int(broken.nonzero()[0])], samples.recipe.inner_lr
+            first, rate = batch[int(broken.nonzero()[0])], samples.recipe.inner_lr
             raise UserError(f"the loss of pseudo-sample {first} is not finite; lower --inner-lr ({rate})")
-        found.append((episodes.tokens, episodes.wanted, episodes.features, targets, kl))
-    *parts, targets, kl = (torch.cat(column) for column in zip(*found, strict=True))
-    return Episodes(*parts), targets, kl
+        batches.append((episodes.tokens, episodes.target_logits, episodes.features, targets, kl))
+    *parts, targets, kl = (torch.cat(column) for column in zip(*batches, strict=True))
+    return HypernetworkEpisodes(*parts), targets, kl
 
 
 def draw_start(samples: PseudoSamples, number: int) -> Tensor:
@@ -98,18 +110,18 @@ def draw_start(samples: PseudoSamples, number: int) -> Tensor:
 
 
 def _part(samples: PseudoSamples, numbers: range) -> dict[str, Tensor]:
-    episodes, targets, kl = pairs(samples, numbers)
+    episodes, targets, kl = optimised_pairs(samples, numbers)
     sparsity = 1 - (samples.recipe.mask_slope * targets).sigmoid().flatten(1).mean(1)
     part = {"features": episodes.features.float(), "targets": targets.half(), "kl": kl.float(), "sparsity": sparsity}
     return {name: tensor.cpu() for name, tensor in part.items()}
 
 
-def _claim(folder: Path, facts: dict[str, Any]) -> None:
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
     """Mark the folder as the bank of these settings, or find it marked so."""
     path = folder / "bank.json"
     if path.is_file():
-        refuse_other_settings(folder, json.loads(path.read_text()), facts, "give another folder with --bank")
+        refuse_other_settings(folder, json.loads(path.read_text()), settings, "give another folder with --bank")
     elif folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is neither empty nor a bank; give another folder with --bank")
     else:
-        write_text(path, json.dumps(facts, indent=2) + "\n")
+        write_text(path, json.dumps(settings, indent=2) + "\n")

@@ -29,8 +29,8 @@ from benchmark.models.vit import (
 from editors.core.flops import step_flops
 from editors.methods.hypernetwork.fit import fit_loss
 from editors.methods.hypernetwork.meta import optimise_targets, prepare
-from editors.methods.hypernetwork.network import Shape, new_network
-from editors.methods.hypernetwork.recipe import Recipe, preset
+from editors.methods.hypernetwork.network import HypernetworkShape, new_network
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from editors.training.losses import divergence
 
 FLOAT64_DISTANCE = 1e-6  # largest difference of two masks; RMSProp amplifies the rounding of tiny gradients
@@ -51,7 +51,7 @@ class MetaSpeed:
     hours: float  # projected, for the recipe's iterations and batch
 
 
-def plain_targets(model: Model, clean: Tensor, altered: Tensor, start: Tensor, recipe: Recipe) -> Tensor:
+def plain_targets(model: Model, clean: Tensor, altered: Tensor, start: Tensor, recipe: HypernetworkRecipe) -> Tensor:
     """m~ (1, layers, N_m) of one pseudo-sample, images (1, 3, H, W): the plain, first-order reference."""
     names = ffn_matrices(model)
     base = {name: model.get_parameter(name) for name in names}
@@ -84,10 +84,10 @@ class Case:
     clean: Tensor
     altered: Tensor
     start: Tensor
-    recipe: Recipe
+    recipe: HypernetworkRecipe
 
     @classmethod
-    def random(cls, model: Model, count: int, recipe: Recipe) -> Case:
+    def random(cls, model: Model, count: int, recipe: HypernetworkRecipe) -> Case:
         """`count` pseudo-samples of noise."""
         random, like = torch.Generator().manual_seed(0), next(model.parameters())
         clean, altered = torch.randn(2, count, 3, *model.patch_embed.img_size, generator=random).to(like)
@@ -152,9 +152,9 @@ def lively_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float
     return model
 
 
-def _fit_seconds(model: Model, recipe: Recipe, device: torch.device) -> float:
+def _fit_seconds(model: Model, recipe: HypernetworkRecipe, device: torch.device) -> float:
     """Of one batch of the fit, all its steps."""
-    network = new_network(Shape.of(model, recipe), 0).to(device)
+    network = new_network(HypernetworkShape.of(model, recipe), 0).to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
     features = torch.randn(recipe.batch, model.embed_dim, device=device)
     targets = torch.randn(recipe.batch, network.shape.layers, network.shape.units, device=device)

@@ -15,7 +15,7 @@ from editors.core.base import Edit
 from editors.methods.hypernetwork.checkpoint import STORE, load
 from editors.methods.masked import MaskedConfig, MaskedFineTune
 from editors.training.checkpoint import Checkpoint
-from editors.training.trained import Trained
+from editors.training.pretrained import PretrainedEditor
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class HypernetworkConfig(MaskedConfig):
     rho: float | None = None
 
 
-class Hypernetwork(Trained, MaskedFineTune):
+class Hypernetwork(PretrainedEditor, MaskedFineTune):
     """Masked fine-tuning of the units that the hypernetwork picks from the unedited model's features (paper, 3.4)."""
 
     Config = HypernetworkConfig
@@ -48,7 +48,8 @@ class Hypernetwork(Trained, MaskedFineTune):
     @torch.no_grad()
     def scores(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """Mask values in (0, 1), (m, layers, N_m), averaged over the n editing samples of each failure."""
-        network, recipe = (found := self.checkpoint(model)).network, found.recipe
+        checkpoint = self.checkpoint(model)
+        network, recipe = checkpoint.network, checkpoint.recipe
         features = cls_features(model, images.flatten(0, 1)).to(network.tokens.dtype)
         # float64, so that fewer saturated values tie at the clamp
         values = (recipe.slope * network(features).double()).sigmoid().clamp(recipe.clamp_edit, 1 - recipe.clamp_edit)

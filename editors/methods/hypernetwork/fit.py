@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_at_once
-from editors.methods.hypernetwork.bank import Bank, pairs
-from editors.methods.hypernetwork.checkpoint import STORE
+from editors.methods.hypernetwork.bank import BankOptions, TargetBank, build, optimised_pairs
+from editors.methods.hypernetwork.checkpoint import STORE, run_metadata
 from editors.methods.hypernetwork.meta import (
-    Episodes,
+    HypernetworkEpisodes,
     differentiable_twice,
     first_gradient,
     inner_loop,
@@ -23,11 +24,12 @@ from editors.methods.hypernetwork.meta import (
     outer_loss,
     prepare,
 )
-from editors.methods.hypernetwork.network import Hypernetwork, Shape, new_network
+from editors.methods.hypernetwork.network import Hypernetwork, HypernetworkShape, new_network
 from editors.methods.hypernetwork.pseudo import PseudoSamples
-from editors.methods.hypernetwork.recipe import Recipe
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.training.curves import Panel
-from editors.training.loop import Training, step_down
+from editors.training.loop import TrainingLoop, step_down
+from editors.training.pictures import Pictures
 from editors.training.views import generator
 
 HELD_OUT = range(10**9, 10**9 + 32)  # pseudo-samples no run trains on: the training curves are theirs
@@ -40,29 +42,29 @@ PANELS = (  # the picture of the paper's Fig. H, and the loss
 BatchLoss = Callable[[int], Callable[[], Tensor]]  # from an iteration to the loss of its batch, to be called anew
 
 
-def fit_loss(scores: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    """How far the network's masks are from their targets, mean over all positions (eq. 12); both are scores m.
+def fit_loss(scores: Tensor, targets: Tensor, recipe: HypernetworkRecipe) -> Tensor:
+    """Distance of the network's masks from their targets, mean over all positions (eq. 12); both are scores m.
 
     ``bce`` is the released code's; ``kl`` is KL(m^, m~) between Bernoulli variables, as the paper writes it.
     """
     least, most = recipe.clamp_fit, 1 - recipe.clamp_fit
     predicted = (recipe.score_slope * scores).sigmoid().clamp(least, most)
-    wanted = (recipe.score_slope * targets).sigmoid()
+    target = (recipe.score_slope * targets).sigmoid()
     if recipe.fit_loss == "bce":
-        return -0.1 * (wanted * predicted.log() + (1 - wanted) * (1 - predicted).log()).mean()
-    wanted = wanted.clamp(least, most)
-    inside, outside = (predicted / wanted).log(), ((1 - predicted) / (1 - wanted)).log()
+        return -0.1 * (target * predicted.log() + (1 - target) * (1 - predicted).log()).mean()
+    target = target.clamp(least, most)
+    inside, outside = (predicted / target).log(), ((1 - predicted) / (1 - target)).log()
     return (predicted * inside + (1 - predicted) * outside).mean()
 
 
-def learning_rate(recipe: Recipe, iteration: int) -> float:
+def learning_rate(recipe: HypernetworkRecipe, iteration: int) -> float:
     """At this iteration: constant, or half a cosine down to zero."""
     if recipe.cosine_over is None:
         return recipe.lr
     return recipe.lr * (1 + math.cos(math.pi * min(1, iteration / recipe.cosine_over))) / 2
 
 
-def from_bank(network: Hypernetwork, bank: Bank, recipe: Recipe, seed: int) -> BatchLoss:
+def from_bank(network: Hypernetwork, bank: TargetBank, recipe: HypernetworkRecipe, seed: int) -> BatchLoss:
     """The decoupled form (line 21): batches of the bank, each epoch in an order of its own.
 
     Raises `UserError` for a bank smaller than a batch.
@@ -93,7 +95,9 @@ def end_to_end(network: Hypernetwork, samples: PseudoSamples) -> BatchLoss:
     return batch_loss
 
 
-def standard_loss(model: Any, network: Hypernetwork, episodes: Episodes, recipe: Recipe) -> Tensor:
+def standard_loss(
+    model: Any, network: Hypernetwork, episodes: HypernetworkEpisodes, recipe: HypernetworkRecipe
+) -> Tensor:
     """Mean over the episodes of KL at phi_T plus the sparsity penalty, differentiable in the network."""
     mask = (recipe.mask_slope * network(episodes.features)).sigmoid()
     with differentiable_twice(recipe):
@@ -103,39 +107,64 @@ def standard_loss(model: Any, network: Hypernetwork, episodes: Episodes, recipe:
 
 
 def train(
-    samples: PseudoSamples,
-    bank: Bank | None,
+    base: BaseModel,
+    pictures: Pictures,
+    recipe: HypernetworkRecipe,
+    bank: BankOptions,
     out: Path,
-    seed: int,
-    facts: dict[str, str],
+    seed: int = 0,
     checkpoint_every: int = 500,
     progress: bool = True,
 ) -> Hypernetwork:
-    """Train a network and write it to `out`, as `editors.training.loop` does; `bank` is for the decoupled form.
+    """Train a network and write it to `out`; the decoupled form's bank of targets is built first, or read.
 
-    Raises `UserError` for a state of other settings beside `out`, and for a loss that is not finite; the
-    checkpoint before stays whole.
+    Raises `UserError` for a bank and for a state beside `out` that were made with other settings, and for a loss that
+    is not finite; the checkpoint before stays whole.
     """
+    torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
+    samples, targets = PseudoSamples(base, pictures, recipe, bank.bank_seed), None
+    if recipe.form == "decoupled":
+        size = recipe.iterations * recipe.batch if bank.bank_size is None else bank.bank_size
+        targets = build(bank.bank or out.with_suffix(".bank"), samples, size, progress)
+    bank_metadata = {"size": 0 if targets is None else len(targets), "seed": bank.bank_seed}
+    metadata = run_metadata(base, recipe, seed, pictures.fingerprint, bank_metadata)
+    return fit_network(samples, targets, out, seed, metadata, checkpoint_every, progress)
+
+
+def fit_network(
+    samples: PseudoSamples,
+    bank: TargetBank | None,
+    out: Path,
+    seed: int,
+    metadata: dict[str, str],
+    checkpoint_every: int = 500,
+    progress: bool = True,
+) -> Hypernetwork:
+    """Train a network on pseudo-samples or, in the decoupled form, on a bank of their targets; see `train`."""
     recipe = samples.recipe
-    network = new_network(Shape.of(samples.base.module, recipe), seed).to(samples.base.device)
+    network = new_network(HypernetworkShape.of(samples.base.module, recipe), seed).to(samples.base.device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
     batch_loss = end_to_end(network, samples) if bank is None else from_bank(network, bank, recipe, seed)
     steps = 1 if bank is None else recipe.steps_a_batch
-    Training(
+    TrainingLoop(
         network,
         optimizer,
         step=lambda iteration: _steps(optimizer, batch_loss(iteration), steps, recipe, iteration),
         measure=_held_out(samples, network),
         panels=PANELS,
         iterations=recipe.iterations,
-        facts=facts,
+        metadata=metadata,
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network
 
 
 def _steps(
-    optimizer: torch.optim.Optimizer, loss_now: Callable[[], Tensor], steps: int, recipe: Recipe, iteration: int
+    optimizer: torch.optim.Optimizer,
+    loss_now: Callable[[], Tensor],
+    steps: int,
+    recipe: HypernetworkRecipe,
+    iteration: int,
 ) -> float:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, iteration)
@@ -146,10 +175,10 @@ def _steps(
 
 
 def _held_out(samples: PseudoSamples, network: Hypernetwork) -> Callable[[], dict[str, float]]:
-    """What is measured on pseudo-samples that no run trains on: KL and sparsity under the network's masks."""
+    """A measure on pseudo-samples that no run trains on: KL and sparsity under the network's masks."""
     model, recipe = samples.base.module, samples.recipe
     if recipe.form == "decoupled":
-        episodes, targets, _ = pairs(samples, HELD_OUT)
+        episodes, targets, _ = optimised_pairs(samples, HELD_OUT)
     else:
         episodes, targets = prepare(model, *samples.batch(HELD_OUT)), None
     step = edits_at_once(model, samples.base.device)
@@ -160,9 +189,9 @@ def _held_out(samples: PseudoSamples, network: Hypernetwork) -> Callable[[], dic
         mask = (recipe.slope * scores).sigmoid().to(episodes.tokens.dtype)
         parts = [slice(start, start + step) for start in range(0, len(mask), step)]
         kl = torch.cat([masked_divergence(model, episodes.rows(part), mask[part], recipe) for part in parts])
-        found = {"kl": kl.mean().item(), "sparsity": 1 - mask.mean().item()}
+        columns = {"kl": kl.mean().item(), "sparsity": 1 - mask.mean().item()}
         if targets is not None:
-            found["held_out_loss"] = fit_loss(scores, targets.float(), recipe).item()
-        return found
+            columns["held_out_loss"] = fit_loss(scores, targets.float(), recipe).item()
+        return columns
 
     return measure

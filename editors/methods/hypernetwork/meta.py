@@ -24,51 +24,51 @@ from benchmark.models.vit import (
     forward_tail,
     unit_masks,
 )
-from editors.methods.hypernetwork.recipe import RELEASED_BATCH, Recipe
+from editors.methods.hypernetwork.recipe import RELEASED_BATCH, HypernetworkRecipe
 from editors.training.losses import divergence
 
 Change = dict[str, Tensor]  # Delta by parameter name, one row a pseudo-sample
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """m pseudo-samples as meta-training needs them.
-
-    tokens: of x at the cut before the edited FFNs, (m, 1, T, N).
-    wanted: logits of the unedited base for x', (m, classes): their softmax is the soft label of eq. (3).
-    features: what the hypernetwork sees of x, (m, N).
-    """
+class HypernetworkEpisodes:
+    """m pseudo-samples as meta-training needs them."""
 
     tokens: Tensor
-    wanted: Tensor
+    """Tokens of x at the cut before the edited FFNs, (m, 1, T, N)."""
+    target_logits: Tensor
+    """Logits of the unedited base for x', (m, classes): their softmax is the soft label of eq. (3)."""
     features: Tensor
+    """The hypernetwork's input, the [cls] features of x, (m, N)."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def rows(self, some: slice) -> Episodes:
-        """Some of them."""
-        return Episodes(self.tokens[some], self.wanted[some], self.features[some])
+    def rows(self, rows: slice) -> HypernetworkEpisodes:
+        """The episodes of these rows."""
+        return HypernetworkEpisodes(self.tokens[rows], self.target_logits[rows], self.features[rows])
 
 
 @torch.no_grad()
-def prepare(model: Model, clean: Tensor, altered: Tensor) -> Episodes:
+def prepare(model: Model, clean: Tensor, altered: Tensor) -> HypernetworkEpisodes:
     """Episodes from x' and x, each (m, 3, H, W)."""
     end = Cut(depth(model))
-    return Episodes(
+    return HypernetworkEpisodes(
         tokens=forward_prefix(model, altered, _cut(model))[:, None],
-        wanted=forward_tail(model, forward_prefix(model, clean, end), end, {}),
+        target_logits=forward_tail(model, forward_prefix(model, clean, end), end, {}),
         features=cls_features(model, altered),
     )
 
 
-def first_gradient(model: Model, episodes: Episodes, recipe: Recipe) -> Change:
+def first_gradient(model: Model, episodes: HypernetworkEpisodes, recipe: HypernetworkRecipe) -> Change:
     """The inner gradient at phi_0. It depends on no mask, so all outer steps share it."""
     start = {name: weight.expand(len(episodes), -1, -1) for name, weight in _base(model).items()}
     return _gradient(model, episodes, start, recipe, graph=False)
 
 
-def inner_loop(model: Model, episodes: Episodes, mask: Tensor, recipe: Recipe, first: Change) -> Change:
+def inner_loop(
+    model: Model, episodes: HypernetworkEpisodes, mask: Tensor, recipe: HypernetworkRecipe, first: Change
+) -> Change:
     """Delta_T of each episode under its mask (m, layers, N_m): Algorithm 1, lines 6-10.
 
     Delta accumulates the whole gradient; the mask chooses what of it the next gradient sees. Without
@@ -85,7 +85,9 @@ def inner_loop(model: Model, episodes: Episodes, mask: Tensor, recipe: Recipe, f
     return change
 
 
-def outer_loss(model: Model, episodes: Episodes, mask: Tensor, change: Change, recipe: Recipe) -> tuple[Tensor, Tensor]:
+def outer_loss(
+    model: Model, episodes: HypernetworkEpisodes, mask: Tensor, change: Change, recipe: HypernetworkRecipe
+) -> tuple[Tensor, Tensor]:
     """KL at phi_T = phi_0 + mask * Delta_T, and lambda * mean(mask) / 8: both (m,); line 11.
 
     The released code adds lambda times the mean mask of 8 samples to the sum of their KLs; that ratio is kept.
@@ -93,17 +95,19 @@ def outer_loss(model: Model, episodes: Episodes, mask: Tensor, change: Change, r
     weights = _masked(model, unit_masks(mask, ffn_matrices(model)), change)
     logits = forward_tail(model, episodes.tokens, _cut(model), weights)[:, 0]
     penalty = recipe.sparsity_weight / RELEASED_BATCH * mask.flatten(1).mean(1)
-    return divergence(logits, episodes.wanted, recipe.temperature), penalty
+    return divergence(logits, episodes.target_logits, recipe.temperature), penalty
 
 
-def optimise_targets(model: Model, episodes: Episodes, start: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+def optimise_targets(
+    model: Model, episodes: HypernetworkEpisodes, start: Tensor, recipe: HypernetworkRecipe
+) -> tuple[Tensor, Tensor]:
     """m~* of eq. (11), from `start` (m, layers, N_m), and the outer loss's KL (m,) before the last step.
 
     The optimisers work element by element, so that the batch changes nothing.
     """
     scores = start.clone().requires_grad_()
-    kinds = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
-    optimizer = kinds[recipe.target_optimizer]([scores], lr=recipe.target_lr)
+    optimizers = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+    optimizer = optimizers[recipe.target_optimizer]([scores], lr=recipe.target_lr)
     with differentiable_twice(recipe):
         first = first_gradient(model, episodes, recipe)
         for _ in range(recipe.outer_steps):
@@ -116,15 +120,15 @@ def optimise_targets(model: Model, episodes: Episodes, start: Tensor, recipe: Re
 
 
 @torch.no_grad()
-def masked_divergence(model: Model, episodes: Episodes, mask: Tensor, recipe: Recipe) -> Tensor:
-    """KL after the inner loop under given masks (m, layers, N_m), (m,): what the training curves show."""
+def masked_divergence(model: Model, episodes: HypernetworkEpisodes, mask: Tensor, recipe: HypernetworkRecipe) -> Tensor:
+    """KL after the inner loop under given masks (m, layers, N_m), (m,), for the training curves."""
     change = inner_loop(model, episodes, mask, recipe, first_gradient(model, episodes, recipe))
     return outer_loss(model, episodes, mask, change, recipe)[0]
 
 
 @contextlib.contextmanager
-def differentiable_twice(recipe: Recipe) -> Iterator[None]:
-    """Attention by its plain formula where second derivatives are wanted; the fused kernels have none."""
+def differentiable_twice(recipe: HypernetworkRecipe) -> Iterator[None]:
+    """Attention by its plain formula where second derivatives are needed; the fused kernels have none."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH) if recipe.second_order else contextlib.nullcontext():
@@ -143,12 +147,14 @@ def _masked(model: Model, masks: dict[str, Tensor], change: Change) -> dict[str,
     return {name: torch.addcmul(weight, masks[name], change[name]) for name, weight in _base(model).items()}
 
 
-def _gradient(model: Model, episodes: Episodes, weights: dict[str, Tensor], recipe: Recipe, graph: bool) -> Change:
+def _gradient(
+    model: Model, episodes: HypernetworkEpisodes, weights: dict[str, Tensor], recipe: HypernetworkRecipe, graph: bool
+) -> Change:
     """Gradient of the KL by each episode's own weights; with `graph`, itself differentiable."""
     if not graph:
         weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     with torch.enable_grad():
         logits = forward_tail(model, episodes.tokens, _cut(model), weights)[:, 0]
-        loss = divergence(logits, episodes.wanted, recipe.temperature).sum()
-        found = torch.autograd.grad(loss, list(weights.values()), create_graph=graph)
-    return dict(zip(weights, found, strict=True))
+        loss = divergence(logits, episodes.target_logits, recipe.temperature).sum()
+        gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=graph)
+    return dict(zip(weights, gradients, strict=True))

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.models.vit import Model, ffn_matrices, hidden_width
-from editors.methods.hypernetwork.recipe import Recipe
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What decides the network's tensors: width N, attention heads, layers (six), units N_m, and the recipe's part."""
+class HypernetworkShape:
+    """The sizes of the network's tensors: width N, attention heads, layers (six), units N_m, and the recipe's part."""
 
     width: int
     heads: int
@@ -26,7 +26,7 @@ class Shape:
     shared_head: bool
 
     @classmethod
-    def of(cls, model: Model, recipe: Recipe) -> Shape:
+    def of(cls, model: Model, recipe: HypernetworkRecipe) -> HypernetworkShape:
         """The shape that fits a base: its width and N_m; 6 heads if they divide the width, else as many as it has."""
         width, units = model.embed_dim, hidden_width(model)
         return cls(
@@ -44,7 +44,7 @@ class Shape:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Shape:
+    def from_json(cls, text: str) -> HypernetworkShape:
         """The shape a checkpoint carries."""
         return cls(**json.loads(text))
 
@@ -55,7 +55,7 @@ class Hypernetwork(nn.Module):
     No final norm, as in the released code. The tokens start at zero: the heads, or their targets, tell them apart.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: HypernetworkShape) -> None:
         super().__init__()
         from timm.models.vision_transformer import Block
 
@@ -79,7 +79,7 @@ class Hypernetwork(nn.Module):
         return torch.stack([head(tokens[:, layer]) for layer, head in enumerate(self.heads)], dim=1)
 
 
-def new_network(shape: Shape, seed: int) -> Hypernetwork:
+def new_network(shape: HypernetworkShape, seed: int) -> Hypernetwork:
     """An untrained network, its weights drawn from `seed` alone, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark.images.decode import Preprocessing
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import Model
-from editors.methods.hypernetwork.recipe import Recipe
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.training.losses import divergence
 from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
@@ -28,7 +28,7 @@ PGD_STEPS, PGD_STEP, PGD_RADIUS = 10, 2 / 255, 8 / 255  # paper, C.4; for pixels
 class PseudoSamples:
     """An endless numbered row of pseudo-samples (x', x) for one base and recipe."""
 
-    def __init__(self, base: BaseModel, pictures: Pictures, recipe: Recipe, seed: int) -> None:
+    def __init__(self, base: BaseModel, pictures: Pictures, recipe: HypernetworkRecipe, seed: int) -> None:
         self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
@@ -87,12 +87,12 @@ def pgd(model: Model, clean: Tensor, start: Tensor, preprocessing: Preprocessing
     low = torch.maximum(clean - PGD_RADIUS / std, -mean / std)
     high = torch.minimum(clean + PGD_RADIUS / std, (1 - mean) / std)
     with torch.no_grad():
-        wanted = model(clean)
+        target_logits = model(clean)
     altered = (clean + start * PGD_RADIUS / std).clamp(low, high)
     for _ in range(PGD_STEPS):
         altered.requires_grad_()
         with torch.enable_grad():
-            away = divergence(model(altered), wanted, temperature=1.0).sum()
+            away = divergence(model(altered), target_logits, temperature=1.0).sum()
         (gradient,) = torch.autograd.grad(away, altered)
         altered = (altered.detach() + PGD_STEP / std * gradient.sign()).clamp(low, high)
     return altered

@@ -1,18 +1,19 @@
 """Every choice of meta-training in one frozen record, as the paper writes it and as its released code does it.
 
-The two differ in many places; `PRESETS` holds both, any item can be changed, and a checkpoint carries the
+The two differ in many places; `PRESETS` holds both, any field can be changed, and a checkpoint carries the
 recipe that made it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from benchmark.core.errors import unknown
-from editors.training.recipe import Choices
+from editors.training.recipe import TrainingRecipe
 
-TARGET_ITEMS = (  # the items that m~ depends on; the others only refit
+TARGET_FIELDS = (  # the fields that m~ depends on; the others only refit
     "pseudo",
     "crop_scale",
     "grid_patches",
@@ -31,63 +32,68 @@ RELEASED_BATCH = 8  # the released loss is a KL summed over 8 samples beside lam
 
 
 @dataclass(frozen=True)
-class Recipe(Choices):
-    """How a hypernetwork is meta-trained. The defaults are the released code's.
+class HypernetworkRecipe(TrainingRecipe):
+    """How a hypernetwork is meta-trained (paper, Algorithm 1): the published recipe, and what is changed of it.
 
-    Pseudo-samples
-        pseudo: ``cutmix``, or ``pgd`` (paper, C.4).
-        crop_scale: least area share of a random resized crop of each image; None takes the base's own crop.
-        grid_patches: CutMix sides drawn independently and aligned to the patch grid; else a square of pixels.
-    Inner loop (Algorithm 1, lines 7-10)
-        inner_steps, inner_lr: T and alpha.
-        temperature: of both sides of the KL, which is then multiplied by its square.
-        mask_slope: k of eq. (4), mask = sigmoid(k m).
-        second_order: differentiate through the inner loop, or hold its gradients constant.
-    Outer loop (lines 11, 13-19)
-        form: ``decoupled`` optimises a free m~ for each sample and fits the network to it; ``standard``
-            sends the outer gradient to the network.
-        sparsity_weight: lambda, of `RELEASED_BATCH` samples' summed KL.
-        outer_steps, target_lr, target_optimizer: how m~ is optimised from uniform(-1, 1).
-    Network and its fit (line 21, eq. 12)
-        blocks: attention blocks.
-        wide_mlp: FFNs as wide as the base's; else as wide as the embedding.
-        shared_head: one FC layer for all tokens; else one a token.
-        score_slope: k where the decoupled network's scores, and their targets, become values in (0, 1).
-        clamp_fit, clamp_edit: these values are kept that far from 0 and 1.
-        fit_loss: ``bce``, 0.1 times, has the gradient of KL(m~, m^); ``kl`` is KL(m^, m~), another loss.
-        lr, steps_a_batch: RMSProp's, and how many of its steps each batch gets (decoupled form).
-        cosine_over: iterations of the half cosine the learning rate follows; None keeps it.
-        batch, iterations: pseudo-samples a batch, and batches.
-        precision: ``tf32`` lets a GPU round the factors of matrix products to 10 bits.
+    The defaults below are those of the recipe that --recipe names.
     """
 
-    name: str = "released"
+    KEYS: ClassVar[Mapping[str, str]] = {"recipe": "name"}
+
+    recipe: Literal["released", "paper"] = "released"
+    """The published recipe to start from, the released code's or the paper's; the other options change it."""
     pseudo: Literal["cutmix", "pgd"] = "cutmix"
+    """How pseudo-samples are made: by CutMix, or by PGD (paper, C.4)."""
     crop_scale: float | None = 0.25
+    """Least area share of a random resized crop of each image; None takes the base's own crop."""
     grid_patches: bool = True
+    """Paste CutMix patches of any two sides, aligned to the patch grid; else squares of pixels."""
     inner_steps: int = 5
+    """Gradient steps T of the inner loop (Algorithm 1, lines 7-10)."""
     inner_lr: float = 1e-3
+    """Learning rate alpha of the inner loop."""
     temperature: float = 5.0
+    """Temperature of both sides of the KL, which is then multiplied by its square."""
     mask_slope: float = 10.0
+    """Slope k of the mask, sigmoid(k m) (eq. 4)."""
     second_order: bool = False
+    """Differentiate through the inner loop; else hold its gradients constant."""
     form: Literal["decoupled", "standard"] = "decoupled"
+    """Fit the network to an m~ optimised for each sample, or send it the outer gradient itself (lines 11-19)."""
     sparsity_weight: float = 1.0
+    """Weight lambda of the masks' mean, beside the summed KL of 8 samples (line 11)."""
     outer_steps: int = 10
+    """Optimiser steps on each m~, from uniform(-1, 1)."""
     target_lr: float = 0.1
+    """Learning rate of m~."""
     target_optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    """Optimiser of m~."""
     blocks: int = 5
+    """Attention blocks of the hypernetwork."""
     wide_mlp: bool = False
+    """Make the hypernetwork's FFNs as wide as the base's; else as wide as the embedding."""
     shared_head: bool = False
+    """Read all tokens of the hypernetwork by one FC layer; else by one a token."""
     score_slope: float = 3.0
+    """Slope k by which the decoupled network's scores, and their targets, become values in (0, 1)."""
     clamp_fit: float = 1e-5
+    """Distance from 0 and 1 that these values keep in the fit."""
     clamp_edit: float = 1e-7
+    """Distance from 0 and 1 that these values keep in an edit."""
     fit_loss: Literal["bce", "kl"] = "bce"
+    """Loss of the fit (line 21, eq. 12): 0.1 BCE, with the gradient of 0.1 KL(m~, m^), or KL(m^, m~)."""
     lr: float = 1e-4
+    """RMSProp's learning rate of the hypernetwork."""
     steps_a_batch: int = 4
+    """RMSProp's steps on each batch (decoupled form)."""
     cosine_over: int | None = 20_000
+    """Iterations of the half cosine that the learning rate follows; None keeps it constant."""
     batch: int = 8
+    """Pseudo-samples in each batch."""
     iterations: int = 7_000
+    """Batches to train on."""
     precision: Literal["float32", "tf32"] = "float32"
+    """Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."""
 
     def __post_init__(self) -> None:
         self._at_least(inner_steps=1, outer_steps=1, blocks=1, steps_a_batch=1, batch=1, iterations=1)
@@ -98,15 +104,15 @@ class Recipe(Choices):
         """k of the network's own sigmoid: the standard form's output is the mask itself."""
         return self.mask_slope if self.form == "standard" else self.score_slope
 
-    def target_items(self) -> dict[str, Any]:
-        """What the bank of targets depends on."""
-        return {name: getattr(self, name) for name in TARGET_ITEMS}
+    def target_fields(self) -> dict[str, Any]:
+        """The fields that the bank of targets depends on."""
+        return {name: getattr(self, name) for name in TARGET_FIELDS}
 
 
 PRESETS = {
-    "released": Recipe(),
-    "paper": Recipe(
-        name="paper",
+    "released": HypernetworkRecipe(),
+    "paper": HypernetworkRecipe(
+        recipe="paper",
         crop_scale=None,
         grid_patches=False,
         temperature=1.0,
@@ -122,8 +128,8 @@ PRESETS = {
 }
 
 
-def preset(name: str) -> Recipe:
-    """One of the two recipes by name. Raises `UserError` for another."""
+def preset(name: str) -> HypernetworkRecipe:
+    """The published recipe of this name. Raises `UserError` for another."""
     if name not in PRESETS:
         raise unknown("recipe", name, PRESETS)
     return PRESETS[name]

@@ -21,10 +21,10 @@ from benchmark.models.vit import Model, forward_prefix, forward_tail, last_ffn_m
 from editors.core.base import Edit, knob
 from editors.core.descent import MAX_STEPS
 from editors.methods.ke.checkpoint import STORE, load
-from editors.methods.ke.network import Factors, conditions, cut_of, features_at
+from editors.methods.ke.network import KEFactors, conditions, cut_of, features_at
 from editors.training.checkpoint import Checkpoint
+from editors.training.pretrained import PretrainedEditor
 from editors.training.repeat import Look, Weights, until_right
-from editors.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class KnowledgeEditorConfig:
     checkpoint: Path | None = None
 
 
-class KnowledgeEditor(Trained):
+class KnowledgeEditor(PretrainedEditor):
     """Applies the network's change until the prediction is right.
 
     The article's loop ends when the prediction flips; that rule is kept, rather than the gradient editors' bound on
-    the cross-entropy: each application adds the whole learned change, as large as the first. What the network is
-    told stays that of the unedited base, as in the article's code; the gradient is taken anew. Of n editing samples
-    all must be right; what the network is told and the gradient are means over them.
+    the cross-entropy: each application adds the whole learned change, as large as the first. The network's
+    condition stays that of the unedited base, as in the article's code; the gradient is taken anew. Of n editing
+    samples all must be right; the condition and the gradient are means over them.
     """
 
     Config = KnowledgeEditorConfig
@@ -68,8 +68,8 @@ class KnowledgeEditor(Trained):
             network = copy.deepcopy(network).to(images.dtype)
         with torch.no_grad():
             tokens = forward_prefix(model, images.flatten(0, 1), cut_of(model))
-            told = _conditions(model, tokens, labels.flatten()).unflatten(0, images.shape[:2]).mean(1)
-            factors = [found.scaled(self.config.scale) for found in network(told)]
+            condition = _conditions(model, tokens, labels.flatten()).unflatten(0, images.shape[:2]).mean(1)
+            factors = [matrix.scaled(self.config.scale) for matrix in network(condition)]
         named = dict(zip(last_ffn_matrices(model), factors, strict=True))
         samples = tokens.unflatten(0, images.shape[:2])
         weights = {name: model.get_parameter(name).expand(len(labels), -1, -1) for name in named}
@@ -77,13 +77,13 @@ class KnowledgeEditor(Trained):
 
 
 def _conditions(model: Model, tokens: Tensor, labels: Tensor) -> Tensor:
-    """What the network is told of each sample, (k, 3 N), from its tokens at the cut (k, T, N) and its label (k,)."""
+    """The network's input for each sample, (k, 3 N), from its tokens at the cut (k, T, N) and its label (k,)."""
     features, classifier = features_at(model, tokens, cut_of(model)), model.get_classifier()
     return conditions(features, classifier.weight, classifier(features).argmax(-1), labels)
 
 
 def _look(
-    model: Model, tokens: Tensor, labels: Tensor, factors: Mapping[str, Factors], weights: Weights, rows: Tensor
+    model: Model, tokens: Tensor, labels: Tensor, factors: Mapping[str, KEFactors], weights: Weights, rows: Tensor
 ) -> Look:
     """The failures `rows` of tokens (m, n, T, N) and labels (m, n) under their weights; the gradient is taken anew."""
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}

@@ -1,4 +1,4 @@
-"""Training KE's network: edits succeed as far as other predictions stay within a margin (article, section 4)."""
+"""Training of KE's network: edits succeed as far as other predictions stay within a margin (article, section 4)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import Model
-from editors.methods.ke.checkpoint import STORE, facts_of
-from editors.methods.ke.loss import Episodes, judge, prepare
-from editors.methods.ke.network import KnowledgeNetwork, Shape, new_network
-from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.checkpoint import STORE, run_metadata
+from editors.methods.ke.loss import KEEpisodes, apply_edit, prepare
+from editors.methods.ke.network import KEShape, KnowledgeNetwork, new_network
+from editors.methods.ke.recipe import KERecipe
 from editors.methods.ke.samples import Draws
 from editors.training.curves import Panel
-from editors.training.loop import Training, step_down
+from editors.training.loop import TrainingLoop, step_down
 from editors.training.pictures import Pictures
 
 PANELS = (
@@ -31,9 +31,9 @@ PANELS = (
 def train(
     base: BaseModel,
     pictures: Pictures,
-    recipe: Recipe,
+    recipe: KERecipe,
     out: Path,
-    seed: int,
+    seed: int = 0,
     checkpoint_every: int = 500,
     progress: bool = True,
 ) -> KnowledgeNetwork:
@@ -47,7 +47,7 @@ def train(
         raise UserError(f"--top-k {recipe.top_k} is more than the {model.num_classes} classes of this base")
     draws = Draws(pictures, base.preprocessing, recipe, seed)
     held_out = prepare(model, draws.held_out())
-    network = new_network(Shape.of(model, recipe), seed).to(base.device)
+    network = new_network(KEShape.of(model, recipe), seed).to(base.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
 
     def step(iteration: int) -> float:
@@ -55,14 +55,14 @@ def train(
             group["lr"] = recipe.learning_rate(iteration)
         return update(model, network, optimizer, prepare(model, draws.batch(iteration)), recipe, iteration)
 
-    Training(
+    TrainingLoop(
         network,
         optimizer,
         step=step,
         measure=lambda: measure(model, network, held_out, recipe),
         panels=PANELS,
         iterations=recipe.iterations,
-        facts=facts_of(base, recipe, seed, pictures.fingerprint),
+        metadata=run_metadata(base, recipe, seed, pictures.fingerprint),
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network
@@ -72,17 +72,18 @@ def update(
     model: Model,
     network: KnowledgeNetwork,
     optimizer: torch.optim.Optimizer,
-    episodes: Episodes,
-    recipe: Recipe,
+    episodes: KEEpisodes,
+    recipe: KERecipe,
     iteration: int,
 ) -> float:
     """One step down in the network and one up in alpha, on CE + alpha (KL - margin), means over the episodes.
 
     Returns the loss before the step. Raises `UserError` if it is not finite.
     """
-    judged = judge(model, network, episodes, torch.arange(len(episodes), device=network.alpha.device), recipe.others)
-    excess = judged.kl.mean() - recipe.margin
-    loss = judged.cross_entropy.mean() + network.alpha[0] * excess
+    rows = torch.arange(len(episodes), device=network.alpha.device)
+    effect = apply_edit(model, network, episodes, rows, recipe.others)
+    excess = effect.kl.mean() - recipe.margin
+    loss = effect.cross_entropy.mean() + network.alpha[0] * excess
     before = step_down(optimizer, loss, iteration, f"--lr ({recipe.lr})")
     network.alpha = ascended(network.alpha, excess.detach(), recipe.alpha_lr)
     return before
@@ -97,20 +98,20 @@ def ascended(alpha: Tensor, excess: Tensor, lr: float) -> Tensor:
 
 
 @torch.no_grad()
-def measure(model: Model, network: KnowledgeNetwork, held_out: Episodes, recipe: Recipe) -> dict[str, float]:
-    """Columns of the training curve, on pictures that no run trains on, in parts of one batch.
+def measure(model: Model, network: KnowledgeNetwork, held_out: KEEpisodes, recipe: KERecipe) -> dict[str, float]:
+    """Columns of the training curve, on pictures that no run trains on, one batch at a time.
 
     success, view: shares of the edits after which x, and x', get the wanted class. locality: share of the other
     images whose prediction stays. cross_entropy, kl: as in the loss. alpha: the multiplier now.
     """
-    found: dict[str, list[Tensor]] = {name: [] for name in ("success", "view", "locality", "cross_entropy", "kl")}
+    columns: dict[str, list[Tensor]] = {name: [] for name in ("success", "view", "locality", "cross_entropy", "kl")}
     for rows in torch.arange(len(held_out), device=network.alpha.device).split(recipe.batch):
-        judged = judge(model, network, held_out, rows, recipe.others)
-        predicted, before = judged.logits.argmax(-1), held_out.logits.argmax(-1)
-        right = predicted[:, :2] == held_out.wanted[rows][:, None]
-        kept = predicted[:, 2:] == before[judged.unrelated]
-        columns = (right[:, 0], right[:, 1], kept, judged.cross_entropy, judged.kl)
-        for values, column in zip(found.values(), columns, strict=True):
-            values.append(column.double().flatten())
-    means = {name: torch.cat(values).mean().item() for name, values in found.items()}
+        effect = apply_edit(model, network, held_out, rows, recipe.others)
+        predicted, before = effect.logits.argmax(-1), held_out.logits.argmax(-1)
+        right = predicted[:, :2] == held_out.targets[rows][:, None]
+        unchanged = predicted[:, 2:] == before[effect.unrelated]
+        values = (right[:, 0], right[:, 1], unchanged, effect.cross_entropy, effect.kl)
+        for column, batch in zip(columns.values(), values, strict=True):
+            column.append(batch.double().flatten())
+    means = {name: torch.cat(column).mean().item() for name, column in columns.items()}
     return {**means, "alpha": network.alpha.item()}

@@ -1,4 +1,4 @@
-"""KE's network: from what an edit is about to how the gradient of each matrix is scaled, gated and shifted."""
+"""KE's network: from the conditions of an edit to the factors that scale, gate and shift each matrix's gradient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from benchmark.models.vit import Cut, Model, ffn_cut, forward_tail, last_ffn_matrices
-from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.recipe import KERecipe
 
 
 def cut_of(model: Model) -> Cut:
@@ -28,8 +28,8 @@ def features_at(model: Model, tokens: Tensor, cut: Cut) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What decides the network's tensors: the base's width N, the recipe's widths, each matrix's rows and columns."""
+class KEShape:
+    """The sizes of the network's tensors: the base's width N, the recipe's widths, each matrix's rows and columns."""
 
     width: int
     condition: int
@@ -37,7 +37,7 @@ class Shape:
     matrices: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, model: Model, recipe: Recipe) -> Shape:
+    def of(cls, model: Model, recipe: KERecipe) -> KEShape:
         """The shape that fits a base."""
         sizes = (model.get_parameter(name).shape for name in last_ffn_matrices(model))
         return cls(model.embed_dim, recipe.condition, recipe.hidden, tuple((rows, columns) for rows, columns in sizes))
@@ -47,15 +47,15 @@ class Shape:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Shape:
+    def from_json(cls, text: str) -> KEShape:
         """The shape a checkpoint carries."""
         fields = json.loads(text)
         return cls(**{**fields, "matrices": tuple((rows, columns) for rows, columns in fields["matrices"])})
 
 
 @dataclass(frozen=True)
-class Factors:
-    """How m edits change one matrix [R, C], given its gradient G: Delta = (r_a c_a^T) * G + r_b c_b^T.
+class KEFactors:
+    """The change of one matrix [R, C] by m edits, given its gradient G: Delta = (r_a c_a^T) * G + r_b c_b^T.
 
     `rows_a`, `rows_b` (m, R) are softmaxes times the gate sigmoid(eta); `columns_a`, `columns_b` (m, C) any numbers.
     Article, section 4; which vector the softmax is of is taken from its code: that along the rows.
@@ -66,11 +66,11 @@ class Factors:
     rows_b: Tensor
     columns_b: Tensor
 
-    def __getitem__(self, edits: Tensor) -> Factors:
-        """Those of some of the edits."""
-        return Factors(self.rows_a[edits], self.columns_a[edits], self.rows_b[edits], self.columns_b[edits])
+    def __getitem__(self, edits: Tensor) -> KEFactors:
+        """The factors of these edits."""
+        return KEFactors(self.rows_a[edits], self.columns_a[edits], self.rows_b[edits], self.columns_b[edits])
 
-    def scaled(self, scale: float) -> Factors:
+    def scaled(self, scale: float) -> KEFactors:
         """The same for Delta times `scale`."""
         return dataclasses.replace(self, rows_a=scale * self.rows_a, rows_b=scale * self.rows_b)
 
@@ -83,15 +83,15 @@ class Factors:
         return torch.addcmul(shifted, gradient, self.rows_a[:, :, None] * self.columns_a[:, None])
 
 
-def conditions(features: Tensor, class_rows: Tensor, predicted: Tensor, wanted: Tensor) -> Tensor:
-    """What the network is told of an image, (..., 3 N): its feature, the predicted and the wanted class.
+def conditions(features: Tensor, class_rows: Tensor, predicted: Tensor, targets: Tensor) -> Tensor:
+    """The network's input for an image, (..., 3 N): its feature, the predicted and the target class.
 
-    `features` (..., N), the [cls] features; `class_rows` (classes, N), the base's classifier; `predicted`, `wanted`
+    `features` (..., N), the [cls] features; `class_rows` (classes, N), the base's classifier; `predicted`, `targets`
     (...), class indices. A class is given as its row of the classifier, fixed: a table of its own would be
     most of the network (its code starts such a table from the base's embeddings). Each of the three is brought to
-    mean 0 and variance 1, so that no base's scale decides which is heard.
+    mean 0 and variance 1, so that no base's scale decides which counts.
     """
-    parts = torch.stack([features, class_rows[predicted], class_rows[wanted]], dim=-2)
+    parts = torch.stack([features, class_rows[predicted], class_rows[targets]], dim=-2)
     return F.layer_norm(parts, parts.shape[-1:]).flatten(-2)
 
 
@@ -103,7 +103,7 @@ class KnowledgeNetwork(nn.Module):
 
     alpha: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: KEShape) -> None:
         super().__init__()
         self.shape = shape
         self.shared = nn.Sequential(nn.Linear(3 * shape.width, shape.condition), nn.Tanh())
@@ -117,17 +117,17 @@ class KnowledgeNetwork(nn.Module):
         )
         self.register_buffer("alpha", torch.ones(1))
 
-    def forward(self, inputs: Tensor) -> list[Factors]:
+    def forward(self, inputs: Tensor) -> list[KEFactors]:
         """The factors of each matrix, in order, from conditions (m, 3 N)."""
-        shared, found = self.shared(inputs), []
+        shared, factors = self.shared(inputs), []
         for head, (rows, columns) in zip(self.heads, self.shape.matrices, strict=True):
             column_a, row_a, column_b, row_b, eta = head(shared).split([columns, rows, columns, rows, 1], dim=-1)
             gate = eta.sigmoid()
-            found.append(Factors(gate * row_a.softmax(-1), column_a, gate * row_b.softmax(-1), column_b))
-        return found
+            factors.append(KEFactors(gate * row_a.softmax(-1), column_a, gate * row_b.softmax(-1), column_b))
+        return factors
 
 
-def new_network(shape: Shape, seed: int) -> KnowledgeNetwork:
+def new_network(shape: KEShape, seed: int) -> KnowledgeNetwork:
     """An untrained network, its weights drawn from `seed` alone, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -5,49 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmark.core.errors import UserError
-from editors.training.recipe import Choices
+from editors.training.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True)
-class Recipe(Choices):
-    """How KE's network is trained. "Article" is De Cao et al. (2021), "its code" what they released with it.
+class KERecipe(TrainingRecipe):
+    """How KE's network is trained.
 
-    Editing samples
-        top_k: the wanted class is drawn from the base's top k without its prediction (paper, B.2, which does not
-            give k; five, by which ImageNet is commonly judged).
-        crop_scale: least area share of the two random crops x and x' (for the article's paraphrases; a quarter, as
-            the released code of the paper crops for its pseudo-samples).
-        others: unrelated images that each edit is to leave alone (its code: batches of four, one of them edited).
-    Network (its code)
-        condition, hidden: widths of the shared layer and of each matrix's own.
-    Loss (article, section 4, its constraint as a Lagrangian)
-        margin: KL that is let pass; fixed, where its code lowers it by steps once most held-out edits succeed.
-        alpha_lr: of the gradient ascent on the multiplier alpha, which starts at 1 and is kept at 0 or above.
-    Optimiser
-        lr: Adam's (paper, B.2); its code takes RMSProp.
-        warmup: iterations over which the learning rate rises to `lr`, to fall to zero at the last one (its code).
-        batch, iterations: editing samples a step, and steps (its code: 200,000).
+    "The article" is De Cao et al. (2021), "its code" what they released with it, "the paper" the benchmark's.
     """
 
     top_k: int = 5
+    """Classes of the base's top k, without its prediction, from which an edit's target is drawn."""
+    # paper, B.2, without a k; five, by which ImageNet is commonly judged
     crop_scale: float = 0.25
+    """Least area share of the random crops that an edit is made from and judged on."""
+    # for the article's paraphrases; a quarter, as the released code of the paper crops for its pseudo-samples
     others: int = 3
+    """Unrelated images of the batch that each edit is to leave alone (its code: one of four is edited)."""
     condition: int = 1024
+    """Width of the layer that all matrices share (its code)."""
     hidden: int = 128
+    """Width of each matrix's own layer; most of the network's size (its code)."""
     margin: float = 0.1
+    """KL on the unrelated images that costs nothing (article, section 4)."""
+    # fixed, where its code lowers it by steps once most held-out edits succeed
     alpha_lr: float = 0.1
+    """Step size of the gradient ascent on that KL's weight alpha, from 1, never below 0 (article, section 4)."""
     lr: float = 1e-5
+    """Adam's learning rate at its highest (paper, B.2; its code takes RMSProp)."""
     warmup: int = 1_000
+    """Iterations over which the learning rate rises; from there it falls to zero at the last one (its code)."""
     batch: int = 4
+    """Editing samples in each iteration (its code)."""
     iterations: int = 200_000
+    """Optimiser steps (its code)."""
 
     def __post_init__(self) -> None:
         self._at_least(top_k=2, others=1, condition=1, hidden=1, warmup=0, batch=2, iterations=1)
         self._above_zero("crop_scale", "margin", "alpha_lr", "lr")
         if self.crop_scale > 1:
-            raise UserError("--crop-scale is a share of the area, 1 at most")
+            raise UserError(f"--crop-scale must be 1 or less, not {self.crop_scale}")
         if self.warmup > self.iterations:
-            raise UserError(f"--warmup {self.warmup} is longer than the {self.iterations} iterations")
+            raise UserError(f"--warmup must be at most --iterations ({self.iterations}), not {self.warmup}")
         if self.others >= self.batch:
             raise UserError(
                 f"--others {self.others} are taken from the batch; --batch must be {self.others + 1} or more"

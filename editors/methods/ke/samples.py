@@ -1,7 +1,7 @@
-"""Editing samples to train on: a training image, another view of it, and the rank of the class to be wanted.
+"""Editing samples to train on: a training image, another view of it, and the rank of the target class.
 
 Paper, B.2: KE and MEND are meta-trained on images of ImageNet-1k "to alter the base model's predictions to match
-the top-k randomly selected classes". Neither k nor the draw is given there; here the wanted class is drawn evenly
+the top-k randomly selected classes". Neither k nor the draw is given there; here the target class is drawn evenly
 from the base's k likeliest classes, except the one it predicts. No label is used.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import Preprocessing
-from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.recipe import KERecipe
 from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
 
@@ -29,7 +29,7 @@ HELD_OUT = 64  # pictures that no run trains on: the training curves are theirs
 class EditingSamples:
     """m editing samples: x and another view x' of the same picture, each (m, 3, H, W), on the CPU, and `ranks` (m,).
 
-    The wanted class is the base's class of that rank on x, counted from 0, its prediction. The m pictures differ.
+    The target class is the base's class of that rank on x, counted from 0, its prediction. The m pictures differ.
     """
 
     images: Tensor
@@ -44,7 +44,7 @@ class Draws:
     others do not make a batch, and if those set aside are too few to be judged on each other.
     """
 
-    def __init__(self, pictures: Pictures, preprocessing: Preprocessing, recipe: Recipe, seed: int) -> None:
+    def __init__(self, pictures: Pictures, preprocessing: Preprocessing, recipe: KERecipe, seed: int) -> None:
         self.pictures, self.preprocessing, self.recipe, self.seed = pictures, preprocessing, recipe, seed
         order = torch.randperm(len(pictures), generator=generator(seed, "held-out"))
         kept = min(HELD_OUT, len(pictures) // 2)
@@ -67,13 +67,13 @@ class Draws:
         """The samples that no run trains on, one for each picture set aside."""
         return self._samples("held-out-sample", range(len(self._aside)), self._aside)
 
-    def _samples(self, what: str, numbers: Sequence[int], rows: Tensor) -> EditingSamples:
-        jobs = zip([what] * len(rows), numbers, rows.tolist(), strict=True)
+    def _samples(self, kind: str, numbers: Sequence[int], rows: Tensor) -> EditingSamples:
+        jobs = zip([kind] * len(rows), numbers, rows.tolist(), strict=True)
         images, views, ranks = zip(*self._readers.map(lambda job: self._draw(*job), jobs), strict=True)
         return EditingSamples(torch.stack(images), torch.stack(views), torch.tensor(ranks))
 
-    def _draw(self, what: str, number: int, row: int) -> tuple[Tensor, Tensor, int]:
-        random = generator(self.seed, what, number)
+    def _draw(self, kind: str, number: int, row: int) -> tuple[Tensor, Tensor, int]:
+        random = generator(self.seed, kind, number)
         picture = self.pictures[row]
         image, other = (view(picture, self.preprocessing, self.recipe.crop_scale, random) for _ in range(2))
         return image, other, integer(1, self.recipe.top_k - 1, random)

@@ -23,8 +23,8 @@ from editors.methods.mend.checkpoint import STORE, load
 from editors.methods.mend.factors import factors
 from editors.methods.mend.network import stepped
 from editors.training.checkpoint import Checkpoint
+from editors.training.pretrained import PretrainedEditor
 from editors.training.repeat import Look, Weights, until_right
-from editors.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class MENDConfig:
     checkpoint: Path | None = None
 
 
-class MEND(Trained):
+class MEND(PretrainedEditor):
     """The last three FFNs, moved by what the editor network makes of the gradient."""
 
     Config = MENDConfig

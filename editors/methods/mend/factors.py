@@ -16,21 +16,20 @@ from benchmark.models.vit import Cut, Model, Overrides, Taps, forward_tail
 
 
 @dataclass(frozen=True)
-class Factors:
-    """What one forward and backward pass says of m failures of n samples each.
-
-    logits: (m, n, classes). loss: cross-entropy of each sample, (m, n).
-    pairs: by matrix name (x, d): the layer's inputs (m, n, T, width in), and the gradient of the sample's own loss
-        at its outputs (m, n, T, width out). T is 1 in the last block, where [cls] alone reaches the head.
-    """
+class MENDFactors:
+    """The result of one forward and backward pass over m failures of n samples each."""
 
     logits: Tensor
+    """Logits, (m, n, classes)."""
     loss: Tensor
+    """Cross-entropy of each sample, (m, n)."""
     pairs: Taps
+    """(x, d) by matrix name: the layer's inputs (m, n, T, width in), and the gradient of the sample's own loss at its
+    outputs (m, n, T, width out). T is 1 in the last block, where [cls] alone reaches the head."""
 
 
-def factors(model: Model, tokens: Tensor, labels: Tensor, cut: Cut, overrides: Overrides) -> Factors:
-    """Factors of every FFN behind `cut` under `overrides`, from tokens (m, n, T, N) there and labels (m, n)."""
+def factors(model: Model, tokens: Tensor, labels: Tensor, cut: Cut, overrides: Overrides) -> MENDFactors:
+    """MENDFactors of every FFN behind `cut` under `overrides`, from tokens (m, n, T, N) there and labels (m, n)."""
     taps: Taps = {}
     with torch.enable_grad():
         logits = forward_tail(model, tokens.detach().requires_grad_(), cut, overrides, taps)
@@ -38,4 +37,4 @@ def factors(model: Model, tokens: Tensor, labels: Tensor, cut: Cut, overrides: O
         outputs = [outputs for _, outputs in taps.values()]
         gradients = torch.autograd.grad(loss.sum(), outputs)
     pairs = {name: (x.detach(), d) for (name, (x, _)), d in zip(taps.items(), gradients, strict=True)}
-    return Factors(logits.detach(), loss.detach(), pairs)
+    return MENDFactors(logits.detach(), loss.detach(), pairs)

@@ -1,4 +1,4 @@
-"""Training MEND's editor network: one edit of each sample, judged on another view of it and on unrelated images."""
+"""Training of MEND's editor network: one edit of each sample, judged on another view of it and on unrelated images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_at_once, forward_tail, last_ffn_matrices
-from editors.methods.mend.checkpoint import STORE
-from editors.methods.mend.factors import Factors, factors
-from editors.methods.mend.network import EditorNetwork, Shape, new_network, stepped
-from editors.methods.mend.recipe import Recipe
-from editors.methods.mend.samples import EditingSamples, Episodes
+from editors.methods.mend.checkpoint import STORE, run_metadata
+from editors.methods.mend.factors import MENDFactors, factors
+from editors.methods.mend.network import EditorNetwork, MENDShape, new_network, stepped
+from editors.methods.mend.recipe import MENDRecipe
+from editors.methods.mend.samples import EditingSamples, MENDEpisodes
 from editors.training.curves import Panel
-from editors.training.loop import Training, step_down
+from editors.training.loop import TrainingLoop, step_down
 from editors.training.losses import divergence
+from editors.training.pictures import Pictures
 
 HELD_OUT = range(10**9, 10**9 + 64)  # samples no run trains on: the training curves are theirs
 PANELS = (
@@ -31,55 +33,66 @@ PANELS = (
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What edits (m) did: logits of the other view (m, classes) and of the unrelated images (m, locality, classes)."""
+class MENDEffect:
+    """The effect of m edits."""
 
     weights: dict[str, Tensor]
+    """The edited matrices by name, (m, out, in)."""
     other: Tensor
+    """Logits of the other view, (m, classes)."""
     unrelated: Tensor
+    """Logits of the unrelated images, (m, locality, classes)."""
 
 
-def judge(model: Any, network: EditorNetwork, samples: EditingSamples, episodes: Episodes, found: Factors) -> Judgement:
-    """Edit once and look at the images the edit is judged on; differentiable in the network (MEND, algorithm 2)."""
+def apply_edit(
+    model: Any, network: EditorNetwork, samples: EditingSamples, episodes: MENDEpisodes, gradient: MENDFactors
+) -> MENDEffect:
+    """Edit once, and see the images that the edit is judged on; differentiable in the network (MEND, algorithm 2)."""
     base = {name: model.get_parameter(name) for name in last_ffn_matrices(model)}
-    weights = stepped(base, network(found.pairs))
-    logits = forward_tail(model, episodes.judged, samples.cut, weights)
-    return Judgement(weights, logits[:, 0], logits[:, 1:])
+    weights = stepped(base, network(gradient.pairs))
+    logits = forward_tail(model, episodes.eval_tokens, samples.cut, weights)
+    return MENDEffect(weights, logits[:, 0], logits[:, 1:])
 
 
-def losses(judgement: Judgement, episodes: Episodes) -> tuple[Tensor, Tensor]:
+def losses(effect: MENDEffect, episodes: MENDEpisodes) -> tuple[Tensor, Tensor]:
     """L_e, the cross-entropy of the other view, and L_loc, the mean KL on the unrelated images, each (m,)."""
-    edit = F.cross_entropy(judgement.other, episodes.wanted[:, 0], reduction="none")
-    return edit, divergence(judgement.unrelated, episodes.before).mean(1)
+    edit = F.cross_entropy(effect.other, episodes.targets[:, 0], reduction="none")
+    return edit, divergence(effect.unrelated, episodes.target_logits).mean(1)
 
 
-def weighed(edit: Tensor, locality: Tensor, recipe: Recipe) -> Tensor:
+def weighed(edit: Tensor, locality: Tensor, recipe: MENDRecipe) -> Tensor:
     """The loss, a mean over samples: c_edit L_e + L_loc (MEND, section 3.2)."""
     return (recipe.edit_weight * edit + recipe.locality_weight * locality).mean()
 
 
 def train(
-    samples: EditingSamples, out: Path, seed: int, facts: dict[str, str], checkpoint_every: int, progress: bool = True
+    base: BaseModel,
+    pictures: Pictures,
+    recipe: MENDRecipe,
+    out: Path,
+    seed: int = 0,
+    checkpoint_every: int = 500,
+    progress: bool = True,
 ) -> EditorNetwork:
     """Train a network and write it to `out`, as `editors.training.loop` does.
 
-    Raises `UserError` for a state of other settings beside `out`, and for a loss that is not finite; the
-    checkpoint before stays whole.
+    Raises `UserError` for too few pictures, for a state of other settings beside `out`, and for a loss that is not
+    finite; the checkpoint before stays whole.
     """
-    recipe, base = samples.recipe, samples.base
-    network = new_network(Shape.of(base.module, recipe), seed).to(base.device)
+    samples = EditingSamples(base, pictures, recipe, seed)
+    network = new_network(MENDShape.of(base.module, recipe), seed).to(base.device)
     steps = network.step_sizes
     others = [parameter for parameter in network.parameters() if parameter is not steps]
     optimizer = torch.optim.Adam([{"params": others, "lr": recipe.lr}, {"params": [steps], "lr": recipe.step_lr}])
     optimizer.register_step_pre_hook(lambda *_: _clip(network, recipe.clip))
-    Training(
+    TrainingLoop(
         network,
         optimizer,
         step=lambda iteration: _step(network, optimizer, samples, iteration),
         measure=_held_out(network, samples),
         panels=PANELS,
         iterations=recipe.iterations,
-        facts=facts,
+        metadata=run_metadata(base, recipe, seed, pictures.fingerprint),
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network
@@ -88,9 +101,9 @@ def train(
 def _step(network: EditorNetwork, optimizer: torch.optim.Optimizer, samples: EditingSamples, iteration: int) -> float:
     recipe, model = samples.recipe, samples.base.module
     episodes = samples.batch(range(recipe.batch * iteration, recipe.batch * (iteration + 1)))
-    found = factors(model, episodes.edited, episodes.wanted, samples.cut, {})
-    network.observe(found.pairs)
-    loss = weighed(*losses(judge(model, network, samples, episodes, found), episodes), recipe)
+    gradient = factors(model, episodes.edited, episodes.targets, samples.cut, {})
+    network.observe(gradient.pairs)
+    loss = weighed(*losses(apply_edit(model, network, samples, episodes, gradient), episodes), recipe)
     return step_down(optimizer, loss, iteration, f"--lr ({recipe.lr}) or --step-lr ({recipe.step_lr})")
 
 
@@ -99,29 +112,29 @@ def _clip(network: EditorNetwork, most: float) -> None:
 
 
 def _held_out(network: EditorNetwork, samples: EditingSamples) -> Callable[[], dict[str, float]]:
-    """What is measured on samples that no run trains on: both losses, and how often an edit does what it should."""
+    """A measure on samples that no run trains on: both losses, and how often an edit does what it should."""
     model, recipe, episodes = samples.base.module, samples.recipe, samples.batch(HELD_OUT)
     at_once = edits_at_once(model, samples.base.device)
-    parts = [episodes.rows(slice(start, start + at_once)) for start in range(0, len(episodes), at_once)]
+    batches = [episodes.rows(slice(start, start + at_once)) for start in range(0, len(episodes), at_once)]
 
     @torch.no_grad()
     def measure() -> dict[str, float]:
         rows = []
-        for part in parts:
-            found = factors(model, part.edited, part.wanted, samples.cut, {})
-            judgement = judge(model, network, samples, part, found)
-            own = forward_tail(model, part.edited, samples.cut, judgement.weights)
-            kept = (judgement.unrelated.argmax(-1) == part.before.argmax(-1)).double().mean(1)
-            hits = [logits.argmax(-1) == part.wanted[:, 0] for logits in (own[:, 0], judgement.other)]
-            rows.append(torch.stack([*losses(judgement, part), *(hit.double() for hit in hits), kept]))
-        edit, locality, flipped, carried, kept = torch.cat(rows, dim=1)
+        for batch in batches:
+            gradient = factors(model, batch.edited, batch.targets, samples.cut, {})
+            effect = apply_edit(model, network, samples, batch, gradient)
+            own = forward_tail(model, batch.edited, samples.cut, effect.weights)
+            unchanged = (effect.unrelated.argmax(-1) == batch.target_logits.argmax(-1)).double().mean(1)
+            hits = [logits.argmax(-1) == batch.targets[:, 0] for logits in (own[:, 0], effect.other)]
+            rows.append(torch.stack([*losses(effect, batch), *(hit.double() for hit in hits), unchanged]))
+        edit, locality, flipped, carried, unchanged = torch.cat(rows, dim=1)
         return {
             "edit_loss": edit.mean().item(),
             "locality_loss": locality.mean().item(),
             "held_out_loss": weighed(edit, locality, recipe).item(),
             "flipped": flipped.mean().item(),
             "carried": carried.mean().item(),
-            "kept": kept.mean().item(),
+            "kept": unchanged.mean().item(),
         }
 
     return measure

@@ -17,21 +17,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.models.vit import Model, Taps, last_ffn_matrices
-from editors.methods.mend.recipe import Recipe
+from editors.methods.mend.recipe import MENDRecipe
 
 EPSILON = 1e-7  # added to standard deviations (MEND's code)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What a network is made for: the widths (in, out) of each edited layer in order, the rank, the first step size."""
+class MENDShape:
+    """Sizes of the network's tensors: widths (in, out) of each edited layer in order, rank; the first step size."""
 
     widths: tuple[tuple[int, int], ...]
     rank: int
     step_size: float
 
     @classmethod
-    def of(cls, model: Model, recipe: Recipe) -> Shape:
+    def of(cls, model: Model, recipe: MENDRecipe) -> MENDShape:
         """The network for this base: it edits `last_ffn_matrices`."""
         matrices = [model.get_parameter(name) for name in last_ffn_matrices(model)]
         return cls(tuple((w.shape[1], w.shape[0]) for w in matrices), recipe.rank, recipe.step_size)
@@ -41,7 +41,7 @@ class Shape:
         return json.dumps({"widths": self.widths, "rank": self.rank, "step_size": self.step_size})
 
     @classmethod
-    def from_json(cls, text: str) -> Shape:
+    def from_json(cls, text: str) -> MENDShape:
         """The shape that a checkpoint carries."""
         items = json.loads(text)
         return cls(tuple((inputs, outputs) for inputs, outputs in items["widths"]), items["rank"], items["step_size"])
@@ -109,20 +109,20 @@ class FactorEditor(nn.Module):
 
 
 def _kept(x: Tensor, d: Tensor) -> Tensor:
-    """Which pairs (...,) count: both sides have an entry that is not zero (MEND's code)."""
+    """True for the pairs (...,) that count: both sides have an entry that is not zero (MEND's code)."""
     return (x != 0).any(-1) & (d != 0).any(-1)
 
 
 class EditorNetwork(nn.Module):
     """All of MEND that is trained: a `FactorEditor` a shape, and the step size alpha_l of each matrix, (layers,)."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: MENDShape) -> None:
         super().__init__()
         shapes = list(dict.fromkeys(shape.widths))
         self.editors = nn.ModuleDict(
-            {_key(one): FactorEditor(*one, shape.rank, shape.widths.count(one)) for one in shapes}
+            {_key(widths): FactorEditor(*widths, shape.rank, shape.widths.count(widths)) for widths in shapes}
         )
-        self.places = [(_key(one), shape.widths[:number].count(one)) for number, one in enumerate(shape.widths)]
+        self.places = [(_key(width), shape.widths[:number].count(width)) for number, width in enumerate(shape.widths)]
         self.step_sizes = nn.Parameter(torch.full((len(shape.widths),), shape.step_size))
 
     def observe(self, pairs: Taps) -> None:
@@ -131,7 +131,7 @@ class EditorNetwork(nn.Module):
             self._editor(key).observe(x, d)
 
     def forward(self, pairs: Taps) -> dict[str, Tensor]:
-        """alpha_l times the new gradient of each matrix, (m, out, in), to be subtracted; pairs as in `Factors`.
+        """alpha_l times the new gradient of each matrix, (m, out, in), to be subtracted; pairs as in `MENDFactors`.
 
         Of several samples of a failure it is the mean. Each sample's pairs are changed by themselves, so that they have
         the size that they have in training. (MEND's code divides d by n before the network instead.)
@@ -153,7 +153,7 @@ def _key(widths: Sequence[int]) -> str:
     return "x".join(map(str, widths))
 
 
-def new_network(shape: Shape, seed: int) -> EditorNetwork:
+def new_network(shape: MENDShape, seed: int) -> EditorNetwork:
     """An untrained network whose weights are drawn from the seed; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

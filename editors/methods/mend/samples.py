@@ -1,4 +1,4 @@
-"""Editing samples to train on: an image, a class to be wanted of it, another view of it, and unrelated images.
+"""Editing samples to train on: an image, the class it is to get, another view of it, and unrelated images.
 
 No label is used: "editing samples sourced from ImageNet-1k to alter the base model's predictions to match the top-k
 randomly selected classes" (paper, B.2). Each sample is drawn from its own number and the run's seed, so that batch
@@ -19,31 +19,30 @@ from torch import Tensor
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import ffn_cut, forward_prefix, forward_tail, last_ffn_matrices
-from editors.methods.mend.recipe import Recipe
+from editors.methods.mend.recipe import MENDRecipe
 from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """m editing samples, with tokens at the cut before the edited FFNs.
-
-    edited: of the images that are edited, in the base's own view, (m, 1, T, N). wanted: their classes, (m, 1).
-    judged: of what the edit is judged on, the other view and then the unrelated images, (m, 1 + locality, T, N).
-    before: logits of the base for the unrelated images, (m, locality, classes).
-    """
+class MENDEpisodes:
+    """m editing samples as the loss needs them; tokens are those at the cut before the edited FFNs."""
 
     edited: Tensor
-    wanted: Tensor
-    judged: Tensor
-    before: Tensor
+    """Tokens of the images that are edited, in the base's own view, (m, 1, T, N)."""
+    targets: Tensor
+    """The classes that these are to get, (m, 1)."""
+    eval_tokens: Tensor
+    """Tokens of the other view and then of the unrelated images, (m, 1 + locality, T, N)."""
+    target_logits: Tensor
+    """Logits of the base for the unrelated images, which are to stay, (m, locality, classes)."""
 
     def __len__(self) -> int:
         return len(self.edited)
 
-    def rows(self, some: slice) -> Episodes:
-        """Some of them."""
-        return Episodes(self.edited[some], self.wanted[some], self.judged[some], self.before[some])
+    def rows(self, rows: slice) -> MENDEpisodes:
+        """The episodes of these rows."""
+        return MENDEpisodes(self.edited[rows], self.targets[rows], self.eval_tokens[rows], self.target_logits[rows])
 
 
 class EditingSamples:
@@ -52,7 +51,7 @@ class EditingSamples:
     Raises `UserError` for fewer images than one sample needs.
     """
 
-    def __init__(self, base: BaseModel, pictures: Pictures, recipe: Recipe, seed: int) -> None:
+    def __init__(self, base: BaseModel, pictures: Pictures, recipe: MENDRecipe, seed: int) -> None:
         if len(pictures) < 1 + recipe.locality:
             raise UserError(f"{len(pictures)} images are less than one sample of 1 + --locality {recipe.locality}")
         self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
@@ -61,19 +60,20 @@ class EditingSamples:
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
     @torch.no_grad()
-    def batch(self, numbers: Sequence[int]) -> Episodes:
+    def batch(self, numbers: Sequence[int]) -> MENDEpisodes:
         """The samples of these numbers, where the base lies."""
         model, like = self.base.module, next(self.base.module.parameters())
         images = torch.stack(list(self._readers.map(self._images, numbers))).to(like)
         tokens = forward_prefix(model, images.flatten(0, 1), self.cut).unflatten(0, images.shape[:2])
         logits = forward_tail(model, tokens[:, [0, *range(2, tokens.shape[1])]], self.cut, {})
-        wanted = [self.wanted(row, number) for row, number in zip(logits[:, 0].cpu(), numbers, strict=True)]
-        return Episodes(tokens[:, :1], torch.tensor(wanted, device=like.device)[:, None], tokens[:, 1:], logits[:, 1:])
+        classes = [self.draw_target(row, number) for row, number in zip(logits[:, 0].cpu(), numbers, strict=True)]
+        targets = torch.tensor(classes, device=like.device)[:, None]
+        return MENDEpisodes(tokens[:, :1], targets, tokens[:, 1:], logits[:, 1:])
 
-    def wanted(self, logits: Tensor, number: int) -> int:
-        """The class wanted of a sample, given the base's logits (classes,): one of its top k, and not the first."""
-        among = logits.topk(min(self.recipe.top_k, len(logits))).indices
-        return int(among[integer(1, len(among) - 1, generator(self.seed, "wanted class", number))])
+    def draw_target(self, logits: Tensor, number: int) -> int:
+        """The class a sample is to get, given the base's logits (classes,): one of its top k, and not the first."""
+        likeliest = logits.topk(min(self.recipe.top_k, len(logits))).indices
+        return int(likeliest[integer(1, len(likeliest) - 1, generator(self.seed, "wanted class", number))])
 
     def _images(self, number: int) -> Tensor:
         """The image as it is, its other view, and views of the unrelated images, (2 + locality, 3, H, W)."""

@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from editors.methods.hypernetwork.checkpoint import facts_of
+from editors.methods.hypernetwork.checkpoint import run_metadata
 from editors.methods.hypernetwork.pseudo import PseudoSamples
-from editors.methods.hypernetwork.recipe import Recipe, preset
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from editors.training.pictures import Pictures, open_pictures
 from tests.conftest import PREPROCESSING, png, small_vit
 
@@ -41,11 +41,11 @@ def pictures(folder: Path) -> Pictures:
     return open_pictures(str(folder))
 
 
-def quick(name: str = "released", **changes) -> Recipe:
+def quick(name: str = "released", **changes) -> HypernetworkRecipe:
     """A recipe with so few steps that tests are quick."""
     return preset(name).but(**{**QUICK, **changes})
 
 
-def facts(samples: PseudoSamples, seed: int = 0) -> dict[str, str]:
+def metadata(samples: PseudoSamples, seed: int = 0) -> dict[str, str]:
     """Metadata of a run on these samples."""
-    return facts_of(samples.base, samples.recipe, seed, samples.pictures.fingerprint, {"size": 8, "seed": 0})
+    return run_metadata(samples.base, samples.recipe, seed, samples.pictures.fingerprint, {"size": 8, "seed": 0})

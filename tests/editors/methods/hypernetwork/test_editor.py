@@ -15,10 +15,10 @@ from benchmark.models.load import BaseModel
 from editors.core.descent import DescentConfig
 from editors.core.registry import choose
 from editors.methods.finetune import FineTune, FineTuneConfig
-from editors.methods.hypernetwork.checkpoint import STORE, facts_of
+from editors.methods.hypernetwork.checkpoint import STORE, run_metadata
 from editors.methods.hypernetwork.editor import Hypernetwork, HypernetworkConfig
-from editors.methods.hypernetwork.network import Shape, new_network
-from editors.methods.hypernetwork.recipe import Recipe, preset
+from editors.methods.hypernetwork.network import HypernetworkShape, new_network
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from editors.methods.masked import SPARSITIES, keep_top
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.conftest import failures
@@ -35,9 +35,9 @@ def checkpoint(tmp_path: Path) -> Path:
     return kept(tmp_path / "hn.safetensors", preset("released").but(blocks=1))
 
 
-def kept(path: Path, recipe: Recipe, base: BaseModel = BASE) -> Path:
-    network = new_network(Shape.of(base.module, recipe), seed=1)
-    STORE.save(path, network, facts_of(base, recipe, 1, "data", None), iteration=1)
+def kept(path: Path, recipe: HypernetworkRecipe, base: BaseModel = BASE) -> Path:
+    network = new_network(HypernetworkShape.of(base.module, recipe), seed=1)
+    STORE.save(path, network, run_metadata(base, recipe, 1, "data", None), iteration=1)
     return path
 
 
@@ -121,7 +121,7 @@ def test_the_registry_makes_it_and_its_tensors_enter_the_record(checkpoint: Path
     assert isinstance(editor, Hypernetwork) and editor.config.sparsity == 0.5 and not editor.state_dict()
     images, labels = failures(1)
     editor.edit(MODEL, images[0], labels[0])
-    expected = new_network(Shape.of(MODEL, preset("released").but(blocks=1)), seed=1)
+    expected = new_network(HypernetworkShape.of(MODEL, preset("released").but(blocks=1)), seed=1)
     assert hash_tensors(editor.state_dict()) == hash_tensors(expected.state_dict())
     assert choose("hypernetwork", "tiny").spec == "hypernetwork:sparsity=0.95"
 

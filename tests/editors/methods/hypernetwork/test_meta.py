@@ -8,7 +8,7 @@ import torch
 from benchmark.models import vit
 from editors.methods.hypernetwork.fit import fit_loss, standard_loss
 from editors.methods.hypernetwork.meta import (
-    Episodes,
+    HypernetworkEpisodes,
     differentiable_twice,
     divergence,
     first_gradient,
@@ -18,8 +18,8 @@ from editors.methods.hypernetwork.meta import (
     outer_loss,
     prepare,
 )
-from editors.methods.hypernetwork.network import Shape, new_network
-from editors.methods.hypernetwork.recipe import PRESETS, Recipe, preset
+from editors.methods.hypernetwork.network import HypernetworkShape, new_network
+from editors.methods.hypernetwork.recipe import PRESETS, HypernetworkRecipe, preset
 from tests.conftest import small_vit
 from tests.editors.methods.hypernetwork import reference
 
@@ -40,7 +40,7 @@ def scores(count: int, scale: float = 0.2) -> torch.Tensor:
     return scale * torch.randn(count, *UNITS, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
-def objective(episodes: Episodes, start: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def objective(episodes: HypernetworkEpisodes, start: torch.Tensor, recipe: HypernetworkRecipe) -> torch.Tensor:
     """The outer loss of each episode as a function of its scores, graph and all."""
     with differentiable_twice(recipe):
         mask = (recipe.mask_slope * start).sigmoid()
@@ -56,7 +56,7 @@ def test_the_models_two_blocks_hold_four_matrices() -> None:
 def test_episodes_hold_the_bases_own_logits_and_final_cls_feature() -> None:
     clean, altered = images(3)
     episodes = prepare(MODEL, clean, altered)
-    torch.testing.assert_close(episodes.wanted, MODEL(clean))
+    torch.testing.assert_close(episodes.target_logits, MODEL(clean))
     torch.testing.assert_close(episodes.features, MODEL.forward_features(altered)[:, 0])
 
 
@@ -151,7 +151,7 @@ def test_the_standard_forms_gradient_reaches_the_network() -> None:
     """Its chain: outer gradient by the mask, then the network's own backward."""
     recipe = RECIPES["paper"].but(form="standard", blocks=1)
     episodes = prepare(MODEL, *images(3))
-    network = new_network(Shape.of(MODEL, recipe), seed=1).double()
+    network = new_network(HypernetworkShape.of(MODEL, recipe), seed=1).double()
     standard_loss(MODEL, network, episodes, recipe).backward()
     start = network(episodes.features).detach().requires_grad_()
     (outer,) = torch.autograd.grad(objective(episodes, start, recipe).mean(), start)

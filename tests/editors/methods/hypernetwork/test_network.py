@@ -12,16 +12,19 @@ from safetensors.torch import save_file
 
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
-from editors.methods.hypernetwork.checkpoint import STORE, facts_of, load
+from editors.methods.hypernetwork.checkpoint import STORE, load, run_metadata
 from editors.methods.hypernetwork.fit import learning_rate
-from editors.methods.hypernetwork.network import Shape, new_network
-from editors.methods.hypernetwork.recipe import Recipe, preset
+from editors.methods.hypernetwork.network import HypernetworkShape, new_network
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from tests.conftest import small_vit
 
 
-def kept(path: Path, base: BaseModel, recipe: Recipe) -> Path:
+def kept(path: Path, base: BaseModel, recipe: HypernetworkRecipe) -> Path:
     STORE.save(
-        path, new_network(Shape.of(base.module, recipe), seed=0), facts_of(base, recipe, 0, "data", None), iteration=5
+        path,
+        new_network(HypernetworkShape.of(base.module, recipe), seed=0),
+        run_metadata(base, recipe, 0, "data", None),
+        iteration=5,
     )
     return path
 
@@ -30,7 +33,7 @@ def kept(path: Path, base: BaseModel, recipe: Recipe) -> Path:
 @pytest.mark.parametrize("settings", [{}, {"depth": 2}, {"embed_dim": 40, "num_heads": 4, "mlp_ratio": 3}])
 def test_scores_for_every_unit_of_any_base(name: str, settings: dict) -> None:
     model = small_vit(**settings)
-    shape = Shape.of(model, preset(name))
+    shape = HypernetworkShape.of(model, preset(name))
     network = new_network(shape, seed=0)
     layers = 4 if settings.get("depth") == 2 else 6
     assert network(torch.randn(3, model.embed_dim)).shape == (3, layers, model.blocks[0].mlp.fc1.out_features)
@@ -57,10 +60,10 @@ def test_the_cosine_is_torchs() -> None:
 
 def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
     for name in ("released", "paper"):
-        assert Recipe.from_json(preset(name).to_json()) == preset(name)
+        assert HypernetworkRecipe.from_json(preset(name).to_json()) == preset(name)
     changed = json.loads(preset("paper").to_json()) | {"novelty": 1}
     with pytest.raises(UserError, match="novelty"):
-        Recipe.from_json(json.dumps(changed))
+        HypernetworkRecipe.from_json(json.dumps(changed))
     with pytest.raises(UserError, match="paper"):
         preset("papr")
     with pytest.raises(UserError, match="--inner-lr"):
@@ -73,15 +76,17 @@ def test_a_checkpoint_carries_its_recipe_and_comes_back(tmp_path: Path, base: Ba
     recipe = preset("paper").but(blocks=2, sparsity_weight=0.5)
     path = kept(tmp_path / "hn.safetensors", base, recipe)
     found = load(path, base.weights_sha256)
-    assert found.recipe == recipe and found.facts["iteration"] == "5" and found.facts["base"] == "small"
+    assert found.recipe == recipe and found.metadata["iteration"] == "5" and found.metadata["base"] == "small"
     features = torch.randn(2, 24)
-    torch.testing.assert_close(found.network(features), new_network(Shape.of(base.module, recipe), 0)(features))
+    torch.testing.assert_close(
+        found.network(features), new_network(HypernetworkShape.of(base.module, recipe), 0)(features)
+    )
 
 
 def test_what_is_no_checkpoint_of_this_base_is_refused(tmp_path: Path, base: BaseModel) -> None:
     path = kept(tmp_path / "hn.safetensors", base, preset("released"))
     with pytest.raises(
-        UserError, match=r"trained for small \(weights .* not for this base .*editors.methods.hypernetwork.train"
+        UserError, match=r"trained for small \(weights .* not for this base .*editors.train hypernetwork"
     ):
         load(path, "0" * 64)
     with pytest.raises(UserError, match=r"no such checkpoint; train one with"):
@@ -98,7 +103,7 @@ def test_the_shipped_one_is_found_by_the_bases_weights(
     tmp_path: Path, base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = replace(STORE, shipped=tmp_path)
-    with pytest.raises(UserError, match=r"no trained hypernetwork for this base .*editors.methods.hypernetwork.train"):
+    with pytest.raises(UserError, match=r"no trained hypernetwork for this base .*editors.train hypernetwork"):
         store.shipped_for(base.weights_sha256)
     path = kept(tmp_path / "small.safetensors", base, preset("released"))
     assert store.shipped_for(base.weights_sha256) == path

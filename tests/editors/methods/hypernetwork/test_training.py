@@ -13,28 +13,27 @@ from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork import bank as banks
 from editors.methods.hypernetwork import bench, fit
-from editors.methods.hypernetwork.bank import Bank, build, draw_start
+from editors.methods.hypernetwork.bank import TargetBank, build, draw_start
 from editors.methods.hypernetwork.checkpoint import load
 from editors.methods.hypernetwork.meta import optimise_targets, prepare
 from editors.methods.hypernetwork.network import Hypernetwork
 from editors.methods.hypernetwork.pseudo import PseudoSamples
-from editors.methods.hypernetwork.train import main
 from editors.training.loop import state_path
 from editors.training.pictures import Pictures
-from tests.editors.methods.hypernetwork.conftest import facts, quick
+from tests.editors.methods.hypernetwork.conftest import metadata, quick
 
 
 class Killed(BaseException):
     """Stands for a signal."""
 
 
-def small_bank(samples: PseudoSamples, folder: Path, monkeypatch: pytest.MonkeyPatch, size: int = 16) -> Bank:
+def small_bank(samples: PseudoSamples, folder: Path, monkeypatch: pytest.MonkeyPatch, size: int = 16) -> TargetBank:
     monkeypatch.setattr(banks, "PART", 8)
     return build(folder, samples, size, progress=False)
 
 
-def run(samples: PseudoSamples, bank: Bank | None, out: Path, seed: int = 0, every: int = 5) -> Hypernetwork:
-    return fit.train(samples, bank, out, seed, facts(samples, seed), every, progress=False)
+def run(samples: PseudoSamples, bank: TargetBank | None, out: Path, seed: int = 0, every: int = 5) -> Hypernetwork:
+    return fit.fit_network(samples, bank, out, seed, metadata(samples, seed), every, progress=False)
 
 
 def curve(out: Path) -> list[dict[str, str]]:
@@ -68,7 +67,7 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
 @pytest.mark.parametrize(
     "recipe",
     [quick(), quick("paper"), quick("paper", form="standard")],
-    ids=lambda recipe: f"{recipe.name}-{recipe.form}",
+    ids=lambda recipe: f"{recipe.recipe}-{recipe.form}",
 )
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe
@@ -88,11 +87,11 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     monkeypatch.setattr(fit, "learning_rate", dies)
     with pytest.raises(Killed):
         run(samples, bank, killed)
-    assert load(killed, tiny.weights_sha256).facts["iteration"] == "5"
+    assert load(killed, tiny.weights_sha256).metadata["iteration"] == "5"
     monkeypatch.setattr(fit, "learning_rate", real)
     run(samples, bank, killed)
     one, other = (load(path, tiny.weights_sha256) for path in (killed, straight))
-    assert one.facts == other.facts and one.facts["iteration"] == str(recipe.iterations)
+    assert one.metadata == other.metadata and one.metadata["iteration"] == str(recipe.iterations)
     for name, tensor in one.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
     assert curve(killed) == curve(straight) and len(curve(killed)) == recipe.iterations
@@ -148,25 +147,6 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
     with pytest.raises(UserError, match=r"pseudo-sample 0 is not finite; lower --inner-lr"):
         small_bank(broken, tmp_path / "other", monkeypatch)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["bank.json"]
-
-
-def test_the_command(
-    tiny: BaseModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr(banks, "PART", 8)
-    monkeypatch.setattr("editors.training.loop.load_base", lambda name, device: tiny)
-    out = tmp_path / "hn.safetensors"
-    options = {"inner_steps": 1, "outer_steps": 1, "blocks": 1, "batch": 2, "iterations": 4, "bank_size": 8}
-    main("tiny", str(folder), out, **options)
-    assert str(out) in capsys.readouterr().out
-    assert load(out, tiny.weights_sha256).recipe.inner_steps == 1
-    with pytest.raises(UserError, match="--resume"):
-        main("tiny", str(folder), out, **options)
-    main("tiny", str(folder), out, **options, resume=True)
-    with pytest.raises(UserError, match="safetensors"):
-        main("tiny", str(folder), tmp_path / "hn.pt", **options)
-    with pytest.raises(UserError, match="less than one batch"):
-        main("tiny", str(folder), tmp_path / "two.safetensors", **{**options, "batch": 64})
 
 
 def test_the_fast_way_finds_the_masks_of_the_plain_one() -> None:

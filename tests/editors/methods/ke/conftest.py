@@ -7,17 +7,17 @@ from pathlib import Path
 import torch
 
 from benchmark.models.load import BaseModel
-from editors.methods.ke.checkpoint import STORE, facts_of
-from editors.methods.ke.network import KnowledgeNetwork, Shape, new_network
-from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.checkpoint import STORE, run_metadata
+from editors.methods.ke.network import KEShape, KnowledgeNetwork, new_network
+from editors.methods.ke.recipe import KERecipe
 from tests.editors.methods.hypernetwork.conftest import folder, pictures, tiny
 
 __all__ = ["folder", "pictures", "tiny"]
 
-QUICK = Recipe(others=2, condition=8, hidden=6, lr=1e-3, warmup=2, batch=4, iterations=8)
+QUICK = KERecipe(others=2, condition=8, hidden=6, lr=1e-3, warmup=2, batch=4, iterations=8)
 
 
-def descending(shape: Shape, strength: float, seed: int = 0) -> KnowledgeNetwork:
+def descending(shape: KEShape, strength: float, seed: int = 0) -> KnowledgeNetwork:
     """A random network, but for the a columns, which are near -strength: its change goes down the gradient."""
     network = new_network(shape, seed)
     with torch.no_grad():
@@ -26,9 +26,9 @@ def descending(shape: Shape, strength: float, seed: int = 0) -> KnowledgeNetwork
     return network
 
 
-def kept(path: Path, base: BaseModel, strength: float, recipe: Recipe = QUICK) -> Path:
+def kept(path: Path, base: BaseModel, strength: float, recipe: KERecipe = QUICK) -> Path:
     """A descending network in a checkpoint for this base."""
     STORE.save(
-        path, descending(Shape.of(base.module, recipe), strength), facts_of(base, recipe, 0, "data"), iteration=5
+        path, descending(KEShape.of(base.module, recipe), strength), run_metadata(base, recipe, 0, "data"), iteration=5
     )
     return path

@@ -46,21 +46,21 @@ def failures(model: VisionTransformer, count: int, samples: int = 1) -> tuple[to
 
 
 def plain_edit(model, network, images, labels, scale, max_steps):
-    """One failure: the network is told of the base once; its change is written out and applied until all are right."""
+    """One failure: conditions of the base, once; the network's change is written out, applied until all are right."""
     edited, names = copy.deepcopy(model), last_ffn_matrices(model)
-    told = []
+    conditions = []
     for image, label in zip(images, labels, strict=True):
         feature = model.forward_head(model.forward_features(image[None]), pre_logits=True)[0]
         parts = (feature, model.head.weight[model(image[None])[0].argmax()], model.head.weight[label])
-        told.append(torch.cat([(x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt() for x in parts]))
-    told = torch.stack(told).mean(0)
+        conditions.append(torch.cat([(x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt() for x in parts]))
+    condition = torch.stack(conditions).mean(0)
     steps, parameters = 0, [edited.get_parameter(name).requires_grad_() for name in names]
     while steps < max_steps and not ((logits := edited(images)).argmax(-1) == labels).all():
         gradients = torch.autograd.grad(F.cross_entropy(logits, labels), parameters)
         for head, parameter, gradient in zip(network.heads, parameters, gradients, strict=True):
             rows, columns = parameter.shape
             sizes = [columns, rows, columns, rows, 1]
-            col_a, row_a, col_b, row_b, eta = head(network.shared(told)).split(sizes)
+            col_a, row_a, col_b, row_b, eta = head(network.shared(condition)).split(sizes)
             rank_one = torch.outer(row_a.softmax(0), col_a) * gradient + torch.outer(row_b.softmax(0), col_b)
             parameter.data += scale * torch.sigmoid(eta) * rank_one
         steps += 1
@@ -155,7 +155,7 @@ def test_base_and_network_are_left_alone(model: VisionTransformer, path: Path) -
 
 def test_without_a_checkpoint_for_the_base(vit: VisionTransformer, path: Path) -> None:
     images, labels = torch.zeros(1, 1, 3, 32, 32), torch.zeros(1, 1, dtype=torch.long)
-    with pytest.raises(UserError, match=r"no trained .*ke for this base model .*editors.methods.ke.train"):
+    with pytest.raises(UserError, match=r"no trained .*ke for this base model .*editors.train ke"):
         KnowledgeEditor().edit_many(vit, images, labels, [0])
     with pytest.raises(UserError, match="not for this base model"):
         KnowledgeEditor(KnowledgeEditorConfig(checkpoint=path)).edit_many(vit, images, labels, [0])

@@ -16,8 +16,8 @@ from benchmark.models import vit
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import last_ffn_matrices
 from editors.methods.ke.checkpoint import load
-from editors.methods.ke.network import Shape, conditions, cut_of, features_at, new_network
-from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.network import KEShape, conditions, cut_of, features_at, new_network
+from editors.methods.ke.recipe import KERecipe
 from tests.conftest import small_vit
 from tests.editors.methods.ke.conftest import QUICK, kept
 
@@ -29,7 +29,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_the_change_is_the_articles_formula_written_with_plain_loops() -> None:
     """sigmoid(eta) (softmax(row_a) col_a^T * G + softmax(row_b) col_b^T), in the order of its code's split."""
     rows, columns, scale = 3, 4, 0.7
-    network = new_network(Shape(width=5, condition=6, hidden=7, matrices=((rows, columns),)), seed=1).double()
+    network = new_network(KEShape(width=5, condition=6, hidden=7, matrices=((rows, columns),)), seed=1).double()
     inputs, gradient, weight = random(2, 15), random(2, rows, columns, seed=1), random(rows, columns, seed=2)
     found = network(inputs)[0].scaled(scale).change(weight, gradient).detach()
     for edit in range(2):
@@ -50,7 +50,7 @@ def test_the_change_is_the_articles_formula_written_with_plain_loops() -> None:
 
 def test_each_head_is_weight_normalised() -> None:
     """Row i of a layer is g_i v_i / norm(v_i), so the length of v changes nothing."""
-    network = new_network(Shape(width=5, condition=6, hidden=7, matrices=((3, 4),)), seed=1).double()
+    network = new_network(KEShape(width=5, condition=6, hidden=7, matrices=((3, 4),)), seed=1).double()
     inputs, head = random(2, 15), network.heads[0]
     before = head(network.shared(inputs))
     names = dict(head.named_parameters())
@@ -82,8 +82,8 @@ def test_a_network_for_any_base(settings: dict) -> None:
     model = small_vit(**settings)
     names = last_ffn_matrices(model)
     assert names[-1] == f"blocks.{vit.depth(model) - 1}.mlp.fc2.weight" and len(names) == min(3, vit.depth(model)) * 2
-    shape = Shape.of(model, QUICK)
-    assert Shape.from_json(shape.to_json()) == shape
+    shape = KEShape.of(model, QUICK)
+    assert KEShape.from_json(shape.to_json()) == shape
     network = new_network(shape, seed=0)
     for name, factors in zip(names, network(torch.randn(5, 3 * model.embed_dim)), strict=True):
         weight = model.get_parameter(name)
@@ -99,7 +99,7 @@ def test_a_network_for_any_base(settings: dict) -> None:
 
 def test_the_learning_rate_is_that_of_the_usual_schedule() -> None:
     """Against torch's own linear schedulers, one after the other."""
-    recipe = Recipe(lr=0.4, warmup=5, iterations=25)
+    recipe = KERecipe(lr=0.4, warmup=5, iterations=25)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.lr)
     linear = torch.optim.lr_scheduler.LinearLR
     up, down = linear(optimizer, 1e-12, 1.0, total_iters=5), linear(optimizer, 1.0, 0.0, total_iters=20)
@@ -108,18 +108,18 @@ def test_the_learning_rate_is_that_of_the_usual_schedule() -> None:
         assert recipe.learning_rate(iteration) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
         optimizer.step()
         schedule.step()
-    assert Recipe(lr=0.4, warmup=0, iterations=2).learning_rate(0) == 0.4
+    assert KERecipe(lr=0.4, warmup=0, iterations=2).learning_rate(0) == 0.4
 
 
 def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
-    assert Recipe.from_json(QUICK.to_json()) == QUICK != Recipe()
+    assert KERecipe.from_json(QUICK.to_json()) == QUICK != KERecipe()
     with pytest.raises(UserError, match="novelty"):
-        Recipe.from_json(json.dumps(json.loads(QUICK.to_json()) | {"novelty": 1}))
+        KERecipe.from_json(json.dumps(json.loads(QUICK.to_json()) | {"novelty": 1}))
     for change, words in (
         ({"lr": -1.0}, "--lr"),
         ({"top_k": 1}, "--top-k must be 2"),
         ({"others": 4}, "--batch must be 5"),
-        ({"warmup": 9}, "--warmup 9 is longer"),
+        ({"warmup": 9}, "--warmup must be at most --iterations"),
         ({"crop_scale": 1.5}, "--crop-scale"),
     ):
         with pytest.raises(UserError, match=words):
@@ -129,11 +129,13 @@ def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
 def test_checkpoints_come_back_and_what_is_none_is_refused(tmp_path: Path, base: BaseModel) -> None:
     path = kept(tmp_path / "ke.safetensors", base, strength=1.0)
     found = load(path, base.weights_sha256)
-    assert found.facts["iteration"] == "5" and Recipe.from_json(found.facts["recipe"]) == QUICK
-    assert json.loads(found.facts["matrices"]) == list(last_ffn_matrices(base.module))
-    with pytest.raises(UserError, match=r"trained for small .* not for this base model .*editors.methods.ke.train"):
+    assert found.metadata["iteration"] == "5" and KERecipe.from_json(found.metadata["recipe"]) == QUICK
+    assert json.loads(found.metadata["matrices"]) == list(last_ffn_matrices(base.module))
+    with pytest.raises(UserError, match=r"trained for small .* not for this base model .*editors.train ke"):
         load(path, "0" * 64)
     tensors = found.network.state_dict()
-    save_file({name: tensors[name] for name in list(tensors)[1:]}, tmp_path / "part.safetensors", metadata=found.facts)
+    save_file(
+        {name: tensors[name] for name in list(tensors)[1:]}, tmp_path / "part.safetensors", metadata=found.metadata
+    )
     with pytest.raises(UserError, match="cannot be used"):
         load(tmp_path / "part.safetensors", base.weights_sha256)

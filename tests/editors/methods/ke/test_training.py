@@ -15,13 +15,12 @@ from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel, load_base
 from benchmark.models.vit import last_ffn_matrices
 from editors.methods.ke import loss
-from editors.methods.ke.checkpoint import STORE, facts_of, load
+from editors.methods.ke.checkpoint import STORE, load, run_metadata
 from editors.methods.ke.fit import ascended, measure, train, update
-from editors.methods.ke.loss import judge, prepare
-from editors.methods.ke.network import Shape, new_network
-from editors.methods.ke.recipe import Recipe
+from editors.methods.ke.loss import apply_edit, prepare
+from editors.methods.ke.network import KEShape, new_network
+from editors.methods.ke.recipe import KERecipe
 from editors.methods.ke.samples import Draws, EditingSamples
-from editors.methods.ke.train import main
 from editors.training.loop import state_path
 from editors.training.pictures import Pictures, open_pictures
 from tests.conftest import small_vit
@@ -58,11 +57,11 @@ def plain_losses(model, network, drawn: EditingSamples, number: int, others: int
     gradients = torch.autograd.grad(own_loss, parameters)
     feature = model.forward_head(model.forward_features(images), pre_logits=True)[number]
     parts = (feature, model.head.weight[before[number].argmax()], model.head.weight[wanted])
-    told = torch.cat([F.layer_norm(part, part.shape) for part in parts])
+    condition = torch.cat([F.layer_norm(part, part.shape) for part in parts])
     weights = {}
     for head, name, gradient in zip(network.heads, names, gradients, strict=True):
         r, c = gradient.shape
-        col_a, row_a, col_b, row_b, eta = head(network.shared(told)).split([c, r, c, r, 1])
+        col_a, row_a, col_b, row_b, eta = head(network.shared(condition)).split([c, r, c, r, 1])
         rank_one = torch.outer(row_a.softmax(0), col_a) * gradient + torch.outer(row_b.softmax(0), col_b)
         weights[name] = model.get_parameter(name) + eta.sigmoid() * rank_one
     unrelated = images[[(number + step) % len(images) for step in range(1, others + 1)]]
@@ -75,14 +74,14 @@ def plain_losses(model, network, drawn: EditingSamples, number: int, others: int
 
 def test_the_loss_and_its_gradient_are_those_of_single_samples() -> None:
     model, drawn = small_vit(dtype=torch.float64), samples()
-    network = descending(Shape.of(model, QUICK), strength=1.0).double()
-    judged = judge(model, network, prepare(model, drawn), rows(4), QUICK.others)
+    network = descending(KEShape.of(model, QUICK), strength=1.0).double()
+    effect = apply_edit(model, network, prepare(model, drawn), rows(4), QUICK.others)
     single = [plain_losses(model, network, drawn, number, QUICK.others) for number in range(4)]
-    torch.testing.assert_close(judged.cross_entropy, torch.stack([one for one, _ in single]), rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(judged.kl, torch.stack([kl for _, kl in single]), rtol=1e-9, atol=1e-12)
-    assert (judged.kl > 1e-3).all(), "the edits change nothing, so that the KL is not tested"
+    torch.testing.assert_close(effect.cross_entropy, torch.stack([one for one, _ in single]), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(effect.kl, torch.stack([kl for _, kl in single]), rtol=1e-9, atol=1e-12)
+    assert (effect.kl > 1e-3).all(), "the edits change nothing, so that the KL is not tested"
     parameters = list(network.parameters())
-    together = torch.autograd.grad((judged.cross_entropy + 0.7 * judged.kl).mean(), parameters)
+    together = torch.autograd.grad((effect.cross_entropy + 0.7 * effect.kl).mean(), parameters)
     one_by_one = torch.autograd.grad(sum(one + 0.7 * kl for one, kl in single) / 4, parameters)
     for batched, plain in zip(together, one_by_one, strict=True):
         torch.testing.assert_close(batched, plain, rtol=1e-7, atol=1e-10)
@@ -91,21 +90,21 @@ def test_the_loss_and_its_gradient_are_those_of_single_samples() -> None:
 def test_one_step_goes_down_in_the_network_and_up_in_alpha() -> None:
     """Against torch's Adam on the loss written out; alpha by hand."""
     model, recipe = small_vit(dtype=torch.float64), QUICK
-    network = descending(Shape.of(model, recipe), strength=0.3).double()
+    network = descending(KEShape.of(model, recipe), strength=0.3).double()
     network.alpha.fill_(2.0)
     episodes, plain = prepare(model, samples()), copy.deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     value = update(model, network, optimizer, episodes, recipe, 0)
 
     adam = torch.optim.Adam(plain.parameters(), lr=0.01)
-    judged = judge(model, plain, episodes, rows(4), recipe.others)
-    total = judged.cross_entropy.mean() + 2.0 * (judged.kl.mean() - 0.1)
+    effect = apply_edit(model, plain, episodes, rows(4), recipe.others)
+    total = effect.cross_entropy.mean() + 2.0 * (effect.kl.mean() - 0.1)
     total.backward()
     adam.step()
     assert value == pytest.approx(total.item(), rel=1e-12)
     for one, other in zip(network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-    assert network.alpha.item() == pytest.approx(2.0 + 0.1 * (judged.kl.mean().item() - 0.1), rel=1e-12)
+    assert network.alpha.item() == pytest.approx(2.0 + 0.1 * (effect.kl.mean().item() - 0.1), rel=1e-12)
     assert "alpha" in network.state_dict()
 
 
@@ -118,17 +117,17 @@ def test_the_multiplier_by_hand() -> None:
 
 def test_the_curve_counts_what_it_says() -> None:
     model, recipe = small_vit(dtype=torch.float64), QUICK.but(batch=3)
-    network, episodes = descending(Shape.of(model, recipe), strength=0.3).double(), prepare(model, samples())
+    network, episodes = descending(KEShape.of(model, recipe), strength=0.3).double(), prepare(model, samples())
     found = measure(model, network, episodes, recipe)
-    judged = judge(model, network, episodes, rows(4), recipe.others)
+    effect = apply_edit(model, network, episodes, rows(4), recipe.others)
     hits = [[int(logits.argmax()) == int(wanted) for logits in edit[:2]]
-            for edit, wanted in zip(judged.logits, episodes.wanted, strict=True)]  # fmt: skip
+            for edit, wanted in zip(effect.logits, episodes.targets, strict=True)]  # fmt: skip
     same = [int(logits.argmax()) == int(episodes.logits[(edit + 1 + other) % 4].argmax())
-            for edit, ofs in enumerate(judged.logits) for other, logits in enumerate(ofs[2:])]  # fmt: skip
+            for edit, ofs in enumerate(effect.logits) for other, logits in enumerate(ofs[2:])]  # fmt: skip
     assert found["success"] == sum(first for first, _ in hits) / 4 and found["view"] == sum(v for _, v in hits) / 4
     assert found["locality"] == sum(same) / 8 and found["alpha"] == 1.0
     assert 0 < found["success"] < 1 or 0 < found["locality"] < 1, "all or nothing says little"
-    assert found["kl"] == pytest.approx(judged.kl.mean().item()) and len(hits) == 4
+    assert found["kl"] == pytest.approx(effect.kl.mean().item()) and len(hits) == 4
 
 
 def test_samples_depend_on_seed_and_number_alone(tiny: BaseModel, pictures: Pictures) -> None:
@@ -183,11 +182,11 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     monkeypatch.setattr(Draws, "batch", dies)
     with pytest.raises(Killed):
         train(tiny, pictures, QUICK, killed, 0, 4, progress=False)
-    assert load(killed, tiny.weights_sha256).facts["iteration"] == "4"
+    assert load(killed, tiny.weights_sha256).metadata["iteration"] == "4"
     monkeypatch.setattr(Draws, "batch", real)
     train(tiny, pictures, QUICK, killed, 0, 4, progress=False)
     one, other = (load(path, tiny.weights_sha256) for path in (killed, straight))
-    assert one.facts == other.facts and one.facts["iteration"] == "8"
+    assert one.metadata == other.metadata and one.metadata["iteration"] == "8"
     for name, tensor in one.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
     assert one.network.alpha != 1.0
@@ -216,38 +215,16 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
     assert not out.exists() and not state_path(out).exists()
 
 
-def test_the_command(
-    tiny: BaseModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr("editors.training.loop.load_base", lambda name, device: tiny)
-    out = tmp_path / "ke.safetensors"
-    options = {"condition": 8, "hidden": 4, "batch": 4, "warmup": 1, "iterations": 3}
-    main("tiny", str(folder), out, **options)
-    assert f"ke:checkpoint={out}" in capsys.readouterr().out
-    recipe = Recipe.from_json(load(out, tiny.weights_sha256).facts["recipe"])
-    assert recipe == Recipe().but(**options) and str(tmp_path) not in str(load(out, tiny.weights_sha256).facts)
-    with pytest.raises(UserError, match="--resume"):
-        main("tiny", str(folder), out, **options)
-    main("tiny", str(folder), out, **options, resume=True)
-    for change, words in (
-        ({"batch": 5}, "more than the 4 pictures"),
-        ({"others": 4, "batch": 5}, "--batch 5"),
-        ({"top_k": 1001}, "more than the 1000 classes"),
-    ):
-        with pytest.raises(UserError, match=words):
-            main("tiny", str(folder), tmp_path / "other.safetensors", **{**options, **change})
-
-
 def test_the_shipped_network_edits_held_out_training_images() -> None:
     """One application; its run's own held-out pictures, wanted classes, views and unrelated images."""
     base = load_base("mini")
     found = load(STORE.shipped_for(base.weights_sha256), base.weights_sha256)
-    recipe, seed = Recipe.from_json(found.facts["recipe"]), int(found.facts["seed"])
-    assert found.facts == {
-        **facts_of(base, recipe, seed, open_pictures("mini").fingerprint), "iteration": str(recipe.iterations)
+    recipe, seed = KERecipe.from_json(found.metadata["recipe"]), int(found.metadata["seed"])
+    assert found.metadata == {
+        **run_metadata(base, recipe, seed, open_pictures("mini").fingerprint), "iteration": str(recipe.iterations)
     }  # fmt: skip
     held_out = prepare(base.module, Draws(open_pictures("mini"), base.preprocessing, recipe, seed).held_out())
     rates = measure(base.module, found.network, held_out, recipe)
-    untrained = measure(base.module, new_network(Shape.of(base.module, recipe), 0), held_out, recipe)
+    untrained = measure(base.module, new_network(KEShape.of(base.module, recipe), 0), held_out, recipe)
     assert rates["success"] > 0.9 and untrained["success"] < 0.05
     assert rates["view"] > untrained["view"] + 0.3 and rates["locality"] > 0.7

@@ -8,13 +8,13 @@ import torch
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import cut_for, forward_prefix, last_ffn_matrices
-from editors.methods.mend.network import EPSILON, EditorNetwork, Shape, new_network
-from editors.methods.mend.recipe import Recipe
+from editors.methods.mend.network import EPSILON, EditorNetwork, MENDShape, new_network
+from editors.methods.mend.recipe import MENDRecipe
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.methods.hypernetwork.conftest import folder, pictures
 
 __all__ = ["folder", "pictures"]
-QUICK = Recipe(rank=8, batch=3, iterations=8, lr=1e-3)
+QUICK = MENDRecipe(rank=8, batch=3, iterations=8, lr=1e-3)
 MODEL = small_vit(dtype=torch.float64)
 BASE = BaseModel("tiny", MODEL, PREPROCESSING, hash_weights(MODEL))
 NAMES = last_ffn_matrices(MODEL)
@@ -35,7 +35,7 @@ def tokens_of(images: torch.Tensor) -> torch.Tensor:
 
 def lively_network(seed: int = 0) -> EditorNetwork:
     """In double precision, with nothing left at its initial value."""
-    network = new_network(Shape.of(MODEL, QUICK), seed).double()
+    network = new_network(MENDShape.of(MODEL, QUICK), seed).double()
     generator = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
@@ -48,7 +48,7 @@ def lively_network(seed: int = 0) -> EditorNetwork:
 
 def plain_network(step_size: float) -> EditorNetwork:
     """Untrained, and with a normalisation that changes nothing."""
-    network = new_network(Shape.of(MODEL, QUICK), 0).double()
+    network = new_network(MENDShape.of(MODEL, QUICK), 0).double()
     network.step_sizes.data.fill_(step_size)
     for editor in network.editors.values():
         editor.count += 2

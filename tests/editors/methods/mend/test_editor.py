@@ -14,12 +14,12 @@ from benchmark.models.identity import hash_tensors, hash_weights
 from benchmark.models.load import load_base
 from benchmark.models.vit import forward, last_ffn_matrices
 from editors.core.registry import choose
-from editors.methods.mend.checkpoint import STORE, facts_of
+from editors.methods.mend.checkpoint import STORE, run_metadata
 from editors.methods.mend.editor import MEND, MENDConfig
 from editors.methods.mend.factors import factors
-from editors.methods.mend.fit import judge
-from editors.methods.mend.network import EditorNetwork, Shape, new_network
-from editors.methods.mend.recipe import Recipe
+from editors.methods.mend.fit import apply_edit
+from editors.methods.mend.network import EditorNetwork, MENDShape, new_network
+from editors.methods.mend.recipe import MENDRecipe
 from editors.methods.mend.samples import EditingSamples
 from editors.training.pictures import open_pictures
 from tests.conftest import small_vit
@@ -29,11 +29,11 @@ from tests.editors.methods.mend.conftest import BASE, MODEL, NAMES, QUICK, livel
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    return kept(tmp_path / "mend.safetensors", new_network(Shape.of(MODEL, QUICK), 1))
+    return kept(tmp_path / "mend.safetensors", new_network(MENDShape.of(MODEL, QUICK), 1))
 
 
 def kept(path: Path, network: EditorNetwork) -> Path:
-    STORE.save(path, network, facts_of(BASE, QUICK, 1, "data"), iteration=1)
+    STORE.save(path, network, run_metadata(BASE, QUICK, 1, "data"), iteration=1)
     return path
 
 
@@ -115,8 +115,8 @@ def test_the_registry_makes_it_and_says_where_it_comes_from(checkpoint: Path) ->
     editor = choose(f"mend:checkpoint={checkpoint},step_scale=0.5,max_steps=1", "tiny").make()
     assert isinstance(editor, MEND) and editor.config.step_scale == 0.5 and not editor.state_dict()
     editor.fit(MODEL, None)  # type: ignore[arg-type]
-    assert hash_tensors(editor.state_dict()) == hash_tensors(new_network(Shape.of(MODEL, QUICK), 1).state_dict())
-    assert Recipe.from_json(editor.provenance()["recipe"]) == QUICK
+    assert hash_tensors(editor.state_dict()) == hash_tensors(new_network(MENDShape.of(MODEL, QUICK), 1).state_dict())
+    assert MENDRecipe.from_json(editor.provenance()["recipe"]) == QUICK
 
 
 def test_bad_input_is_named(checkpoint: Path) -> None:
@@ -137,13 +137,13 @@ def test_the_shipped_network_edits_the_mini() -> None:
     base = load_base("mini")
     editor = MEND()
     found = editor.checkpoint(base.module)
-    samples = EditingSamples(base, open_pictures("mini"), found.recipe, seed=int(found.facts["seed"]))
+    samples = EditingSamples(base, open_pictures("mini"), found.recipe, seed=int(found.metadata["seed"]))
     episodes = samples.batch(range(2 * 10**9, 2 * 10**9 + 16))
-    first = factors(base.module, episodes.edited, episodes.wanted, samples.cut, {})
-    judgement = judge(base.module, found.network, samples, episodes, first)
-    assert (first.logits[:, 0].argmax(-1) != episodes.wanted[:, 0]).all()
-    assert (judgement.other.argmax(-1) == episodes.wanted[:, 0]).double().mean() > 0.6
-    assert (judgement.unrelated.argmax(-1) == episodes.before.argmax(-1)).double().mean() > 0.8
+    first = factors(base.module, episodes.edited, episodes.targets, samples.cut, {})
+    effect = apply_edit(base.module, found.network, samples, episodes, first)
+    assert (first.logits[:, 0].argmax(-1) != episodes.targets[:, 0]).all()
+    assert (effect.other.argmax(-1) == episodes.targets[:, 0]).double().mean() > 0.6
+    assert (effect.unrelated.argmax(-1) == episodes.target_logits.argmax(-1)).double().mean() > 0.8
 
     image = base.preprocessing(open_pictures("mini")[0])[None]
     wanted = base.module(image).topk(3).indices[:, 2]

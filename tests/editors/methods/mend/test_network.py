@@ -10,8 +10,8 @@ import torch
 
 from benchmark.core.errors import UserError
 from editors.methods.mend.factors import factors
-from editors.methods.mend.network import EPSILON, FactorEditor, Shape, new_network
-from editors.methods.mend.recipe import Recipe
+from editors.methods.mend.network import EPSILON, FactorEditor, MENDShape, new_network
+from editors.methods.mend.recipe import MENDRecipe
 from tests.conftest import small_vit
 from tests.editors.conftest import failures
 from tests.editors.methods.mend.conftest import CUT, MODEL, NAMES, QUICK, lively_network, plain_network, tokens_of
@@ -94,28 +94,28 @@ def test_a_token_without_gradient_adds_nothing() -> None:
 
 
 def test_layers_of_one_shape_share_all_but_scale_and_shift() -> None:
-    shape = Shape.of(MODEL, Recipe())
+    shape = MENDShape.of(MODEL, MENDRecipe())
     network = new_network(shape, 0)
     assert set(network.editors) == {"24x96", "96x24"} and network.step_sizes.shape == (6,)
     assert network.editors["24x96"].first.u.shape == (120, 120), "a rank above the width"
     assert network.editors["24x96"].first.scale.shape == (3, 120)
-    square = new_network(Shape.of(small_vit(mlp_ratio=1), Recipe()), 0)
+    square = new_network(MENDShape.of(small_vit(mlp_ratio=1), MENDRecipe()), 0)
     assert set(square.editors) == {"24x24"} and [place for _, place in square.places] == list(range(6))
-    assert Shape.from_json(json.loads(json.dumps(shape.to_json()))) == shape
+    assert MENDShape.from_json(json.loads(json.dumps(shape.to_json()))) == shape
 
 
 def test_its_weights_come_from_the_seed_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, same, other = (new_network(Shape.of(MODEL, QUICK), seed).editors["24x96"].first.v for seed in (1, 1, 2))
+    one, same, other = (new_network(MENDShape.of(MODEL, QUICK), seed).editors["24x96"].first.v for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
-    assert Recipe.from_json(QUICK.to_json()) == QUICK
-    with pytest.raises(UserError, match="differs in the items"):
-        Recipe.from_json(json.dumps({**json.loads(QUICK.to_json()), "colour": 1}))
+    assert MENDRecipe.from_json(QUICK.to_json()) == QUICK
+    with pytest.raises(UserError, match="differs in the fields"):
+        MENDRecipe.from_json(json.dumps({**json.loads(QUICK.to_json()), "colour": 1}))
     with pytest.raises(UserError, match="--top-k must be 2 or more"):
         QUICK.but(top_k=1)
     with pytest.raises(UserError, match="--step-lr must be above 0"):

@@ -19,14 +19,14 @@ RECIPE = QUICK.but(locality=2, top_k=4)
 def test_a_batch_is_its_samples_one_by_one(tiny: BaseModel, pictures: Pictures) -> None:
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     together, alone = samples.batch(range(5, 9)), samples.batch([7])
-    assert torch.equal(together.wanted[2:3], alone.wanted)
-    for name in ("edited", "judged", "before"):
+    assert torch.equal(together.targets[2:3], alone.targets)
+    for name in ("edited", "eval_tokens", "target_logits"):
         one, other = getattr(together, name)[2:3], getattr(alone, name)
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-    assert together.edited.shape[:2] == (4, 1) and together.judged.shape[:2] == (4, 3)
-    assert together.before.shape == (4, 2, 1000)
+    assert together.edited.shape[:2] == (4, 1) and together.eval_tokens.shape[:2] == (4, 3)
+    assert together.target_logits.shape == (4, 2, 1000)
     moved = EditingSamples(tiny, pictures, RECIPE, seed=1).batch(range(5, 9))
-    assert not torch.equal(moved.judged, together.judged)
+    assert not torch.equal(moved.eval_tokens, together.eval_tokens)
 
 
 def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,8 +48,10 @@ def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: p
         assert own == again and len({own, *unrelated}) == 3
         image = tiny.preprocessing(pictures[own])[None]
         torch.testing.assert_close(episode.edited[0], forward_prefix(tiny.module, image, samples.cut))
-        assert not torch.allclose(episode.judged[0, 0], episode.edited[0, 0], atol=1e-3), "the other view is another"
-        wanted, logits = int(episode.wanted), tiny.module(image)[0]
+        assert not torch.allclose(episode.eval_tokens[0, 0], episode.edited[0, 0], atol=1e-3), (
+            "the other view is another"
+        )
+        wanted, logits = int(episode.targets), tiny.module(image)[0]
         assert 1 <= logits.argsort(descending=True).tolist().index(wanted) <= 3
     assert len(set(seen)) == 6
 
@@ -57,10 +59,10 @@ def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: p
 def test_wanted_classes_are_all_of_the_top_k_but_the_first(tiny: BaseModel, pictures: Pictures) -> None:
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     logits = torch.arange(1000.0)
-    drawn = [samples.wanted(logits, number) for number in range(200)]
+    drawn = [samples.draw_target(logits, number) for number in range(200)]
     counts = {one: drawn.count(one) for one in set(drawn)}
     assert set(counts) == {998, 997, 996} and min(counts.values()) > 40
-    assert samples.wanted(logits, 3) == drawn[3]
+    assert samples.draw_target(logits, 3) == drawn[3]
 
 
 def test_what_the_base_says_before(tiny: BaseModel, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,7 @@ def test_what_the_base_says_before(tiny: BaseModel, pictures: Pictures, monkeypa
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     order = module.epoch_order(len(pictures), 0, 0).tolist()
     images = torch.stack([tiny.preprocessing(pictures[index]) for index in order[1:3]])
-    torch.testing.assert_close(samples.batch([0]).before[0], tiny.module(images), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(samples.batch([0]).target_logits[0], tiny.module(images), rtol=1e-4, atol=1e-4)
 
 
 def test_too_few_images_are_named(tiny: BaseModel, pictures: Pictures) -> None:

@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from editors.methods.mend import fit
-from editors.methods.mend.checkpoint import facts_of, load
+from editors.methods.mend.checkpoint import load
 from editors.methods.mend.factors import factors
-from editors.methods.mend.fit import judge, losses, weighed
+from editors.methods.mend.fit import apply_edit, losses, weighed
 from editors.methods.mend.network import EditorNetwork
-from editors.methods.mend.recipe import Recipe
-from editors.methods.mend.samples import EditingSamples, Episodes
-from editors.methods.mend.train import main
+from editors.methods.mend.recipe import MENDRecipe
+from editors.methods.mend.samples import EditingSamples, MENDEpisodes
 from editors.training.loop import state_path
 from editors.training.pictures import Pictures
 from tests.editors.conftest import failures
@@ -34,9 +33,8 @@ class Killed(BaseException):
     """Stands for a signal."""
 
 
-def run(tiny: BaseModel, pictures: Pictures, recipe: Recipe, out: Path, seed: int = 0) -> EditorNetwork:
-    samples = EditingSamples(tiny, pictures, recipe, seed)
-    return fit.train(samples, out, seed, facts_of(tiny, recipe, seed, pictures.fingerprint), 5, progress=False)
+def run(tiny: BaseModel, pictures: Pictures, recipe: MENDRecipe, out: Path, seed: int = 0) -> EditorNetwork:
+    return fit.train(tiny, pictures, recipe, out, seed, 5, progress=False)
 
 
 def curve(out: Path) -> list[dict[str, str]]:
@@ -51,10 +49,10 @@ def test_the_loss_and_its_gradient_against_one_sample_at_a_time(pictures: Pictur
     judged, _ = failures(9)
     judged = judged.view(3, 3, 3, 32, 32)
     before = MODEL(judged[:, 1:].flatten(0, 1)).view(3, 2, 1000)
-    episodes = Episodes(tokens_of(images), labels, tokens_of(judged), before)
+    episodes = MENDEpisodes(tokens_of(images), labels, tokens_of(judged), before)
     samples = EditingSamples(BASE, pictures, recipe, seed=0)
     found = factors(MODEL, episodes.edited, labels, samples.cut, {})
-    loss = weighed(*losses(judge(MODEL, network, samples, episodes, found), episodes), recipe)
+    loss = weighed(*losses(apply_edit(MODEL, network, samples, episodes, found), episodes), recipe)
     gradients = torch.autograd.grad(loss, list(network.parameters()))
 
     total = torch.zeros((), dtype=torch.float64)
@@ -87,17 +85,17 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     monkeypatch.setattr(EditingSamples, "batch", dies)
     with pytest.raises(Killed):
         run(tiny, pictures, QUICK, killed)
-    assert load(killed, tiny.weights_sha256).facts["iteration"] == "5"
+    assert load(killed, tiny.weights_sha256).metadata["iteration"] == "5"
     monkeypatch.setattr(EditingSamples, "batch", real)
     run(tiny, pictures, QUICK, killed)
     one, other = (load(path, tiny.weights_sha256) for path in (killed, straight))
-    assert one.facts == other.facts and one.facts["iteration"] == str(QUICK.iterations)
+    assert one.metadata == other.metadata and one.metadata["iteration"] == str(QUICK.iterations)
     assert one.recipe == QUICK
     for name, tensor in one.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
     assert curve(killed) == curve(straight) and len(curve(killed)) == QUICK.iterations
     assert killed.with_suffix(".png").stat().st_size > 5000
-    assert str(tmp_path) not in str(one.facts)
+    assert str(tmp_path) not in str(one.metadata)
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(tiny: BaseModel, pictures: Pictures, tmp_path: Path) -> None:
@@ -127,23 +125,3 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
     with pytest.raises(UserError, match=r"not finite at iteration 0; lower --lr"):
         run(tiny, pictures, QUICK.but(step_size=1e38), out)
     assert not out.exists() and not state_path(out).exists()
-
-
-def test_the_command(
-    tiny: BaseModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr("editors.training.loop.load_base", lambda name, device: tiny)
-    out = tmp_path / "mend.safetensors"
-    options = {"rank": 4, "batch": 2, "iterations": 3}
-    main("tiny", str(folder), out, **options)
-    assert f"mend:checkpoint={out}" in capsys.readouterr().out
-    found = load(out, tiny.weights_sha256)
-    assert found.recipe == Recipe(**options) and found.facts["base"] == "tiny"
-    assert found.network.editors["24x96"].first.u.shape == (120, 4)
-    with pytest.raises(UserError, match="--resume"):
-        main("tiny", str(folder), out, **options)
-    main("tiny", str(folder), out, **options, resume=True)
-    with pytest.raises(UserError, match="safetensors"):
-        main("tiny", str(folder), tmp_path / "mend.pt", **options)
-    with pytest.raises(UserError, match="less than one sample"):
-        main("tiny", str(folder), tmp_path / "other.safetensors", **options, locality=8)

@@ -1,4 +1,4 @@
-"""What an editor is whose network was trained beforehand: it finds its checkpoint, and says what that is."""
+"""An editor with a network trained in advance: it finds and describes its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from benchmark.models.identity import hash_weights
 from editors.core.base import BatchEditor, TrainingImages
-from editors.training.checkpoint import Checkpoint, Store
+from editors.training.checkpoint import Checkpoint, CheckpointStore
 
 RECORDED = ("format", "recipe", "base_weights_sha256", "matrices", "seed", "data", "iteration")
 
 
-class Trained(BatchEditor):
+class PretrainedEditor(BatchEditor):
     """An editor that uses a trained network: the one that its setting `checkpoint` names, or the base's shipped one."""
 
-    store: ClassVar[Store]
+    store: ClassVar[CheckpointStore]
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -29,8 +29,8 @@ class Trained(BatchEditor):
     def load(self, path: Path, base_weights_sha256: str) -> Checkpoint[Any, Any]:
         """The checkpoint in `path`, for the base whose weights have this hash. Raises `UserError`."""
 
-    def fit(self, model: nn.Module, training: TrainingImages) -> None:
-        """Load the checkpoint for this base; the training itself is the room's own ``train`` command."""
+    def fit(self, model: nn.Module, pool: TrainingImages) -> None:
+        """Load the checkpoint for this base; ``python -m editors.train`` makes one."""
         self.checkpoint(model)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -38,9 +38,9 @@ class Trained(BatchEditor):
         return {} if self._loaded is None else dict(self._loaded.network.state_dict())
 
     def provenance(self) -> dict[str, str]:
-        """How and from what the network was trained, as its checkpoint says."""
-        facts = {} if self._loaded is None else self._loaded.facts
-        return {name: facts[name] for name in RECORDED if name in facts}
+        """The recipe, seed, images and base that the network was trained with, from its checkpoint."""
+        metadata = {} if self._loaded is None else self._loaded.metadata
+        return {name: metadata[name] for name in RECORDED if name in metadata}
 
     def checkpoint(self, model: nn.Module) -> Checkpoint[Any, Any]:
         """The checkpoint for this base, found and checked by the hash of its weights, once a base.
@@ -49,7 +49,7 @@ class Trained(BatchEditor):
         """
         if self._loaded is None or self._base is not model:
             weights = hash_weights(model)
-            found = self.load(self.config.checkpoint or self.store.shipped_for(weights), weights)
-            found.network.to(next(model.parameters()).device)
-            self._base, self._loaded = model, found
+            checkpoint = self.load(self.config.checkpoint or self.store.shipped_for(weights), weights)
+            checkpoint.network.to(next(model.parameters()).device)
+            self._base, self._loaded = model, checkpoint
         return self._loaded

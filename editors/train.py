@@ -1,0 +1,83 @@
+"""Train the network of an editor that needs one, for a base model: ``python -m editors.train hypernetwork|ke|mend``.
+
+python -m editors.train hypernetwork --base mini --data mini --bank-size 8000 --out out/mini.safetensors
+python -m editors.train ke --base vitb16 --data imagenet/train --device cuda --out out/ke/vitb16.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+
+from benchmark.core.cli import Command
+from benchmark.core.cli import run as run_command
+from editors.methods.hypernetwork import fit as hypernetworks
+from editors.methods.hypernetwork.bank import BankOptions
+from editors.methods.hypernetwork.recipe import PRESETS, HypernetworkRecipe
+from editors.methods.ke import fit as knowledge_editors
+from editors.methods.ke.recipe import KERecipe
+from editors.methods.mend import fit as editor_networks
+from editors.methods.mend.recipe import MENDRecipe
+from editors.training.loop import TrainingRun
+
+
+def hypernetwork(run: TrainingRun, recipe: HypernetworkRecipe, bank: BankOptions) -> None:
+    """Meta-train a hypernetwork, which learns where to edit this base model.
+
+    Args:
+        run: base, images, and where the checkpoint goes.
+        recipe: how it is trained (paper, Algorithm 1); the defaults are those of --recipe.
+        bank: the targets of the decoupled form.
+    """
+    base, pictures = run.open()
+    hypernetworks.train(base, pictures, recipe, bank, run.out, run.seed, run.checkpoint_every)
+    run.report("hypernetwork", recipe.iterations)
+
+
+def ke(run: TrainingRun, recipe: KERecipe) -> None:
+    """Train KE's network, which turns this base model's gradients into edits that work and stay local.
+
+    Args:
+        run: base, images, and where the checkpoint goes.
+        recipe: how it is trained.
+    """
+    base, pictures = run.open()
+    knowledge_editors.train(base, pictures, recipe, run.out, run.seed, run.checkpoint_every)
+    run.report("ke", recipe.iterations)
+
+
+def mend(run: TrainingRun, recipe: MENDRecipe) -> None:
+    """Train MEND's editor network, which changes this base model's gradients into edits.
+
+    Args:
+        run: base, images, and where the checkpoint goes.
+        recipe: how it is trained.
+    """
+    base, pictures = run.open()
+    editor_networks.train(base, pictures, recipe, run.out, run.seed, run.checkpoint_every)
+    run.report("mend", recipe.iterations)
+
+
+def commands(words: Sequence[str]) -> dict[str, Command]:
+    """A command for each method that trains; the default of each option is that of the recipe that `words` name."""
+    from tyro import conf
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--recipe", nargs="?", default="released")
+    recipe = PRESETS.get(parser.parse_known_args(words)[0].recipe, PRESETS["released"])  # the command refuses others
+    from_preset = functools.partial(hypernetwork, recipe=recipe)
+    from_preset.__doc__ = hypernetwork.__doc__
+    flat = conf.configure(conf.OmitArgPrefixes)
+    return {"hypernetwork": flat(from_preset), "ke": flat(ke), "mend": flat(mend)}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train what `words` say, by default those of the command line."""
+    words = sys.argv[1:] if words is None else words
+    run_command(commands(words), words, about=__doc__ or "")
+
+
+if __name__ == "__main__":
+    main()

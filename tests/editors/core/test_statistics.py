@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE
-from benchmark.data.dataset import read_split
+from benchmark.data.dataset import TRAINING_IMAGES, Samples, read_split
 from benchmark.models.identity import hash_weights
+from benchmark.models.vit import Cut
 from editors.core import statistics
 from editors.core.base import TrainingImages
 from editors.methods.rome import ROME
@@ -72,6 +77,26 @@ def test_a_large_pool_is_drawn_from(tmp_path: Path) -> None:
     order = torch.randperm(20, generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
     assert torch.equal(everything.labels, training.labels[order])
     assert drawn.facts["training_images_sha256"] != everything.facts["training_images_sha256"]
+
+
+@dataclass(frozen=True)
+class AllAlike(TrainingImages):
+    """Many training images without any bytes: every one is the same noise."""
+
+    def images(self, rows: Sequence[int]) -> torch.Tensor:
+        return torch.linspace(-1, 1, 32).expand(len(rows), 3, 32, 32)
+
+
+def test_ten_thousand_images_of_a_larger_pool_are_taken_and_all_of_a_smaller_one() -> None:
+    """More than three times the 3,072 units of a ViT-B/16's FFN, as many as a folder by class is drawn down to."""
+    model = small_vit(depth=1, embed_dim=12)
+    for count, expected in ((10_001, 10_000), (9_999, 9_999)):
+        table = pd.DataFrame({"label": range(count), "sha256": [f"hash {row}" for row in range(count)]})
+        samples = Samples(table, pa.chunked_array([[b""] * count]))
+        taken = statistics.collect(model, AllAlike(lambda: samples, PREPROCESSING, torch.device("cpu")), Cut(0))  # noqa: B023
+        assert len(taken.tokens) == len(set(taken.labels.tolist())) == expected
+        assert taken.facts["training_images"] == str(expected)
+    assert TRAINING_IMAGES == 10_000
 
 
 def test_the_record_says_where_they_came_from(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""A table's heading says what its rows share, and what cannot be compared stands in another table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import leaderboard
+from leaderboard.records import record
+from leaderboard.records.record import Record
+from leaderboard.scores import tables
+
+
+def changed(result: Record, section: str, **values: Any) -> Record:
+    """The same result with other values in one section."""
+    return result.model_copy(update={section: getattr(result, section).model_copy(update=values)})
+
+
+DRAWN = record.read(Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft" / "record.json")
+FT = changed(DRAWN, "protocol", limit=None)
+
+
+def title(result: Record) -> str:
+    """What stands above the table that this result is in."""
+    return tables.markdown([result]).split("**")[1]
+
+
+def test_the_heading_of_a_run_over_everything() -> None:
+    data = FT.data
+    heading = title(FT)
+    assert f"mini on mini mini-1: all editing samples in {data.groups} groups" in heading
+    assert f"{data.locality_images:,} locality images, float32, protocol {FT.protocol.version}" in heading
+
+
+def test_the_heading_says_how_many_samples_were_drawn_and_how_many_made_an_edit() -> None:
+    drawn = changed(FT, "protocol", limit=54, seed=9)
+    assert "54 editing samples drawn with seed 9 in " in title(drawn)
+    assert "54 editing samples drawn with seed 9, 3 an edit, in " in title(
+        changed(drawn, "protocol", samples_per_edit=3)
+    )
+    assert "all editing samples, 2 an edit, in " in title(changed(FT, "protocol", samples_per_edit=2))
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("protocol", {"version": "0"}),
+        ("protocol", {"precision": "float64"}),
+        ("protocol", {"limit": 54}),
+        ("protocol", {"samples_per_edit": 2}),
+        ("data", {"name": "other"}),
+        ("data", {"version": "mini-2"}),
+        ("data", {"fingerprint": "0" * 64}),
+        ("base", {"name": "other"}),
+        ("base", {"weights_sha256": "0" * 64}),
+    ],
+    ids=str,
+)
+def test_what_was_judged_otherwise_stands_in_another_table(section: str, values: dict[str, Any]) -> None:
+    assert tables.markdown([FT, FT]).count("**") == 2, "one title"
+    assert tables.markdown([FT, changed(FT, section, **values)]).count("**") == 4
+
+
+def test_drawn_with_another_seed_is_another_table() -> None:
+    drawn = changed(FT, "protocol", limit=54)
+    assert tables.markdown([drawn, changed(drawn, "protocol", seed=FT.protocol.seed + 1)]).count("**") == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from benchmark.images.open import register
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
     from benchmark.data.dataset import Benchmark
     from benchmark.images.sources import Pool
 
+log = logging.getLogger(__name__)
+
 
 def load(
     name_or_folder: str | Path, base: str | None = None, weights: Path | str | None = None, device: str = "cpu"
 ) -> Benchmark:
-    """Load a benchmark; for a base, with the editing samples that it gets wrong (paper, A.3), and say how many.
+    """Load a benchmark; for a base, with the editing samples that it gets wrong (paper, A.3), and log how many.
 
     The base's predictions are computed once and kept on disk (see `benchmark.predict.benchmark`), where the harness
     finds them, too.
@@ -31,7 +34,6 @@ def load(
         UserError: for data or a base that cannot be loaded; see `benchmark.data.dataset.load` and
             `benchmark.models.load.load_base`.
     """
-    import sys
     from pathlib import Path
 
     from benchmark.data import dataset
@@ -45,7 +47,7 @@ def load(
 
     model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
     filtered, _, _ = filter_benchmark(model, loaded)
-    print(f"{model.name} gets wrong: {filtered.kept}", file=sys.stderr)
+    log.info("%s gets wrong: %s", model.name, filtered.kept)
     return filtered
 
 

@@ -233,7 +233,20 @@ def main(
     if push is not None:
         from benchmark.publish import publish as hub
 
-        hub.push(out, push, yes=yes)
+        address = hub.push(out, push, lambda sizes: confirmed(sizes, push, yes))
+        print(f"uploaded: {address}")
+
+
+def confirmed(sizes: dict[str, int], repo: str, yes: bool) -> bool:
+    """Show what would go to the Hub data set `repo`, files and their bytes, and ask whether it may, unless `yes`."""
+    for name, size in sizes.items():
+        print(f"  {size / 1e6:9.2f} MB  {name}")
+    total = sum(sizes.values()) / 1e6
+    print(f"{len(sizes)} files, {total:,.1f} MB, for the data set {repo} (private if it is new)")
+    try:
+        return yes or input("upload all of this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 if __name__ == "__main__":

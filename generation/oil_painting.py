@@ -7,6 +7,7 @@ python -m generation.clip_filter out/oil --shift oil_painting --real photos --ou
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from benchmark.subsets.oil_painting import CLASSES
 from generation.core.folder import GeneratedImages
 from generation.diffusion import batches as diffusion
 from generation.diffusion.tokens import RELEASED, find_tokens
+
+log = logging.getLogger(__name__)
 
 PROMPT = "an oil painting of a {}"  # SPEC, 6
 
@@ -35,7 +38,7 @@ def prompts(model: diffusion.Model, classes: list[int], tokens: str, class_names
     except UserError:
         if not class_names or Path(tokens).exists():
             raise
-        print(f"note: no tokens to be had from {tokens}; all classes go by their names")
+        log.warning("no tokens to be had from %s; all classes go by their names", tokens)
         found = {}
     missing = [f"{index} ({names()[index]})" for index in classes if index not in found]
     if missing and not class_names:
@@ -44,7 +47,7 @@ def prompts(model: diffusion.Model, classes: list[int], tokens: str, class_names
             "classes by their names with --class-names"
         )
     if missing and found:
-        print(f"note: without a token, and called by their names: {', '.join(missing)}")
+        log.warning("without a token, and called by their names: %s", ", ".join(missing))
     for token in found.values():
         model.pipe.load_textual_inversion(token.embedding, token=token.name)
     words = {index: (found[index].name, found[index].origin) for index in found}

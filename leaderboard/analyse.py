@@ -5,7 +5,7 @@ Each writes a csv and a picture to OUT, prints a short table, and goes on where 
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes, record
 from leaderboard.scores import curves
 from leaderboard.scores.tables import cell
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class On:
         """An editor with the settings that suit this base; what should be known of it goes to standard error."""
         choice = choose(spec, self.base.partition("=")[0])
         for note in choice.notes:
-            print(f"note: {note}", file=sys.stderr)
+            log.warning(note)
         return choice
 
 

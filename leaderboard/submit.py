@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from leaderboard.judging.evaluate import Settings, evaluate, folder_name
 from leaderboard.judging.judge import Judge
 from leaderboard.records.record import Record
 from leaderboard.scores import tables
+
+log = logging.getLogger(__name__)
 
 
 def score(
@@ -45,10 +47,10 @@ def score(
     if interpolate:
         choices = [replace(one, interpolate=alpha) for one in choices for alpha in interpolate]
     for note in dict.fromkeys(note for choice in choices for note in choice.notes):
-        print(f"note: {note}", file=sys.stderr)
+        log.warning(note)
     benchmark = replace(dataset.load(data), train=str(train or ""))
     judge = Judge(load_base(base, device=pick(device)), benchmark)
-    print(f"{judge.base.name} gets wrong: {judge.benchmark.kept}", file=sys.stderr)
+    log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept)
     return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
 
 

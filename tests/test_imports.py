@@ -84,6 +84,14 @@ def test_nobody_imports_a_command(package: str) -> None:
         assert not imported(path) & commands, f"{path} imports {imported(path) & commands}"
 
 
+def test_rooms_log_and_commands_print() -> None:
+    """Whoever uses a room from Python decides what is shown; `benchmark.core` alone speaks for the command line."""
+    for name, path in names_of_modules().items():
+        if room_of(name) not in ("", "core") and not is_command(name) and not name.startswith("editors."):
+            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+            assert not any(isinstance(c.func, ast.Name) and c.func.id == "print" for c in calls), f"{path} prints"
+
+
 def names_of_modules() -> dict[str, Path]:
     """All our modules by their full names; a package's own ends in `.__init__`."""
     return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for n in PACKAGES for p in modules(n)}

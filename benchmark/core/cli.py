@@ -1,20 +1,24 @@
-"""How every command of this project starts and ends.
+"""The start and the end of every command.
 
 A command is a function whose parameters are its options; `tyro` makes the parser. Whatever the user can
-mend is one line on standard error and exit code 2; `--debug` shows the traceback instead.
+mend is one line on standard error and exit code 2; `--debug` shows the traceback instead. What our modules log
+(`logging.getLogger(__name__)`) are notes on standard error while a command runs.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.core.errors import UserError
 
 Command = Callable[..., None]
+OURS = ("benchmark", "mad", "generation", "editors", "leaderboard", "__main__")  # whose log is shown
 
 
 def run(
@@ -46,10 +50,11 @@ def run(
     text = about if isinstance(command, Mapping) else command.__doc__ or ""
     description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *ends])
     try:
-        if isinstance(command, Mapping):
-            tyro.extras.subcommand_cli_from_dict(dict(command), args=words, prog=prog, description=description)
-        else:
-            tyro.cli(command, args=words, prog=prog, description=description)
+        with _notes():
+            if isinstance(command, Mapping):
+                tyro.extras.subcommand_cli_from_dict(dict(command), args=words, prog=prog, description=description)
+            else:
+                tyro.cli(command, args=words, prog=prog, description=description)
     except UserError as error:
         if debug:
             raise
@@ -60,6 +65,32 @@ def run(
         if debug or (error.filename is None and error.errno is None):
             raise
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
+
+
+class _NoteHandler(logging.Handler):
+    """Writes each record as "note: ..." to standard error, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm.auto import tqdm
+
+        tqdm.write(f"note: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Show what our modules log from `INFO` on, while a command runs."""
+    handler = _NoteHandler(logging.INFO)
+    loggers = [logging.getLogger(name) for name in OURS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
 
 
 def _prog() -> str:

@@ -49,7 +49,7 @@ class Comparison:
         return self.plain_flops / self.ours_flops
 
     def show(self, title: str) -> None:
-        """Print both ways as a table."""
+        """Print both ways as a table; a command calls this in the end."""
         from rich.console import Console
         from rich.table import Table
 

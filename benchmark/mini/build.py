@@ -1,21 +1,18 @@
 """Build the mini benchmark, version mini-1, from pinned npm packages and the two embedded models.
 
-    python -m benchmark.mini.build --step pool --work out/mini
-    python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
-    python -m benchmark.mini.build --step assemble --work out/mini
-
-The first command draws several views of every drawing in the styles that `mini` never saw, the second mines
-them, the third freezes groups, locality, dev and training splits. (To train the models again, before all
-that: `python -m benchmark.mini.train`.) Same seeds, same weights: same data.
+`make_pool` draws several views of every drawing in the styles that `mini` never saw, `mad.search` mines them, and
+`assemble` freezes groups, locality, dev and training splits; `benchmark.rebuild drawings` is the command. Same seeds,
+same weights: same data.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, replacing, write_text
@@ -28,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.mini.emoji import Drawing
+
+log = logging.getLogger(__name__)
 
 LINE_STYLES, SOLID_STYLES = ("streamline", "openmoji"), ("fluent-3d",)
 
@@ -137,7 +136,7 @@ def edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd.DataFr
             raise UserError(f"{search / name} is missing: run mad.search on the pool first (see --help)")
         tables.append(pd.read_csv(search / name))
     candidates = mined(pool, *tables).assign(subset="pairs")
-    print(f"{candidates['group_id'].nunique()} groups are large enough, {len(candidates)} images")
+    log.info("%d groups are large enough, %d images", candidates["group_id"].nunique(), len(candidates))
     chosen = varied(candidates, plan.pair_groups)
     pairs = [candidates[candidates["group_id"] == group] for group in chosen]
     blocked = set(pd.concat(pairs)["family"])
@@ -184,7 +183,7 @@ def near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed: int
             sure = asked[(asked["strong_prediction"] == asked["label"]) & (asked["margin"] < plan.margin)]
             kept += sure.to_dict("records")
             per_drawing = Counter(row["position"] for row in kept)
-        print(f"  round {number + 1}: {len(kept)} of {count}", flush=True)
+        log.info("round %d: %d of %d near-boundary images", number + 1, len(kept), count)
         if len(kept) >= count:
             break
     if len(kept) < count:
@@ -207,8 +206,8 @@ def training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> pd.Dat
     return pd.DataFrame(rows[: plan.train]).sample(frac=1, random_state=plan.seed)
 
 
-def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> None:
-    """Choose and write all six splits, the NOTICE and the card's tables."""
+def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> dict[str, pd.DataFrame]:
+    """Choose, write and return all six splits; write the NOTICE and, if `out` is the package's, the card's tables."""
     from benchmark.mini.card import fill
     from benchmark.mini.packing import notice, write_split
     from benchmark.mini.selection import share_out
@@ -236,41 +235,8 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
     splits["pool"] = rest.drop(columns=["base_prediction", "strong_prediction", "margin"])
     for name, table in splits.items():
         write_split(table, out / "data" / f"{name}-00000-of-00001.parquet")
-        print(f"{name:13} {len(table):5} images {table['drawing'].nunique():5} drawings")
     write_text(out / "NOTICE", notice())
     write_text(out / "build.json", json.dumps({"version": MINI_VERSION, "plan": asdict(plan)}, indent=2) + "\n")
-    if out == ASSETS:
+    if out.resolve() == ASSETS:
         fill(out)
-
-
-def main(
-    step: Literal["pool", "assemble"],
-    work: Path = Path("out/mini"),
-    search: Path | None = None,
-    out: Path = ASSETS,
-) -> None:
-    """Rebuild the embedded mini benchmark: make the pool, mine it with mad.search, then assemble.
-
-    Args:
-        step: pool: draw the views to mine into WORK/pool. assemble: freeze all splits from what was mined.
-        work: folder for what lies between the two steps.
-        search: the folder that mad.search wrote; WORK/search if left out.
-        out: where the assets go.
-    """
-    import pandas as pd
-
-    plan, art = Plan(), Art.load()
-    if step == "pool":
-        views = make_pool(art, plan, work / "pool")
-        print(f"{len(views)} views of {views['drawing'].nunique()} drawings in {work / 'pool'}; next:")
-        print(f"python -m mad.search --pair mini,mini-strong --pool {work / 'pool'} --out {work / 'search'}")
-    elif not (work / "pool.parquet").is_file():
-        raise UserError(f"{work}/pool.parquet is missing: run the step `pool` first")
-    else:
-        assemble(art, plan, pd.read_parquet(work / "pool.parquet"), search or work / "search", work, out)
-
-
-if __name__ == "__main__":
-    from benchmark.core.cli import run
-
-    run(main)
+    return splits

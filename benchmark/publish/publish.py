@@ -10,7 +10,8 @@ rule names what may go, not what may not: an image of unknown origin stays at ho
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ import pyarrow.parquet as pq
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import sha256, write_text
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
+
+log = logging.getLogger(__name__)
 
 PASSED_ON = ("natural", "oil_painting")  # subsets
 KEPT_BACK = ("ImageNet", "PUG")  # how a source begins whose images stay at home whatever their subset
@@ -113,16 +116,16 @@ def write_checksums(folder: Path) -> None:
     write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
-def push(folder: Path, repo: str, *, yes: bool = False, api: Any = None) -> None:
-    """Show what would go to the Hub data set `repo` ("owner/name"), ask unless `yes`, and upload it.
+def push(folder: Path, repo: str, confirm: Callable[[dict[str, int]], bool], api: Any = None) -> str:
+    """Upload `folder` to the Hub data set `repo` ("owner/name") if `confirm` agrees; return the data set's address.
 
-    A repository that is not there yet is made private: its owner opens it once it looks right there. Parquet
-    files of an older upload that the folder has no more are removed. `api` is a `huggingface_hub.HfApi`, by
-    default one with the token of this machine.
+    `confirm` is given the size in bytes of each file that would go. A repository that is not there yet is made
+    private: its owner opens it once it looks right there. Parquet files of an older upload that the folder has no
+    more are removed. `api` is a `huggingface_hub.HfApi`, by default one with the token of this machine.
 
     Raises:
         UserError: if the folder holds pixels that may not be passed on, is no built data set or holds links; if
-            nobody said yes; if there is no token, no network, or the Hub refuses.
+            `confirm` did not agree; if there is no token, no network, or the Hub refuses.
     """
     import huggingface_hub
 
@@ -132,16 +135,12 @@ def push(folder: Path, repo: str, *, yes: bool = False, api: Any = None) -> None
         huggingface_hub.utils.validate_repo_id(repo)
     except ValueError as error:
         raise UserError(f'"{repo}" is no name of a Hub data set ({error}); give owner/name') from error
-    sizes = {name: (folder / name).stat().st_size for name in files}
-    for name, size in sizes.items():
-        print(f"  {size / 1e6:9.2f} MB  {name}")
-    print(f"{len(files)} files, {sum(sizes.values()) / 1e6:,.1f} MB, for the data set {repo} (private if it is new)")
     if uncredited:
-        print(
-            f"note: {uncredited:,} photographs name no owner and page (attribution), which their licences ask for; "
+        log.warning(
+            f"{uncredited:,} photographs name no owner and page (attribution), which their licences ask for; "
             "with an attribution.csv beside the natural images, benchmark.build knows them"
         )
-    if not yes and not _confirmed():
+    if not confirm({name: (folder / name).stat().st_size for name in files}):
         raise UserError("nothing was uploaded; answer y, or add --yes")
     try:
         api = api or huggingface_hub.HfApi()
@@ -156,7 +155,7 @@ def push(folder: Path, repo: str, *, yes: bool = False, api: Any = None) -> None
         )
     except Exception as error:  # the client's errors are other classes in each of its versions
         raise _refused(error, repo) from error
-    print(f"uploaded: https://huggingface.co/datasets/{repo}")
+    return f"https://huggingface.co/datasets/{repo}"
 
 
 def _files(folder: Path) -> list[str]:
@@ -187,13 +186,6 @@ def _uncredited(file: Path) -> int:
     natural = pc.equal(rows.column("subset"), "natural").to_pylist()
     credits = rows.column("attribution").to_pylist()
     return sum(bool(mine) and "https://" not in (credit or "") for mine, credit in zip(natural, credits, strict=True))
-
-
-def _confirmed() -> bool:
-    try:
-        return input("upload all of this? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def _refused(error: Exception, repo: str) -> UserError:

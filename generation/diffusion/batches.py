@@ -7,6 +7,7 @@ model's own size (768 px for Stable Diffusion 2), and the result resized to 512 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from benchmark.core.errors import UserError, first_line
 from benchmark.core.workdir import taken
 from benchmark.models.identity import hash_tensors
 from generation.core.folder import GeneratedImages, Job
+
+log = logging.getLogger(__name__)
 
 # `stabilityai/stable-diffusion-2` is gone from the Hub (SPEC, 6); this is the community's mirror of it. Its commit
 # could not be looked up from where this was written, so none is pinned; the one that is found is printed and recorded,
@@ -67,7 +70,7 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
         ) from error
     commit = None if local else folder.name
     if commit and commit != revision:
-        print(f"note: {model} is not pinned; it is at commit {commit} now (--revision {commit} makes sure)")
+        log.warning("%s is not pinned; it is at commit %s now (--revision %s makes sure)", model, commit, commit)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     facts = {
@@ -121,7 +124,7 @@ def generate(
                         "not even one image fits into memory; free some, take a smaller --model, or --device cpu"
                     ) from error
                 size //= 2
-                tqdm.write(f"note: a batch of {2 * size} does not fit into memory; going on with {size}")
+                log.warning("a batch of %d does not fit into memory; going on with %d", 2 * size, size)
                 folder.keep_fitting_batch(size)
                 images = None
             if images is None:  # outside of `except`, whose traceback would keep the tensors that did not fit

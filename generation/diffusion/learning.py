@@ -8,6 +8,7 @@ in float32.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ from generation.diffusion.tokens import token_name
 
 if TYPE_CHECKING:
     from PIL import Image
+
+log = logging.getLogger(__name__)
 
 RATE, DECAY = 5e-4, 1e-2  # of AdamW, as above
 TEMPLATES = tuple(
@@ -150,7 +153,7 @@ def learn_into(out: Path, photographs: Path, index: int, model: Model, steps: in
         try:
             images.append(decode(photographs / name))
         except BrokenImage as error:
-            print(f"note: {photographs / name} {error}; left out")
+            log.warning("%s %s; left out", photographs / name, error)
     if not images:
         raise UserError(f"{photographs}: no images there to learn from")
     vector = learn(model.pipe, images, token_name(index), names()[index], steps)

@@ -4,7 +4,7 @@ The paper (section 5.1) used "keywords relevant to the object categories in Imag
 Here they are the lemmas of each class's synset. A lemma is ambiguous if WordNet 3.0 has more than one noun sense
 of it; it then gets the last word of a lemma of its parent synset beside it: "crane bird" is class 134,
 "crane device" class 517. Which lemmas those are is packaged in `mad/mining/assets/polysemous.txt`;
-`python -m mad.crawling.keywords` makes that list again from an installed WordNet 3.0.
+`python -m mad.rebuild keywords` makes that list again from an installed WordNet 3.0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mad.mining.wordnet import ASSETS, DEBIAN, Synset, installed_nouns, parse_nouns, synsets
+from benchmark.core.files import write_text
+from mad.mining.wordnet import ASSETS, Synset, parse_nouns, read_nouns, synsets
 
 POLYSEMOUS = ASSETS / "polysemous.txt"
 
@@ -79,28 +80,14 @@ def ambiguous_lemmas(nouns: Mapping[str, Synset], wanted: Iterable[str]) -> list
     return sorted({lemma.lower() for id in wanted for lemma in nouns[id].lemmas if senses[lemma.lower()] > 1})
 
 
-def main(nouns: Path | None = None, out: Path = POLYSEMOUS) -> None:
-    """Make the packaged list of ambiguous lemmas again.
+def write_ambiguous(nouns: Path | None, folder: Path) -> int:
+    """Write the packaged list of ambiguous lemmas anew into `folder`; return their number.
 
-    Args:
-        nouns: WordNet 3.0's data.noun; by default nltk's corpus, else Debian's wordnet-base.
-        out: the list, one lemma a line.
+    Raises:
+        UserError: if there is no WordNet 3.0 at `nouns` (see `mad.mining.wordnet.read_nouns`).
     """
-    from benchmark.core import files
-    from benchmark.core.errors import UserError
     from benchmark.labels import imagenet
 
-    source = nouns or installed_nouns()
-    if source is None or not source.is_file():
-        raise UserError(
-            f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns (see mad.mining.wordnet)"
-        )
-    found = ambiguous_lemmas(parse_nouns(source.read_text(encoding="utf-8").splitlines()), imagenet.synsets())
-    files.write_text(out, "\n".join(found) + "\n")
-    print(f"{len(found):,} lemmas -> {out}")
-
-
-if __name__ == "__main__":
-    from benchmark.core.cli import run
-
-    run(main)
+    lemmas = ambiguous_lemmas(parse_nouns(read_nouns(nouns)), imagenet.synsets())
+    write_text(folder / POLYSEMOUS.name, "\n".join(lemmas) + "\n")
+    return len(lemmas)

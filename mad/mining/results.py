@@ -78,7 +78,7 @@ def describe(
 
 
 def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None:
-    """The top of the ranking and the largest groups, for a terminal, and where the rest is."""
+    """Print the top of the ranking, the largest groups and where the rest is; a command calls this in the end."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -5,7 +5,7 @@ Competition for Comparing Classifiers Adaptively", ICLR 2020, its distance over 
 top-1 predictions are compared along the hypernym paths of their synsets.
 
 ImageNet's synset ids are noun offsets of WordNet **3.0**; other versions number their synsets anew. The
-package carries the 1,000 synsets and all their ancestors; `python -m mad.mining.wordnet` makes that extract again
+package carries the 1,000 synsets and all their ancestors; `python -m mad.rebuild wordnet` makes that extract again
 from nltk's corpus or from Debian's `wordnet-base`.
 """
 
@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from benchmark.core.errors import UserError
+from benchmark.core.files import write_text
 
 ASSETS = Path(__file__).parent / "assets"
 EXTRACT = ASSETS / "wordnet30.json"
@@ -174,34 +177,34 @@ def installed_nouns() -> Path | None:
         return DEBIAN if DEBIAN.is_file() else None
 
 
-def main(nouns: Path | None = None, out: Path = ASSETS) -> None:
-    """Make the packaged WordNet 3.0 extract again, with the licence that must travel with it.
+def read_nouns(path: Path | None = None) -> list[str]:
+    """The lines of a data.noun of WordNet 3.0: that at `path`, else `installed_nouns`.
 
-    Args:
-        nouns: WordNet 3.0's data.noun; by default nltk's corpus, else Debian's wordnet-base.
-        out: folder for the two files.
+    Raises:
+        UserError: if there is none.
     """
-    from benchmark.core import files
-    from benchmark.core.errors import UserError
-    from benchmark.labels import imagenet
-
-    source = nouns or installed_nouns()
+    source = path or installed_nouns()
     if source is None or not source.is_file():
         raise UserError(
             f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns, or install Debian's "
             "wordnet-base or nltk's corpus (python -m nltk.downloader wordnet, then unzip it)"
         )
-    lines = source.read_text(encoding="utf-8").splitlines()
+    return source.read_text(encoding="utf-8").splitlines()
+
+
+def write_extract(nouns: Path | None, folder: Path) -> int:
+    """Write the packaged files anew into `folder`: the extract, and WordNet's licence; return the number of synsets.
+
+    Raises:
+        UserError: if there is no WordNet at `nouns` (see `read_nouns`), or another version of it.
+    """
+    from benchmark.labels import imagenet
+
+    lines = read_nouns(nouns)
     nodes = with_ancestors(parse_nouns(lines), imagenet.synsets())
     records = (f'  "{id}": {json.dumps(vars(node), ensure_ascii=False)}' for id, node in nodes.items())
     head = '{"version": "3.0", "synsets": {\n'
-    files.write_text(out / EXTRACT.name, head + ",\n".join(records) + "\n}}\n")
+    write_text(folder / EXTRACT.name, head + ",\n".join(records) + "\n}}\n")
     licence = (line.strip().partition(" ")[2] for line in lines if line.startswith("  "))  # less line numbers
-    files.write_text(out / LICENCE.name, "\n".join(licence) + "\n")
-    print(f"{len(nodes):,} synsets -> {out / EXTRACT.name}")
-
-
-if __name__ == "__main__":
-    from benchmark.core.cli import run
-
-    run(main)
+    write_text(folder / LICENCE.name, "\n".join(licence) + "\n")
+    return len(nodes)

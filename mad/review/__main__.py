@@ -9,6 +9,7 @@ A folder of groups that is called "status" or "export" is named as ./status.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from benchmark.core.errors import UserError
 
 Groups = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GROUPS")]
 PORT = 8765
+log = logging.getLogger(__name__)
 
 
 def review(
@@ -58,7 +60,7 @@ def review(
     images = open_images(found, pool)
     gone = len({item.image for item in found.items} - images.positions.keys())
     if gone:
-        print(f"note: {gone:,} images are no longer in the pool; they can only be rejected")
+        log.warning(f"{gone:,} images are no longer in the pool; they can only be rejected")
     store = Store(db or found.folder / FILE)
     items = found.items
     if conflicts:
@@ -191,7 +193,7 @@ def export(
     if skipped:
         print(f"skipped: {skipped:,} accepted images that are not there any more; see {out / 'skipped.csv'}")
     if bare:
-        print(f"note: {bare:,} images have no attribution; only a pool that mad.crawl made has it")
+        log.warning(f"{bare:,} images have no attribution; only a pool that mad.crawl made has it")
 
 
 def _answers(groups: Path, db: Path | None) -> tuple[Any, Any, Any]:

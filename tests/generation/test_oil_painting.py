@@ -137,7 +137,7 @@ def test_a_damaged_image_is_made_again_and_other_settings_are_refused(paint, tmp
 
 
 def test_what_does_not_fit_into_memory_is_halved(
-    paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = []
     real = diffusion.sample
@@ -152,7 +152,7 @@ def test_what_does_not_fit_into_memory_is_halved(
     room = 2
     paint(tmp_path / "oil", classes=("6",), per_class=4, batch_size=4)
     assert asked == [4, 2, 2]
-    assert "a batch of 4 does not fit into memory; going on with 2" in "".join(capsys.readouterr())
+    assert "a batch of 4 does not fit into memory; going on with 2" in caplog.text
     paint(tmp_path / "oil", classes=("6",), per_class=6, batch_size=4)
     assert asked == [4, 2, 2, 2], "the folder remembers"
     assert json.loads((tmp_path / "oil/run.json").read_text())["fitting_batch"] == 2
@@ -161,11 +161,11 @@ def test_what_does_not_fit_into_memory_is_halved(
         paint(tmp_path / "none", classes=("6",))
 
 
-def test_missing_tokens_are_named(paint, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_missing_tokens_are_named(paint, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(UserError, match=r"no token for 30 \(bullfrog\), 37 \(box turtle\); .*--class-names"):
         paint(tmp_path / "oil", classes=("6", "30", "37"))
     paint(tmp_path / "oil", classes=("6", "30"), per_class=1, class_names=True)
-    assert "called by their names: 30 (bullfrog)" in capsys.readouterr().out
+    assert "called by their names: 30 (bullfrog)" in caplog.text
     assert [row["prompt"].split()[-1] for row in read_table(tmp_path / "oil")] == ["<imagenet-6>", "bullfrog"]
 
 
@@ -187,7 +187,7 @@ def test_tokens_that_do_not_fit_or_load_are_refused(paint, tmp_path: Path, token
 
 
 def test_what_the_hub_does_not_give_is_one_line(
-    paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from huggingface_hub import constants
 
@@ -199,7 +199,7 @@ def test_what_the_hub_does_not_give_is_one_line(
     with pytest.raises(UserError, match=r"cannot be had from the Hub.*--class-names"):
         paint(tmp_path / "oil", tokens="nobody/nothing")
     paint(tmp_path / "oil", classes=("6",), per_class=1, tokens="nobody/nothing", class_names=True)
-    assert "all classes go by their names" in capsys.readouterr().out
+    assert "all classes go by their names" in caplog.text
 
 
 def test_a_model_of_the_hub_is_recorded_with_its_commit(
@@ -207,18 +207,19 @@ def test_a_model_of_the_hub_is_recorded_with_its_commit(
     pipeline_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from diffusers import DiffusionPipeline
 
     snapshot = shutil.copytree(pipeline_folder, tmp_path / "snapshots" / "c0ffee")
     monkeypatch.setattr(DiffusionPipeline, "download", lambda model, revision: str(snapshot))
     paint(tmp_path / "oil", classes=("6",), per_class=1, model="some/model")
-    assert "some/model is not pinned; it is at commit c0ffee now" in capsys.readouterr().out
+    assert "some/model is not pinned; it is at commit c0ffee now" in caplog.text
     (row,) = read_table(tmp_path / "oil")
     assert (row["model"], row["revision"]) == ("some/model", "c0ffee")
+    caplog.clear()
     paint(tmp_path / "oil", classes=("6",), per_class=1, model="some/model", revision="c0ffee")
-    assert "not pinned" not in capsys.readouterr().out
+    assert "not pinned" not in caplog.text
 
 
 def test_released_tokens_come_from_the_hubs_archive_where_there_are_no_files(

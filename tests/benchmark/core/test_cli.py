@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,20 @@ def test_a_command_beside_its_subcommands(capsys) -> None:
             cli.run(commands, words, prog="p")
         assert stop.value.code == 0
         assert expected in capsys.readouterr().out
+
+
+def test_what_our_modules_log_is_a_note(capsys) -> None:
+    def command() -> None:
+        """Log."""
+        logging.getLogger("mad.mining.x").info("%d images", 3)
+        logging.getLogger("benchmark.y").warning("odd")
+        logging.getLogger("benchmark.y").debug("unseen")
+        logging.getLogger("a_library").info("unseen")
+        print("result")
+
+    for _ in range(2):
+        cli.run(command, [])
+    printed = capsys.readouterr()
+    assert printed.err == "note: 3 images\nnote: odd\n" * 2 and printed.out == "result\n" * 2
+    logging.getLogger("mad.mining.x").info("no command runs")
+    assert capsys.readouterr().err == ""

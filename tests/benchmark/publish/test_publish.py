@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.build import confirmed
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import MINI
 from benchmark.data.schema import FLICKR, IMAGENET, IMAGENET_ANY, PUG, STABLE_DIFFUSION
@@ -80,6 +81,11 @@ def test_pixels_are_seen_without_reading_them(tmp_path: Path) -> None:
         publish.read_rows(tmp_path / "z.parquet")
 
 
+def agree(sizes: dict[str, int]) -> bool:
+    """What `--yes` does: show the files, and ask nobody."""
+    return confirmed(sizes, "me/x", yes=True)
+
+
 class FakeHub:
     """Stands in for `huggingface_hub.HfApi`: notes what is asked of it, or raises."""
 
@@ -107,7 +113,7 @@ def test_what_is_shown_is_what_goes(tmp_path: Path, capsys: pytest.CaptureFixtur
     (folder / "[a]*.txt").write_text("a name that is a pattern")
     (folder / "a.txt").write_text("x")
     hub = FakeHub()
-    publish.push(folder, "me/vit-edit-bench", yes=True, api=hub)
+    publish.push(folder, "me/vit-edit-bench", agree, api=hub)
     assert [name for name, _ in hub.calls] == ["create_repo", "upload_folder"]
     assert hub.calls[0][1]["private"] is True and hub.calls[0][1]["exist_ok"] is True
     asked = hub.calls[1][1]
@@ -120,7 +126,7 @@ def test_what_is_shown_is_what_goes(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"{len(goes)} files" in shown
 
 
-def test_photographs_without_credit_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_photographs_without_credit_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A link back to the photograph's page is required (SPEC, 7); the owner of the data set has to know."""
     folder = folder_of(tmp_path / "data", bare=True)
     file = folder / "data" / "edit-natural-00000-of-00001.parquet"
@@ -128,8 +134,8 @@ def test_photographs_without_credit_are_told(tmp_path: Path, capsys: pytest.Capt
     for row in rows[:2]:
         row["attribution"] = "Volleyball, by A, https://flickr.com/photos/a/1"
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
-    publish.push(folder, "me/x", yes=True, api=FakeHub())
-    assert "note: 3 photographs name no owner" in capsys.readouterr().out
+    publish.push(folder, "me/x", agree, api=FakeHub())
+    assert "3 photographs name no owner" in caplog.text
 
 
 def test_nobody_said_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,38 +144,41 @@ def test_nobody_said_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def nobody(prompt: str) -> str:
         raise EOFError
 
+    def ask(sizes: dict[str, int]) -> bool:
+        return confirmed(sizes, "me/x", yes=False)
+
     for answer in (nobody, lambda prompt: "", lambda prompt: "no"):
         monkeypatch.setattr("builtins.input", answer)
         with pytest.raises(UserError, match="nothing was uploaded"):
-            publish.push(folder, "me/x", api=hub)
+            publish.push(folder, "me/x", ask, api=hub)
     assert hub.calls == []
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
-    publish.push(folder, "me/x", api=hub)
+    assert publish.push(folder, "me/x", ask, api=hub) == "https://huggingface.co/datasets/me/x"
     assert len(hub.calls) == 2
 
 
 def test_pixels_that_may_not_go_don_t(tmp_path: Path) -> None:
     hub = FakeHub()
     with pytest.raises(UserError, match=r"4 images that may not be passed on .*--publish"):
-        publish.push(folder_of(tmp_path / "whole"), "me/x", yes=True, api=hub)
+        publish.push(folder_of(tmp_path / "whole"), "me/x", agree, api=hub)
     bare = folder_of(tmp_path / "bare", bare=True)
     (bare / "extra").mkdir()
     pq.write_table(table_of("locality", IMAGENET, 1, seed=5), bare / "extra" / "more.parquet")
     with pytest.raises(UserError, match=r"more\.parquet holds the pixels of 1"):
-        publish.push(bare, "me/x", yes=True, api=hub)
+        publish.push(bare, "me/x", agree, api=hub)
     assert hub.calls == []
 
 
 def test_other_folders_names_and_links_are_refused(tmp_path: Path) -> None:
     folder, hub = folder_of(tmp_path / "data", bare=True), FakeHub()
     with pytest.raises(UserError, match="no data set that"):
-        publish.push(tmp_path, "me/x", yes=True, api=hub)
+        publish.push(tmp_path, "me/x", agree, api=hub)
     for name in ("", "a/b/c", "../x", "me/x y"):
         with pytest.raises(UserError, match="no name of a Hub data set"):
-            publish.push(folder, name, yes=True, api=hub)
+            publish.push(folder, name, agree, api=hub)
     (folder / "notes.txt").symlink_to("/etc/hostname")
     with pytest.raises(UserError, match=r"notes\.txt is a link"):
-        publish.push(folder, "me/x", yes=True, api=hub)
+        publish.push(folder, "me/x", agree, api=hub)
     assert hub.calls == []
 
 
@@ -179,15 +188,15 @@ def test_errors_of_the_hub_are_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
     folder = folder_of(tmp_path / "data", bare=True)
     with pytest.raises(UserError, match="hf auth login"):
-        publish.push(folder, "me/x", yes=True, api=FakeHub(LocalTokenNotFoundError("none")))
+        publish.push(folder, "me/x", agree, api=FakeHub(LocalTokenNotFoundError("none")))
     for status, told in ((401, "HF_TOKEN"), (403, "may not write to me/x"), (503, "answered 503")):
         error = RuntimeError("no")
         error.response = type("Response", (), {"status_code": status})()  # type: ignore[attr-defined]
         with pytest.raises(UserError, match=told):
-            publish.push(folder, "me/x", yes=True, api=FakeHub(error))
+            publish.push(folder, "me/x", agree, api=FakeHub(error))
     nobody = HfApi(endpoint="http://127.0.0.1:9", token="hf_none")
     with pytest.raises(UserError, match="check the network"):
-        publish.push(folder, "me/x", yes=True, api=nobody)
+        publish.push(folder, "me/x", agree, api=nobody)
 
 
 def test_checksums_are_what_sha256sum_reads(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_loss_and_gradient_are_those_of_a_plain_forward(
 
 
 def test_the_command_saves_a_token_that_the_pipeline_takes(
-    pipeline_folder: Path, tmp_path: Path, images: list[Image.Image], capsys: pytest.CaptureFixture
+    pipeline_folder: Path, tmp_path: Path, images: list[Image.Image], capsys: pytest.CaptureFixture, caplog
 ) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
@@ -99,8 +99,7 @@ def test_the_command_saves_a_token_that_the_pipeline_takes(
     (photographs / "broken.png").write_bytes(b"no image")
     given = {"classes": ("corn",), "model": str(pipeline_folder), "learn_token": photographs, "learn_steps": 2}
     oil_painting.main(tmp_path / "tokens", **given)
-    said = capsys.readouterr().out
-    assert "broken.png not an image; left out" in said and "--tokens" in said
+    assert "broken.png not an image; left out" in caplog.text and "--tokens" in capsys.readouterr().out
     token = find_tokens(str(tmp_path / "tokens"), [987], WIDTH)[987]
     pipe = load_model(str(pipeline_folder)).pipe
     pipe.load_textual_inversion(str(tmp_path / "tokens"), weight_name="987.bin")

@@ -62,8 +62,8 @@ def test_the_packaged_list_has_the_lemmas_with_several_senses() -> None:
 
 @pytest.mark.skipif(not DEBIAN.is_file(), reason="needs Debian's wordnet-base")
 def test_the_list_can_be_made_again(tmp_path: Path) -> None:
-    words.main(DEBIAN, tmp_path / "list.txt")
-    assert (tmp_path / "list.txt").read_bytes() == words.POLYSEMOUS.read_bytes()
+    words.write_ambiguous(DEBIAN, tmp_path)
+    assert (tmp_path / words.POLYSEMOUS.name).read_bytes() == words.POLYSEMOUS.read_bytes()
 
 
 # -- near duplicates

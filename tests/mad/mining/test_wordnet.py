@@ -37,7 +37,7 @@ def test_extract_is_closed_and_has_one_root() -> None:
 
 @pytest.mark.skipif(wordnet.installed_nouns() is None, reason="WordNet 3.0 is not installed")
 def test_extract_equals_the_installed_wordnet(tmp_path: Path) -> None:
-    wordnet.main(out=tmp_path)
+    wordnet.write_extract(None, tmp_path)
     for ours in (wordnet.EXTRACT, wordnet.LICENCE):
         assert (tmp_path / ours.name).read_text() == ours.read_text()
 
@@ -46,9 +46,9 @@ def test_other_versions_of_wordnet_are_refused(tmp_path: Path) -> None:
     nouns = tmp_path / "data.noun"
     nouns.write_text("  1 WordNet 3.1 Copyright 2011\n00001740 03 n 01 entity 0 000 | that which is\n")
     with pytest.raises(UserError, match=r"not the nouns of WordNet 3\.0"):
-        wordnet.main(nouns=nouns, out=tmp_path)
+        wordnet.write_extract(nouns, tmp_path)
     with pytest.raises(UserError, match="--nouns"):
-        wordnet.main(nouns=tmp_path / "nowhere", out=tmp_path)
+        wordnet.write_extract(tmp_path / "nowhere", tmp_path)
 
 
 # -- distances worked out by hand

@@ -73,8 +73,9 @@ def test_what_both_accepted_in_the_released_layout(reviewed: Path, pool: Path, t
     assert facts["annotators"] == ["ann", "bo"] and facts["images"] == 2 and facts["conflicts_left_out"] == 2
     assert facts["answered_by_both"] == 5 and facts["not_answered_by_both"] == 1 and facts["rejected"] == 1
     assert facts["cohen_kappa"] == pytest.approx((3 / 5 - 13 / 25) / (12 / 25), abs=1e-6)
-    said = capsys.readouterr().out
-    assert "2 images" in said and "1 rejected, 2 conflicts, 1 not answered" in said and "no attribution" in said
+    printed = capsys.readouterr()
+    assert "2 images" in printed.out and "1 rejected, 2 conflicts, 1 not answered" in printed.out
+    assert printed.err.endswith("note: 2 images have no attribution; only a pool that mad.crawl made has it\n")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "nothing half-made is left"
 
 

@@ -1,0 +1,78 @@
+"""Make the embedded mini benchmark again: its base models, and its drawings' images.
+
+    python -m benchmark.rebuild models --which mini --out out/mini/models/mini
+    python -m benchmark.rebuild drawings --step pool --work out/mini
+    python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
+    python -m benchmark.rebuild drawings --step assemble --work out/mini
+
+Both need `pip install "vit-edit-bench[rebuild]"` and npm, which fetches the drawings' packages.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from benchmark.core.cli import Command, run
+from benchmark.core.errors import UserError
+
+
+def drawings(
+    step: Literal["pool", "assemble"],
+    work: Path = Path("out/mini"),
+    search: Path | None = None,
+    out: Path = Path("out/mini/assets"),
+) -> None:
+    """Draw the pool of images, which mad.search then mines, or assemble all splits from what it found.
+
+    Args:
+        step: pool: draw the views to mine into WORK/pool. assemble: freeze all splits from what was mined.
+        work: folder for what lies between the two steps.
+        search: the folder that mad.search wrote; WORK/search if left out.
+        out: where the assets go; if it is benchmark/assets/mini itself, the card's tables are filled, too.
+    """
+    import pandas as pd
+
+    from benchmark.mini.build import Art, Plan, assemble, make_pool
+
+    plan, art = Plan(), Art.load()
+    if step == "pool":
+        views = make_pool(art, plan, work / "pool")
+        print(f"{len(views)} views of {views['drawing'].nunique()} drawings in {work / 'pool'}; next:")
+        print(f"python -m mad.search --pair mini,mini-strong --pool {work / 'pool'} --out {work / 'search'}")
+    elif not (work / "pool.parquet").is_file():
+        raise UserError(f"{work}/pool.parquet is missing: run the step `pool` first")
+    else:
+        pool = pd.read_parquet(work / "pool.parquet")
+        for name, table in assemble(art, plan, pool, search or work / "search", work, out).items():
+            print(f"{name:13} {len(table):5} images {table['drawing'].nunique():5} drawings")
+
+
+def models(
+    which: Literal["mini", "mini-strong"],
+    out: Path,
+    steps: int | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    threads: int = 1,
+) -> None:
+    """Train one of the two base models and write it as a timm folder.
+
+    Args:
+        which: which of the two.
+        out: the folder to write config.json, model.safetensors and training.json to.
+        steps: fewer or more optimiser steps than the recipe's.
+        device: where to train; only the CPU repeats the shipped weights, and only with one thread.
+        threads: CPU threads.
+    """
+    from benchmark.core.devices import pick
+    from benchmark.mini.train import make
+
+    pick(device)
+    print(json.dumps(make(which, out, steps, device, threads), indent=2))
+
+
+main: dict[str, Command] = {"drawings": drawings, "models": models}
+
+if __name__ == "__main__":
+    run(main, about=__doc__)

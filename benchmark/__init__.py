@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from benchmark.core.moved import tell_moved
 from benchmark.images.open import register
 
 if TYPE_CHECKING:
@@ -59,3 +60,11 @@ def _embedded() -> Pool:
 
 for _name in ("mini", "the embedded pool"):  # by its title, too, which a search writes down
     register(_name, _embedded)
+
+tell_moved(
+    modules={"benchmark.dataset": "from benchmark import load"},
+    commands={
+        "benchmark.sources.mini": "python -m benchmark.rebuild drawings",
+        "benchmark.train_mini": "python -m benchmark.rebuild models",
+    },
+)

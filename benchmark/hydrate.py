@@ -1,4 +1,4 @@
-"""Fill in the images that a published data set leaves out, from one's own copies of their sources.
+"""Fill in the images that a published data set leaves out, from your own copies.
 
     python -m benchmark.hydrate FOLDER --imagenet DIR --imagenet-r DIR --imagenet-sketch DIR --pug DIR
 

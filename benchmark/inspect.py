@@ -1,4 +1,4 @@
-"""What is in a benchmark: the table of its groups, and a contact sheet a group.
+"""Show what is in a benchmark: the table of its groups, and a contact sheet a group.
 
 python -m benchmark.inspect mini
 python -m benchmark.inspect where2edit/vit-edit-bench

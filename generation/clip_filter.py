@@ -1,4 +1,4 @@
-"""Keep the generated images that show their class and the shift, by an open_clip model, and that a base gets wrong.
+"""Keep the generated images that show class and shift, by CLIP, and that a base gets wrong.
 
     python -m generation.clip_filter out/oil --shift oil_painting --real photos --base vitb16 --out out/oil-kept
     python -m mad.review out/oil-kept --annotator ann

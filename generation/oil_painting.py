@@ -1,4 +1,4 @@
-"""Oil paintings of ImageNet classes by Stable Diffusion, as Dataset Interfaces / ImageNet* makes them (SPEC, 6).
+"""Paint ImageNet classes in oil with Stable Diffusion, as Dataset Interfaces does (SPEC, 6).
 
 python -m generation.oil_painting --out out/oil --device cuda
 python -m generation.oil_painting --out my-tokens --learn-token photos/corn --classes corn

@@ -1,4 +1,4 @@
-"""Real images under two made-up shifts, oil painting and stage light, with no model to download.
+"""Give real images the two generated looks, oil painting and stage light, without any model.
 
     python -m generation.procedural --out out/mini_generated            # a data set, from the mini's drawings
     python -m generation.procedural --out out/shifted --images photos   # two folders by class, from photographs

@@ -1,4 +1,4 @@
-"""``python -m leaderboard.analyse layers|iou|ablation|curve|swaps``: the paper's analyses and one more, a command each.
+"""Make the paper's analyses (layers, iou, ablation, curve) and one more (swaps).
 
 Each writes a csv and a picture to OUT, prints a short table, and goes on where it was stopped.
 """

@@ -1,4 +1,4 @@
-"""``python -m leaderboard.submit EDITOR ...``: score editing methods and get a record others can trust."""
+"""Score editing methods: a table, and a record that others can trust."""
 
 from __future__ import annotations
 

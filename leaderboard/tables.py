@@ -1,4 +1,4 @@
-"""``python -m leaderboard.tables FOLDER ...``: the records there as Markdown tables."""
+"""Print tables of records as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m leaderboard.tune``: choose learning rates and knobs for a base model, on dev groups only.
+"""Choose learning rates and knobs for a base model, on dev groups only.
 
 Writes ``editors/core/settings.json`` (what `editors.core.registry` looks up) and, beside it, the table of everything
 that was tried. Nothing here ever sees a sample that is scored.

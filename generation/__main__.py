@@ -1,0 +1,7 @@
+"""``python -m generation`` lists its commands."""
+
+from __future__ import annotations
+
+from benchmark.core.commands import show
+
+show("generation")

@@ -1,0 +1,7 @@
+"""``python -m mad`` lists its commands."""
+
+from __future__ import annotations
+
+from benchmark.core.commands import show
+
+show("mad")

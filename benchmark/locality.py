@@ -1,4 +1,4 @@
-"""Choose the locality set D_l of a base model: images near its decision boundary that it gets right.
+"""Choose the locality set D_l of a base model: images near its boundary that it gets right.
 
     python -m benchmark.locality --base vitb16 --imagenet DIR --imagenet-r DIR --imagenet-sketch DIR --out DIR
 

@@ -1,4 +1,4 @@
-"""Train the network of an editor that needs one, for a base model: ``python -m editors.train hypernetwork|ke|mend``.
+"""Train the network of hypernetwork, ke or mend for a base model.
 
 python -m editors.train hypernetwork --base mini --data mini --bank-size 8000 --out out/mini.safetensors
 python -m editors.train ke --base vitb16 --data imagenet/train --device cuda --out out/ke/vitb16.safetensors

@@ -1,4 +1,4 @@
-"""``python -m generation.bench``: how many images an hour, in batches as we make them, beside one plain call an image.
+"""Measure images an hour: our batches beside one plain pipeline call an image.
 
 python -m generation.bench --device cuda                  # a network of Stable Diffusion 2's size, in float16
 python -m generation.bench --size tiny --steps 5          # on a CPU, in seconds

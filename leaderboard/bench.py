@@ -1,4 +1,4 @@
-"""``python -m leaderboard.bench``: is judging an edit faster than the plain way, and does it predict the same?"""
+"""Measure the speed of judging an edit, beside the plain way with equal predictions."""
 
 from __future__ import annotations
 

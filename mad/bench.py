@@ -1,4 +1,4 @@
-"""``python -m mad.bench``: is mining fast enough for millions of images, and does it stay within its memory?
+"""Measure the speed and the memory of mining, beside a plain way.
 
 Three figures, each measured in a process of its own, because memory is counted from a process's start:
 

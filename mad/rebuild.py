@@ -1,4 +1,4 @@
-"""Make the packaged parts of WordNet again: the classes' hypernyms, and the keywords that need a word more.
+"""Make the packaged parts of WordNet again: class hypernyms and ambiguous keywords.
 
 python -m mad.rebuild wordnet --out out/wordnet
 python -m mad.rebuild keywords --out out/wordnet

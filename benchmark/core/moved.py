@@ -25,7 +25,7 @@ class Moved(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Never a module. Raises `ModuleNotFoundError` for a module that has moved, and ends ``python -m`` for a command."""
+        """Never a module; raises `ModuleNotFoundError` for one that has moved, and ends ``python -m`` for a command."""
         if sys.argv[0] == "-m":  # while Python looks for the module that it shall run
             asked = sys.orig_argv[sys.orig_argv.index("-m") + 1]
             if asked in self.commands and f"{asked}.".startswith(f"{fullname}."):

@@ -1,167 +1,17 @@
-"""Measure the speed of editing and of meta-training, beside a plain way with equal results.
-
-Random weights, random images. *Ours* is `ft` as the harness calls it. *Plain* is the manner of the released
-code: copy the model, one sample at a time, full forwards, torch's RMSprop. Both take a fixed number of steps.
-``python -m editors.bench metatrain`` compares the hypernetwork's meta-training in the same manner.
-"""
+"""Measure the speed of editing and of meta-training, beside a plain way with equal results."""
 
 from __future__ import annotations
 
-import copy
-import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from benchmark.core.cli import run
-from benchmark.core.devices import device_name, matmul_ceiling, pick
-from benchmark.core.timing import Comparison, interleaved, write_json
-from benchmark.models.checks import check_supported
-from benchmark.models.load import noise_images, random_base
-from benchmark.models.vit import Model, edits_at_once, ffn_matrices
-from editors.core.base import Edit
-from editors.core.descent import LOSS_BELOW, DescentConfig
-from editors.core.flops import step_flops
-from editors.methods.finetune import FineTune, FineTuneConfig
-from editors.methods.hypernetwork import bench as metatrain
-
-LR = 1e-4  # the paper's for ViT-S/16
-FLOAT32_DISTANCE = 1e-3  # relative, Frobenius: RMSProp makes full steps of gradients that are mere rounding
-FLOAT64_DISTANCE = 1e-9
+from benchmark.core.cli import Command, run
+from benchmark.core.timing import write_json
+from editors.measures.editing import FLOAT32_DISTANCE, measure_editing
+from editors.measures.metatraining import RECIPE, measure_metatraining
 
 
-class FixedSteps(FineTune):
-    """`ft` that never stops early."""
-
-    def descent_config(self) -> DescentConfig:
-        """As `ft`, without its stop rule."""
-        return replace(super().descent_config(), loss_below=0.0)
-
-
-@dataclass(frozen=True)
-class Distances:
-    """How far our edits are from the plain ones, the largest over the edits: relative, Frobenius norm.
-
-    `weights`: of the edited weights; `change`: of what the edit changed; `steps`: how many each edit took.
-    """
-
-    weights: float
-    change: float
-    steps: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class EditSpeed:
-    """What `measure` found: `edits` made `at_once`, with `steps` each."""
-
-    base: str
-    device: str
-    at_once: int
-    steps: int
-    float32: Distances
-    float64: Distances
-    speed: Comparison
-
-
-def plain_edit(
-    model: Model, image: Tensor, label: Tensor, lr: float, max_steps: int, loss_below: float = LOSS_BELOW
-) -> Edit:
-    """Fine-tune a copy of `model` on one image (1, 3, H, W) with label (1,): the plain reference."""
-    edited = copy.deepcopy(model)
-    weights = {name: edited.get_parameter(name).requires_grad_() for name in ffn_matrices(model)}
-    first, rmsprop = torch.optim.SGD(weights.values(), lr=lr), torch.optim.RMSprop(weights.values(), lr=lr)
-    for step in range(max_steps):
-        logits = edited(image)
-        loss = F.cross_entropy(logits, label)
-        if logits.argmax(-1) == label and loss < loss_below:
-            break
-        rmsprop.zero_grad()
-        loss.backward()
-        (rmsprop if step else first).step()
-    else:
-        step = max_steps
-    return Edit({name: weight.detach() for name, weight in weights.items()}, steps=step)
-
-
-def measure(base: str, device: str = "cpu", quick: bool = False) -> EditSpeed:
-    """Check equality, then time as many edits as the harness makes at once, in float32.
-
-    Raises `AssertionError` if the edits differ.
-    """
-    where = pick(device)
-    model: Model = random_base(base, device=device).module
-    check_supported(model)
-    steps, count = 5 if quick else 20, edits_at_once(model, where)
-    images, labels = failures(model, count)
-    config = FineTuneConfig(LR, steps)
-
-    def ours() -> list[Edit]:
-        return FixedSteps(config).edit_many(model, images[:, None], labels[:, None], [0] * count)
-
-    def plain() -> list[Edit]:
-        return [plain_edit(model, *one, LR, steps, 0.0) for one in zip(images.split(1), labels.split(1), strict=True)]
-
-    float32 = compare(model, ours(), plain(), FLOAT32_DISTANCE)
-    float64 = stop_rule_check()
-    timing = interleaved({"ours": ours, "plain": plain}, 2 if quick else 5, where)
-    speed = Comparison(
-        "edits", count, timing["ours"], timing["plain"],
-        count * steps * step_flops(model), count * steps * step_flops(model, plain=True), matmul_ceiling(where),
-    )  # fmt: skip
-    return EditSpeed(base, device_name(where), count, steps, float32, float64, speed)
-
-
-def stop_rule_check(count: int = 4) -> Distances:
-    """In float64, under the real stop rule, on the mini: all at once and one at a time against plainly.
-
-    Raises `AssertionError` if the edits differ, or if they all stop together, which would check nothing.
-    """
-    model: Model = random_base("mini", dtype=torch.float64).module
-    torch.nn.init.normal_(model.head.weight, std=0.2)  # logits large enough to become sure within a few steps
-    images, labels = failures(model, count)
-    editor = FineTune(FineTuneConfig(LR))
-    together = editor.edit_many(model, images[:, None], labels[:, None], [0] * count)
-    pairs = list(zip(images.split(1), labels.split(1), strict=True))
-    alone = [editor.edit(model, *pair) for pair in pairs]
-    plain = [plain_edit(model, *pair, LR, editor.config.max_steps) for pair in pairs]
-    assert len({edit.steps for edit in plain}) > 1, "all edits take as many steps: the stop rule is not checked"
-    compare(model, alone, plain, FLOAT64_DISTANCE)
-    return compare(model, together, plain, FLOAT64_DISTANCE)
-
-
-def failures(model: Model, count: int) -> tuple[Tensor, Tensor]:
-    """Random images (count, 3, H, W) and labels (count,), as `model` takes them."""
-    labels = torch.randint(0, model.num_classes, (count,), generator=torch.Generator().manual_seed(1))
-    return noise_images(model, count), labels.to(next(model.parameters()).device)
-
-
-def compare(model: Model, ours: list[Edit], plain: list[Edit], bound: float) -> Distances:
-    """Distances between the same edits made in two ways.
-
-    Raises `AssertionError` for other step counts, or if the weights are further apart than `bound`.
-    """
-    start = _weights(model, Edit({name: model.get_parameter(name) for name in ffn_matrices(model)}))
-    weights, change = 0.0, 0.0
-    for one, other in zip(ours, plain, strict=True):
-        assert one.failure is None, one.failure
-        assert one.steps == other.steps, f"{one.steps} steps against {other.steps}"
-        mine, theirs = _weights(model, one), _weights(model, other)
-        apart = (mine - theirs).norm()
-        weights = max(weights, float(apart / theirs.norm()))
-        change = max(change, float(apart / (theirs - start).norm()))
-    assert weights <= bound, f"the edited weights differ by {weights:.2g} (relative, Frobenius), allowed {bound:.0e}"
-    return Distances(weights, change, tuple(edit.steps for edit in ours))
-
-
-def _weights(model: Model, edit: Edit) -> Tensor:
-    return torch.cat([edit.overrides[name].flatten() for name in ffn_matrices(model)])
-
-
-def main(
+def edit(
     base: str = "vits16", device: Literal["cpu", "cuda"] = "cpu", quick: bool = False, json: Path | None = None
 ) -> None:
     """Compare the edit loop with a plain one, with random weights and images.
@@ -175,21 +25,52 @@ def main(
         quick: fewer steps and repeats, under half a minute.
         json: write the numbers to this file too.
     """
-    found = measure(base, device, quick)
-    found.speed.show(f"{found.at_once} edits of {base} at once, {found.steps} steps each, float32, {found.device}")
-    exact, close = found.float64, found.float32
+    result = measure_editing(base, device, quick)
+    result.speed.show(f"{result.at_once} edits of {base} at once, {result.steps} steps each, float32, {result.device}")
+    exact, close = result.float64, result.float32
     print(f"same edits, float64, stop rule, on the mini: steps {exact.steps}, weights within {exact.weights:.1g}")
     print(
         f"same edits, float32: weights within {close.weights:.1g} (allowed {FLOAT32_DISTANCE:.0e}), "
         f"their change within {close.change:.1g}; relative, Frobenius norm"
     )
-    print(f"edit: {found.speed.ratio:.1f}x")
+    print(f"edit: {result.speed.ratio:.1f}x")
     if json is not None:
-        write_json(json, found)
+        write_json(json, result)
 
+
+def metatrain(
+    base: str = "vits16",
+    device: Literal["cpu", "cuda"] = "cpu",
+    precision: Literal["float32", "tf32"] = "float32",
+    quick: bool = False,
+    json: Path | None = None,
+) -> None:
+    """Compare meta-training's targets with a plain loop, with random weights and images.
+
+    First the masks themselves (equal in float64, close in float32), then the time, taken in turn in one
+    process. Nothing else should be running.
+
+    Args:
+        base: architecture: vits16, vitb16, mini or any timm ViT.
+        device: where to compute.
+        precision: of both ways; tf32 concerns a GPU.
+        quick: fewer steps and repeats.
+        json: write the numbers to this file too.
+    """
+    result = measure_metatraining(base, device, precision, quick)
+    result.speed.show(f"{result.speed.count} targets of {base} at once, {precision}, {result.device}")
+    print(f"same masks: float64, on the mini, within {result.float64:.1g}")
+    print(f"            {precision}, on {base}: {result.float32:.1g} apart on average")
+    print(
+        f"projected: {result.hours:.2f} h for {RECIPE.iterations:,} iterations of batch {RECIPE.batch} of {base} "
+        f"in {precision} (the paper, for vitb16: 9 h on one RTX A6000)"
+    )
+    print(f"metatrain: {result.speed.ratio:.1f}x")
+    if json is not None:
+        write_json(json, result)
+
+
+main: dict[str, Command] = {"": edit, "metatrain": metatrain}
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["metatrain"]:
-        run(metatrain.main, sys.argv[2:], prog="python -m editors.bench metatrain")
-    else:
-        run(main)
+    run(main)

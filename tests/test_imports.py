@@ -23,7 +23,7 @@ FLOORS = {
     "benchmark": ["core", "labels", "images", "data models", "predict publish", "subsets mini"],
     "mad": ["mining", "crawling measures", "review"],
     "generation": ["core", "diffusion looks", "measures"],
-    "editors": ["core", "training", "methods"],
+    "editors": ["core", "training", "methods", "measures"],
     "leaderboard": ["records", "scores", "judging", "analyses measures"],
 }
 PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]

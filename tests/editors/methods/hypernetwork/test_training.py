@@ -12,7 +12,7 @@ import torch
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork import bank as banks
-from editors.methods.hypernetwork import bench, fit
+from editors.methods.hypernetwork import fit
 from editors.methods.hypernetwork.bank import TargetBank, build, draw_start
 from editors.methods.hypernetwork.checkpoint import load
 from editors.methods.hypernetwork.meta import optimise_targets, prepare
@@ -147,9 +147,3 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
     with pytest.raises(UserError, match=r"pseudo-sample 0 is not finite; lower --inner-lr"):
         small_bank(broken, tmp_path / "other", monkeypatch)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["bank.json"]
-
-
-def test_the_fast_way_finds_the_masks_of_the_plain_one() -> None:
-    """What the benchmark checks before it times anything."""
-    recipe = quick(inner_lr=0.1, sparsity_weight=0.02)
-    assert float(bench.Case.random(bench.lively_base("mini", dtype=torch.float64), 2, recipe).distances().max()) < 1e-9

@@ -1,4 +1,4 @@
-"""Is meta-training faster than a loop in the manner of the released code, and does it find the same masks?
+"""Time of meta-training, ours and a loop in the manner of the released code, and whether both find the same masks.
 
 Random weights, random images. *Ours* optimises the targets of many pseudo-samples at once, on cached prefixes,
 with one first inner gradient for all outer steps. *Plain* takes one sample at a time, a full forward for every
@@ -8,14 +8,12 @@ step, and every gradient anew. Both take the same numbers of steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from benchmark.core.devices import device_name, matmul_ceiling, pick
-from benchmark.core.timing import Comparison, interleaved, write_json
+from benchmark.core.timing import Comparison, interleaved
 from benchmark.models.checks import check_supported
 from benchmark.models.load import random_base
 from benchmark.models.vit import (
@@ -30,25 +28,30 @@ from editors.core.flops import step_flops
 from editors.methods.hypernetwork.fit import fit_loss
 from editors.methods.hypernetwork.meta import optimise_targets, prepare
 from editors.methods.hypernetwork.network import HypernetworkShape, new_network
-from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
+from editors.methods.hypernetwork.recipe import PRESETS, HypernetworkRecipe
 from editors.training.losses import divergence
 
+RECIPE = PRESETS["released"]
 FLOAT64_DISTANCE = 1e-6  # largest difference of two masks; RMSProp amplifies the rounding of tiny gradients
 FLOAT32_DISTANCE = 0.01  # mean difference of two masks
 
 
 @dataclass(frozen=True)
 class MetaSpeed:
-    """What `measure` found. `float64`: largest mask difference on the mini; `float32`: mean one, on this base."""
+    """Speed of the targets' optimisation and of the fit, and how far the masks of the two ways are apart."""
 
     base: str
     device: str
     precision: str
     float64: float
+    """Largest difference of two masks on the mini."""
     float32: float
+    """Mean difference of two masks on this base."""
     speed: Comparison
-    fit_seconds: float  # a batch
-    hours: float  # projected, for the recipe's iterations and batch
+    fit_seconds: float
+    """Of one batch of the fit."""
+    hours: float
+    """Projected, for the recipe's iterations and batch."""
 
 
 def plain_targets(model: Model, clean: Tensor, altered: Tensor, start: Tensor, recipe: HypernetworkRecipe) -> Tensor:
@@ -56,7 +59,7 @@ def plain_targets(model: Model, clean: Tensor, altered: Tensor, start: Tensor, r
     names = ffn_matrices(model)
     base = {name: model.get_parameter(name) for name in names}
     with torch.no_grad():
-        wanted = model(clean)
+        target_logits = model(clean)
     scores = start.clone().requires_grad_()
     optimizer = torch.optim.RMSprop([scores], lr=recipe.target_lr)
     for _ in range(recipe.outer_steps):
@@ -65,11 +68,11 @@ def plain_targets(model: Model, clean: Tensor, altered: Tensor, start: Tensor, r
         change = {name: torch.zeros_like(weight) for name, weight in base.items()}
         for _ in range(recipe.inner_steps):
             weights = {name: (base[name] + held[name] * change[name]).requires_grad_() for name in names}
-            loss = divergence(forward(model, altered, weights), wanted, recipe.temperature).sum()
+            loss = divergence(forward(model, altered, weights), target_logits, recipe.temperature).sum()
             for name, gradient in zip(names, torch.autograd.grad(loss, list(weights.values())), strict=True):
                 change[name] = change[name] - recipe.inner_lr * gradient
         weights = {name: base[name] + masks[name] * change[name] for name in names}
-        kl = divergence(forward(model, altered, weights), wanted, recipe.temperature).sum()
+        kl = divergence(forward(model, altered, weights), target_logits, recipe.temperature).sum()
         optimizer.zero_grad()
         (kl + recipe.sparsity_weight / 8 * mask.mean()).backward()
         optimizer.step()
@@ -113,12 +116,12 @@ class Case:
         return (ours - plain).abs()
 
 
-def measure(base: str, device: str = "cpu", precision: str = "float32", quick: bool = False) -> MetaSpeed:
+def measure_metatraining(base: str, device: str = "cpu", precision: str = "float32", quick: bool = False) -> MetaSpeed:
     """Check equality, then time as many pseudo-samples as the bank computes at once.
 
     Raises `AssertionError` if the two ways find other masks.
     """
-    where, recipe = pick(device), preset("released")
+    where, recipe = pick(device), RECIPE
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     # with the released rates random weights hardly move, and the penalty alone would decide every mask
     moving = recipe.but(inner_lr=0.1, sparsity_weight=0.02)
@@ -167,36 +170,3 @@ def _fit_seconds(model: Model, recipe: HypernetworkRecipe, device: torch.device)
 
     batch()
     return interleaved({"fit": batch}, 10, device)["fit"].median
-
-
-def main(
-    base: str = "vits16",
-    device: Literal["cpu", "cuda"] = "cpu",
-    precision: Literal["float32", "tf32"] = "float32",
-    quick: bool = False,
-    json: Path | None = None,
-) -> None:
-    """Compare meta-training's targets with a plain loop, with random weights and images.
-
-    First the masks themselves (equal in float64, close in float32), then the time, taken in turn in one
-    process. Nothing else should be running.
-
-    Args:
-        base: architecture: vits16, vitb16, mini or any timm ViT.
-        device: where to compute.
-        precision: of both ways; tf32 concerns a GPU.
-        quick: fewer steps and repeats.
-        json: write the numbers to this file too.
-    """
-    found = measure(base, device, precision, quick)
-    recipe = preset("released")
-    found.speed.show(f"{found.speed.count} targets of {base} at once, {precision}, {found.device}")
-    print(f"same masks: float64, on the mini, within {found.float64:.1g}")
-    print(f"            {precision}, on {base}: {found.float32:.1g} apart on average")
-    print(
-        f"projected: {found.hours:.2f} h for {recipe.iterations:,} iterations of batch {recipe.batch} of {base} "
-        f"in {precision} (the paper, for vitb16: 9 h on one RTX A6000)"
-    )
-    print(f"metatrain: {found.speed.ratio:.1f}x")
-    if json is not None:
-        write_json(json, found)

@@ -1,0 +1,1 @@
+"""The speed of edits and of meta-training, measured against plain references."""

@@ -1,4 +1,4 @@
-"""Review what `mad.search` found, see how far the annotators are and agree, and export what they accepted.
+"""Review groups in a browser, see the agreement, and export what two people accepted.
 
     python -m mad.review out/mad --annotator ann       two people, each for themselves, in a browser
     python -m mad.review status out/mad                progress, agreement, conflicts

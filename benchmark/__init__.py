@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.dataset import Benchmark
-    from benchmark.images.sources import Pool
+    from benchmark.images.source import ImageSource
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +52,13 @@ def load(
     return filtered
 
 
-def _embedded() -> Pool:
-    from benchmark.data.embedded import embedded_pool
+def _embedded(split: str | None) -> ImageSource:
+    from benchmark.data.embedded import open_embedded
 
-    return embedded_pool()
+    return open_embedded(split)
 
 
-for _name in ("mini", "the embedded pool"):  # by its title, too, which a search writes down
+for _name in ("mini", "mini-dev", "the embedded pool"):  # by the pool's title, too, which a search writes down
     register(_name, _embedded)
 
 tell_moved(

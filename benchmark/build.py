@@ -28,10 +28,9 @@ from typing import Any, Literal
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
-from benchmark.core.text import printable
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
-from benchmark.images.archives import open_tree
+from benchmark.images.open import open_images
 from benchmark.subsets import locality, natural, oil_painting, stage_light
 from benchmark.subsets.items import Input
 from benchmark.subsets.shards import Shards, rows
@@ -69,7 +68,7 @@ def build(
     recover(out)
     check_replaceable(out, BUILD, {"name": NAME}, inputs.values())
     report = Report()
-    found = [SOURCES[subset](open_tree(path)) for subset, path in inputs.items()]
+    found = [SOURCES[subset](open_images(path, files=True)) for subset, path in inputs.items()]
     listed = Counter(item.group.id if item.group else LOCALITY for source in found for item in source.items)
     if not allow_partial:
         check_counts(listed)
@@ -117,7 +116,7 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
     report.choices += source.choices
     with Shards(data, stem, without_pixels if publish else None) as shards:
         for item, row in tqdm(rows(source), total=len(source.items), unit="image", desc=source.subset, delay=2):
-            path = f"{printable(source.tree.title)}/{printable(item.name)}"
+            path = source.files.where(item.name)
             if isinstance(row, str):
                 report.skipped.append((path, row))
                 continue
@@ -147,7 +146,7 @@ def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> 
             "expected": PAPER_LOCALITY,
             "labels": labels[0] if labels else "unknown",
         },
-        "sources": {source.subset: source.tree.provenance() for source in found},
+        "sources": {source.subset: source.files.provenance() for source in found},
         "choices": report.choices,
         "skipped": len(report.skipped),
     }

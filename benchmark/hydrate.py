@@ -15,10 +15,10 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import pyarrow.parquet as pq
 import tyro
@@ -30,13 +30,11 @@ from benchmark.core.staging import replacing_folder
 from benchmark.core.text import printable
 from benchmark.data.manifest import read_build
 from benchmark.data.schema import PUG
-from benchmark.images.archives import FolderTree, open_tree
 from benchmark.images.decode import BrokenImage
+from benchmark.images.open import open_images
+from benchmark.images.source import ImageSource, Joined
 from benchmark.publish import card, croissant
 from benchmark.publish.publish import read_rows, with_pixels, write_checksums
-
-if TYPE_CHECKING:
-    from benchmark.images.archives import Tree
 
 
 @dataclass(frozen=True)
@@ -61,42 +59,42 @@ class Copies:
     Each is read at most once, and none is kept.
     """
 
-    def __init__(self, trees: Iterable[Tree]) -> None:
-        self._files = [(tree, name) for tree in trees for name in tree.images]
+    def __init__(self, sources: Mapping[str, ImageSource]) -> None:
+        self._images = Joined(sources)
         self._by_name: dict[str, list[int]] = {}
-        for number, (_, name) in enumerate(self._files):
-            self._by_name.setdefault(PurePosixPath(printable(name)).name, []).append(number)
+        for position, name in enumerate(self._images.ids):
+            self._by_name.setdefault(PurePosixPath(name).name, []).append(position)
         self._digests: dict[int, str] = {}  # hex, or why the file has none
         self._found: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._images)
 
     def __contains__(self, digest: str) -> bool:
         return digest in self._found
 
     def bytes_of(self, digest: str) -> bytes:
         """The image with this SHA-256, read and checked again. Raises `UserError` if it changed meanwhile."""
-        tree, name = self._files[self._found[digest]]
+        position = self._found[digest]
         try:
-            data = _read(tree, name)
-        except (BrokenImage, OSError) as error:
-            raise UserError(f"{tree.title}/{printable(name)}: {error}; run it again") from error
+            data = self._images.read(position)
+        except BrokenImage as error:
+            raise UserError(f"{self._images.ids[position]}: {error}; run it again") from error
         if hashlib.sha256(data).hexdigest() != digest:
-            raise UserError(f"{tree.title}/{printable(name)} changed while it was read; run it again")
+            raise UserError(f"{self._images.ids[position]} changed while it was read; run it again")
         return data
 
     def by_name(self, wanted: Wanted) -> str:
         """Look at the files that have the wanted image's name; return what was wrong with them, or nothing."""
         parts = PurePosixPath(wanted.source_id).parts
         same = self._by_name.get(parts[-1] if parts else "", [])
-        for number in sorted(same, key=lambda n: -_common_end(PurePosixPath(self._files[n][1]).parts, parts)):
+        for number in sorted(same, key=lambda n: -_common_end(PurePosixPath(self._images.ids[n]).parts, parts)):
             if wanted.sha256 in self:
                 break
             self._digest(number)
         if wanted.sha256 in self:
             return ""
-        seen = [f"{self._files[n][0].title}/{printable(self._files[n][1])}: {self._why(n)}" for n in same[:3]]
+        seen = [f"{self._images.ids[n]}: {self._why(n)}" for n in same[:3]]
         return "; ".join(seen) or "no file of this name or hash"
 
     def by_hash(self, missing: set[str], advance: Callable[[], object]) -> None:
@@ -110,9 +108,9 @@ class Copies:
     def _digest(self, number: int) -> str:
         if number not in self._digests:
             try:
-                self._digests[number] = hashlib.sha256(_read(*self._files[number])).hexdigest()
+                self._digests[number] = hashlib.sha256(self._images.read(number)).hexdigest()
                 self._found.setdefault(self._digests[number], number)
-            except (BrokenImage, OSError) as error:
+            except BrokenImage as error:
                 self._digests[number] = f"not read ({error})"
         return self._digests[number]
 
@@ -149,9 +147,8 @@ def main(
     if not wanted:
         print(f"{folder}: no image is left out")
         return
-    given = [path for path in (imagenet, imagenet_r, imagenet_sketch, locality) if path is not None]
-    rendered = Copies(open_tree(path) for path in ([] if pug is None else [pug]))
-    others = Copies(open_tree(path) for path in given)
+    given = {"imagenet": imagenet, "imagenet_r": imagenet_r, "imagenet_sketch": imagenet_sketch, "locality": locality}
+    rendered, others = _copies({"pug": pug}), _copies(given)
     lost = find([w for w in wanted if w.of_pug], rendered) + find([w for w in wanted if not w.of_pug], others)
     _list(lost, missing)
     if lost and not allow_partial:
@@ -236,10 +233,9 @@ def _image(digest: str, source_id: str | None, copies: dict[str, Copies]) -> dic
     return {"bytes": copies[digest].bytes_of(digest), "path": name}
 
 
-def _read(tree: Tree, name: str) -> bytes:
-    if isinstance(tree, FolderTree) and not (tree.root / name).resolve().is_relative_to(tree.root.resolve()):
-        raise BrokenImage("a link out of the folder")
-    return tree.read(name)
+def _copies(given: Mapping[str, Path | None]) -> Copies:
+    paths = {name: path for name, path in given.items() if path is not None}
+    return Copies({name: open_images(path, files=True, links_out=False) for name, path in paths.items()})
 
 
 def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:

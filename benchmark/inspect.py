@@ -16,7 +16,7 @@ import tyro
 
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
-from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, Samples, load
+from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
@@ -27,7 +27,7 @@ LOCALITY = "locality"
 COUNTS = ("images", "expected", "labelled")
 
 
-def parts(benchmark: Benchmark) -> list[tuple[str, str, str, Samples]]:
+def parts(benchmark: Benchmark) -> list[tuple[str, str, str, LabelledImages]]:
     """(id, name, subset, samples) of each group in order, then of D_l; the texts are printable."""
     found = []
     for group_id in benchmark.groups:
@@ -74,7 +74,7 @@ def source_table(benchmark: Benchmark) -> pd.DataFrame:
     return table[list(dict.fromkeys(rows["subset"]))].loc[table.sum(axis=1).sort_values(ascending=False).index]
 
 
-def cells(samples: Samples, limit: int = SHOWN) -> list[Cell]:
+def cells(samples: LabelledImages, limit: int = SHOWN) -> list[Cell]:
     """Thumbnails of at most `limit` images, with label, source id and source, spread evenly over the rows.
 
     A picture that does not decode leaves an empty frame.

@@ -30,7 +30,9 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
-from benchmark.images.by_class import Joined, open_labelled, suffix_of
+from benchmark.images.decode import suffix_of
+from benchmark.images.open import open_images
+from benchmark.images.source import Joined
 from benchmark.labels.imagenet import synsets
 
 if TYPE_CHECKING:
@@ -66,10 +68,10 @@ def counts(predictions: pd.DataFrame, pool: Joined, chosen: np.ndarray) -> pd.Da
 
     table = pd.DataFrame(
         {
-            "source": pool.source,
+            "source": pool.names,
             "images": 1,
             "skipped": (predictions["error"] != "").to_numpy(),
-            "right": is_right(predictions, pool.labels),
+            "right": is_right(predictions, pool.known_labels),
             "chosen": chosen,
         }
     )
@@ -85,8 +87,9 @@ def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: 
     import pandas as pd
 
     rows: dict[str, dict[str, Any]] = {}
+    names = pool.names
     for position in np.flatnonzero(chosen).tolist():
-        data, label = pool.read(position), int(pool.labels[position])
+        data, label = pool.read(position), int(pool.known_labels[position])
         digest = hashlib.sha256(data).hexdigest()
         if digest in rows:
             continue
@@ -95,8 +98,8 @@ def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: 
         (folder / file).write_bytes(data)
         rows[digest] = {
             "file": file,
-            "source": pool.source[position],
-            "source_id": pool.source_ids[position],
+            "source": names[position],
+            "source_id": pool.own_ids[position],
             "label": label,
             "base_prediction": int(predictions["base_label"].iloc[position]),
             "margin": round(float(predictions["base_margin"].iloc[position]), 8),
@@ -187,22 +190,21 @@ def main(
     if batch_size < 1:
         raise UserError(f"--batch-size is at least 1, not {batch_size}")
     check_replaceable(out, CHOICE, inputs=[cache_folder()])
-    pool = Joined({source: open_labelled(name) for source, name in sources.items()})
+    pool = Joined({source: open_images(name, labelled=True) for source, name in sources.items()})
     model = load_base(base, device=pick(device))
     torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions on a GPU is no float32
     print(f"{len(pool):,} images of {len(sources)} sources")
 
-    kept = predictions_folder() / pool.signature[:24]  # ids do not change when an image does
     asked = [dataclasses.replace(model, name="base")]
-    predictions = predict(asked, pool, batch_size=batch_size, cache=kept)
-    chosen = choose(predictions, pool.labels, margin)
+    predictions = predict(asked, pool, batch_size=batch_size, cache=predictions_folder())
+    chosen = choose(predictions, pool.known_labels, margin)
     counted = counts(predictions, pool, chosen)
     if not chosen.any():
         raise UserError(
             f"no image meets both criteria: {base} gets {counted['right'].sum():,} of {len(pool):,} right, none of "
             f"them with a margin below {margin:g}; check the base and how the class folders are named"
         )
-    right, source = is_right(predictions, pool.labels), np.array(pool.source)
+    right, source = is_right(predictions, pool.known_labels), np.array(pool.names)
     margins = {name: predictions["base_margin"].to_numpy()[right & (source == name)] for name in sources}
     with replacing_folder(out) as folder:
         count = write_images(folder / "images", pool, predictions, chosen)

@@ -30,14 +30,14 @@ from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing, write_text
 from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
-from benchmark.images.by_class import ByClass, Joined
-from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names
 from generation.core.folder import TABLE, read_table, write_table
 
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.images.source import ImageSource
     from benchmark.models.load import BaseModel
 
 SHIFTS = {"oil_painting": "an oil painting", "stage_light": "stage light"}
@@ -62,22 +62,18 @@ class Clip:
         with torch.no_grad():
             return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True).float()
 
-    def images(self, found: ByClass, batch_size: int) -> torch.Tensor:
+    def images(self, found: ImageSource, batch_size: int) -> torch.Tensor:
         """Unit vectors (n, d) of a folder's images."""
         import torch
 
         rows = []
         with torch.no_grad():
             for start in tqdm(range(0, len(found.ids), batch_size), desc="CLIP", unit="batch", leave=False):
-                prepared = [self._prepared(found, position) for position in range(start, len(found.ids))[:batch_size]]
+                prepared = [
+                    self.prepare(found.require(position)) for position in range(start, len(found.ids))[:batch_size]
+                ]
                 rows.append(self.model.encode_image(torch.stack(prepared).to(self.device), normalize=True).float())
         return torch.cat(rows)
-
-    def _prepared(self, found: ByClass, position: int) -> torch.Tensor:
-        try:
-            return self.prepare(decode(found.read(position)))
-        except BrokenImage as error:
-            raise UserError(f"{found.folder / found.ids[position]}: {error}; make it again, or take it away") from error
 
 
 def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu") -> Clip:
@@ -101,9 +97,9 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
         ) from error
 
 
-def similarities(clip: Clip, found: ByClass, shift: str, batch_size: int = 32) -> pd.DataFrame:
+def similarities(clip: Clip, found: ImageSource, shift: str, batch_size: int = 32) -> pd.DataFrame:
     """image, class_index, class_similarity and shift_similarity (cosines) of every image in a folder by class."""
-    labels = list(found.labels)
+    labels = found.known_labels.tolist()
     classes = sorted(set(labels))
     pictures = clip.images(found, batch_size)
     texts = clip.text([f"a photo of a {names()[index]}" for index in classes])
@@ -142,13 +138,12 @@ def judge(scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: 
     )
 
 
-def ask(base: BaseModel, found: ByClass) -> list[int]:
+def ask(base: BaseModel, found: ImageSource) -> list[int]:
     """The base's top-1 class of every image."""
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
 
-    pool = Joined({"generated": found})
-    return predict([base], pool, cache=predictions_folder(), progress=False)[f"{base.name}_label"].tolist()
+    return predict([base], found, cache=predictions_folder(), progress=False)[f"{base.name}_label"].tolist()
 
 
 def count(judged: pd.DataFrame) -> pd.DataFrame:
@@ -165,7 +160,7 @@ def count(judged: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 
-def write(judged: pd.DataFrame, found: ByClass, out: Path, how: dict[str, Any]) -> None:
+def write(judged: pd.DataFrame, found: ImageSource, out: Path, how: dict[str, Any]) -> None:
     """Write the images that are left, by class, and the tables. `judged` has a row for each image of `found`.
 
     Raises:
@@ -175,7 +170,7 @@ def write(judged: pd.DataFrame, found: ByClass, out: Path, how: dict[str, Any]) 
     kept = judged.assign(file=judged["class_index"].astype(str) + "/" + below)[judged["kept"]]
     if kept["file"].duplicated().any():
         file = kept["file"][kept["file"].duplicated()].iloc[0]
-        raise UserError(f"{found.folder}: two images would become {file}; put all images of a class into one folder")
+        raise UserError(f"{found.title}: two images would become {file}; put all images of a class into one folder")
     for position, file in kept["file"].items():
         with replacing(out / file) as temporary:
             temporary.write_bytes(found.read(int(str(position))))
@@ -243,7 +238,7 @@ def main(
     check_empty(out)
     if not (0 <= least <= 1 and 0 <= most <= 1) or batch_size < 1:
         raise UserError("--least and --most are shares between 0 and 1, --batch-size at least 1")
-    images, photographs = ByClass(generated), ByClass(real)
+    images, photographs = open_images(generated, labelled=True), open_images(real, labelled=True)
     asked = load_base(base, device=pick(device))
     seer = load_clip(clip, pretrained, device)
     scores = similarities(seer, images, shift, batch_size)

@@ -28,12 +28,13 @@ from tqdm.auto import tqdm
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable, claim
-from benchmark.data.dataset import MINI, MINI_VERSION, Samples, read_split
+from benchmark.data.dataset import MINI, MINI_VERSION, LabelledImages, read_split
 from benchmark.data.groups import PAPER_GROUPS
-from benchmark.images.by_class import ByClass
 from benchmark.images.decode import decode
+from benchmark.images.memory import EncodedImages
+from benchmark.images.open import open_images
 from benchmark.mini.emoji import drawings
-from benchmark.mini.packing import Encoded, encode, write_split
+from benchmark.mini.packing import encode, write_split
 from generation.core.folder import IMAGES, write_table
 from generation.looks.painting import oil_painting
 from generation.looks.spotlight import stage_light
@@ -95,7 +96,7 @@ def failures(made: pd.DataFrame, plan: Plan) -> pd.Series:
     return made.index.to_series().isin(wrong.index)
 
 
-def shifted(samples: Samples, look: str, plan: Plan) -> pd.DataFrame:
+def shifted(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
     """Every sample under one look: a table as `packing.write_split` takes it, with the encoded image in `data`."""
     import numpy as np
     import pandas as pd
@@ -123,7 +124,7 @@ def asked(data: Sequence[bytes], model: str) -> pd.DataFrame:
     from benchmark.models.load import load_base
     from benchmark.predict.engine import predict
 
-    pool = Encoded([hashlib.sha256(one).hexdigest() for one in data], data)
+    pool = EncodedImages.of("shifted images", data)
     told = predict([load_base(model)], pool, progress=False)
     return told.rename(columns={f"{model}_label": "label", f"{model}_margin": "margin"})
 
@@ -227,17 +228,18 @@ def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
         UserError: if OUT/<look> holds something else, or images made from others.
     """
     plan = plan or Plan()
-    found = ByClass(images)
-    names = hashlib.sha256("\n".join(found.ids).encode("utf-8", "surrogateescape")).hexdigest()
+    found = open_images(images, labelled=True)
+    labels = found.known_labels.tolist()
+    names = hashlib.sha256("\n".join(found.ids).encode()).hexdigest()
     for look, shift in LOOKS.items():
         claim(out / look, IMAGES, {"settings": {"look": look, "seed": plan.seed, "names_sha256": names}})
         rows = []
         for number, name in enumerate(tqdm(found.ids, desc=look, unit="image")):
-            file = f"{found.labels[number]}/{number:05d}.png"
+            file = f"{labels[number]}/{number:05d}.png"
             data = found.read(number)
             digest = hashlib.sha256(data).hexdigest()
             seed = seed_of(digest, look, plan.seed)
-            rows.append({"file": file, "class_index": found.labels[number], "source_id": name, "source_sha256": digest})
+            rows.append({"file": file, "class_index": labels[number], "source_id": name, "source_sha256": digest})
             rows[-1] |= {"seed": seed, "scores": None}
             if not (out / look / file).is_file():
                 buffer = io.BytesIO()

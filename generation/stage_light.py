@@ -20,8 +20,8 @@ from benchmark.core.files import replacing
 from benchmark.core.text import printable
 from benchmark.core.workdir import claim, holds
 from benchmark.data.groups import PAPER_GROUPS
-from benchmark.images.archives import open_tree
 from benchmark.images.decode import BrokenImage
+from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names, synsets
 from benchmark.labels.names import known_classes
 from benchmark.subsets.stage_light import CLASSES, read
@@ -39,8 +39,8 @@ def pick(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
     """
     note = {"settings": {"pug": pug.name, "classes": classes}}
     holds(out, IMAGES, note)
-    tree = open_tree(pug)
-    found = read(tree)
+    files = open_images(pug, files=True)
+    found = read(files)
     items = [item for item in found.items if item.label in classes]
     if not items:
         raise UserError(f"{pug}: no image under varying light of these classes; is Scene_Light there, and the csv?")
@@ -52,7 +52,7 @@ def pick(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
         file = f"{item.label}/{counts[item.label]:05d}{PurePosixPath(item.name).suffix.lower()}"
         counts[item.label] += 1
         try:
-            data = tree.read(item.name)
+            data = files.read_file(item.name)
         except BrokenImage as error:
             raise UserError(f"{pug}/{printable(item.name)}: {error}; fetch it again") from error
         with replacing(out / file) as temporary:

@@ -21,7 +21,7 @@ from benchmark.models.load import load_base
 from editors.core.registry import ChosenEditor, choose
 from editors.methods.hypernetwork.recipe import preset
 from editors.methods.masked import SPARSITIES
-from editors.training.pictures import open_pictures
+from editors.training.images import open_training_images
 from leaderboard.analyses import ablation as studies
 from leaderboard.analyses import figures, swaps
 from leaderboard.analyses import iou as overlaps
@@ -164,7 +164,7 @@ def ablation(
         found = studies.of_samples(choice, judge, sparsities, on.settings, out)
     else:
         changed = preset(recipe).but(iterations=iterations)
-        training = studies.Training(changed, open_pictures(pictures), bank_size, seeds)
+        training = studies.Training(changed, open_training_images(pictures), bank_size, seeds)
         found = studies.of_recipe(what, choice, judge, training, sparsities, on.settings, out)
     _show_curves(found, f"Ablation: {studies.TITLES[what]}", out / what)
 

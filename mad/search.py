@@ -43,7 +43,7 @@ from mad.mining.wordnet import Measure, Over
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.images.sources import Pool
+    from benchmark.images.source import ImageSource
     from benchmark.models.load import BaseModel
     from mad.mining.competition import Rules
 
@@ -94,7 +94,7 @@ def main(
         out: folder for the results.
         overwrite: replace another search in that folder.
     """
-    from benchmark.images.open import open_pool
+    from benchmark.images.open import open_images
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
     from mad.mining.competition import Rules
@@ -104,7 +104,7 @@ def main(
     if batch_size < 1:
         raise UserError(f"--batch-size is at least 1, not {batch_size}")
     names = names_of(pair, models)
-    images = open_pool(pool)
+    images = open_images(pool)
     print(f"pool: {images.title}, {len(images):,} images{'' if pool else '; --pool FOLDER mines another'}")
     asked = load_models(names, weights, device)
     short_side = DRAFT * max(model.preprocessing.resize for model in asked) if draft else None
@@ -141,7 +141,7 @@ def _compete(
     base: int,
     strong: int,
     models: Sequence[BaseModel],
-    pool: Pool,
+    pool: ImageSource,
     rules: Rules,
     draft: int | None,
     out: Path,

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmark import locality
 from benchmark.build import build
 from benchmark.data.dataset import MINI, read_split
-from benchmark.images.sources import FolderPool
+from benchmark.images.folder import ImageFolder
 from benchmark.labels.imagenet import synsets
 from mad.review.export import write_groups
 from mad.review.groups import Group, Item
@@ -33,7 +33,7 @@ def test_reviewed_groups_go_into_the_build(tmp_path: Path) -> None:
         digest = hashlib.sha256((tmp_path / "pool" / name).read_bytes()).hexdigest()
         accepted.append((Item(group, name), frozenset([digest])))
     credits = {"a.jpg": {"owner": "1@N00", "owner_name": "Ann", "page_url": "https://flickr.com/p/1", "licence": "by"}}
-    pool = FolderPool(tmp_path / "pool")
+    pool = ImageFolder(tmp_path / "pool")
     images = Images(pool, {name: position for position, name in enumerate(pool.ids)})
     write_groups(accepted, images, credits, {}, tmp_path / "natural")
     build(tmp_path / "built", {"natural": tmp_path / "natural"}, allow_partial=True)

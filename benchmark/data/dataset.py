@@ -7,7 +7,6 @@ encoded until they are asked for.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.files import sha256
-from benchmark.core.text import printable
 from benchmark.data.manifest import read_build
-from benchmark.images.by_class import images_by_class
-from benchmark.images.decode import BrokenImage, Preprocessing, decode
+from benchmark.images.decode import BrokenImage, Preprocessing
+from benchmark.images.memory import EncodedImages
+from benchmark.images.open import open_images
+from benchmark.images.source import ImageSource
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 MINI = Path(__file__).parents[1] / "assets" / "mini" / "data"
 MINI_VERSION = "mini-1"
@@ -39,11 +37,11 @@ CHOSEN_WITH = "vitb16"  # the base whose top-1 classes and margins chose the rel
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Labelled images: a table (one row an image; see the data card for its columns) and their bytes."""
+class LabelledImages:
+    """Labelled images: a table (one row an image; see the data card for its columns), and where they are read."""
 
     table: pd.DataFrame
-    encoded: pa.ChunkedArray
+    source: ImageSource
 
     def __len__(self) -> int:
         return len(self.table)
@@ -58,17 +56,14 @@ class Samples:
         """What each image is a view of; where no drawing is named, every image stands for itself."""
         return self.table.reindex(columns=["drawing"])["drawing"].fillna(self.table["sha256"])
 
-    def take(self, rows: np.ndarray | Sequence[int]) -> Samples:
+    def take(self, rows: np.ndarray | Sequence[int]) -> LabelledImages:
         """The samples at these positions, in this order."""
         rows = np.asarray(rows, dtype=np.int64)
-        # Slices share the bytes; pyarrow's own take copies them.
-        slices = [chunk for row in rows.tolist() for chunk in self.encoded.slice(row, 1).chunks]
-        encoded = pa.chunked_array(slices, type=self.encoded.type)
-        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), encoded=encoded)
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), source=self.source.take(rows))
 
     def image_bytes(self, row: int) -> bytes:
         """One image as it was encoded."""
-        return self.encoded[row].as_py()
+        return self.source.read(row)
 
     def images(self, preprocessing: Preprocessing, rows: Sequence[int] | None = None) -> torch.Tensor:
         """Decoded and preprocessed images, float32 (n, 3, size, size), of all rows or of some."""
@@ -77,26 +72,7 @@ class Samples:
         wanted = range(len(self)) if rows is None else rows
         if len(wanted) == 0:
             return torch.empty(0, 3, preprocessing.size, preprocessing.size)
-        return torch.stack([preprocessing(self.open(int(row))) for row in wanted])
-
-    def open(self, row: int, draft: int | None = None) -> Image.Image:
-        """One image, decoded (see `benchmark.images.decode.decode`). Raises `UserError` where it does not decode."""
-        try:
-            return decode(self.image_bytes(row), draft)
-        except BrokenImage as error:
-            raise UserError(
-                f"image {self.table['sha256'].iloc[row][:12]} of the data set does not decode ({error}); "
-                "fetch or build the data set again"
-            ) from error
-
-
-@dataclass(frozen=True)
-class FileSamples(Samples):
-    """Samples that stay in their files until they are asked for: `encoded` holds the files' paths instead."""
-
-    def image_bytes(self, row: int) -> bytes:
-        """The file as it is now."""
-        return Path(os.fsdecode(self.encoded[row].as_py())).read_bytes()
+        return torch.stack([preprocessing(self.source.require(int(row))) for row in wanted])
 
 
 @dataclass(frozen=True)
@@ -109,8 +85,8 @@ class Benchmark:
 
     name: str
     version: str
-    edit: Samples
-    locality: Samples
+    edit: LabelledImages
+    locality: LabelledImages
     kept: str = "all"
     source: str = ""
     train: str = ""
@@ -200,7 +176,7 @@ def load(name: str) -> Benchmark:
     return Benchmark(str(build["name"]), str(build["version"]), samples, near, source=name)
 
 
-def training_images(source: str, scored: Benchmark | None = None) -> Samples:
+def training_images(source: str, scored: Benchmark | None = None) -> LabelledImages:
     """The labelled images of an embedded benchmark's name, a folder in the Hub's layout or a folder by class.
 
     In the first two they are the ``train`` split, which shares no drawing or photograph with what is scored. Of
@@ -209,7 +185,7 @@ def training_images(source: str, scored: Benchmark | None = None) -> Samples:
     """
     data = MINI if source in EMBEDDED else Path(source) / "data"
     if not data.is_dir():
-        samples: Samples = _from_classes(Path(source))
+        samples = _drawn(open_images(source, labelled=True))
     elif any(data.glob("train-*.parquet")):
         samples = read_split(data, "train")
     else:
@@ -226,10 +202,11 @@ def training_images(source: str, scored: Benchmark | None = None) -> Samples:
     return samples
 
 
-def read_split(folder: Path, split: str) -> Samples:
-    """One split from its parquet files; image bytes stay encoded, a missing label is `UNKNOWN`.
+def read_split(folder: Path, split: str) -> LabelledImages:
+    """One split from its parquet files; image bytes stay encoded and are known by the column sha256.
 
-    Raises `UserError` where the split is not there or cannot be read, and where rows lack their pixels.
+    A missing label is `UNKNOWN`. Raises `UserError` where the split is not there or cannot be read, and where rows
+    lack their pixels.
     """
     files = sorted(folder.glob(f"{split}-*.parquet"))
     if not files:
@@ -249,19 +226,17 @@ def read_split(folder: Path, split: str) -> Samples:
         )
     rows = table.drop_columns(["image"]).to_pandas()
     rows["label"] = rows["label"].fillna(UNKNOWN).astype("int64")
-    return Samples(rows, encoded)
+    labels = rows["label"].to_numpy()
+    source = EncodedImages(f"{folder}/{split}", rows["sha256"].tolist(), encoded, labels)
+    return LabelledImages(rows, source)
 
 
-def _from_classes(folder: Path) -> FileSamples:
-    files = images_by_class(folder)
-    order = np.random.default_rng(DRAW_SEED).permutation(len(files))[:TRAINING_IMAGES]
-    drawn = [files[number] for number in order]
-    paths = [folder / name for _, name in drawn]
-    table = pd.DataFrame(
-        {
-            "label": [label for label, _ in drawn],
-            "sha256": [sha256(path) for path in paths],
-            "source_id": [printable(name) for _, name in drawn],
-        }
-    )
-    return FileSamples(table, pa.chunked_array([pa.array(map(os.fsencode, paths), pa.binary())]))
+def _drawn(source: ImageSource) -> LabelledImages:
+    """At most `TRAINING_IMAGES` of a labelled source, drawn at random, with their hashes."""
+    images = source.take(np.random.default_rng(DRAW_SEED).permutation(len(source))[:TRAINING_IMAGES])
+    try:
+        hashes = [hashlib.sha256(images.read(position)).hexdigest() for position in range(len(images))]
+    except BrokenImage as error:
+        raise UserError(f"{source.title}: an image is broken ({error}); remove it, or fetch it again") from error
+    table = pd.DataFrame({"label": images.labels, "sha256": hashes, "source_id": images.ids})
+    return LabelledImages(table, images)

@@ -1,4 +1,4 @@
-"""The embedded benchmark's images as a pool to mine, labels left aside."""
+"""The embedded benchmark's images: one split of them, or a pool to mine, labels left aside."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark.data.dataset import MINI, read_split
-from benchmark.images.sources import EncodedPool
+from benchmark.images.memory import EncodedImages
+from benchmark.images.source import ImageSource
 
 EMBEDDED_TITLE = "the embedded pool"
 EMBEDDED_SPLITS = ("pool", "edit", "dev_edit")
 
 
-def embedded_pool() -> EncodedPool:
-    """The mini benchmark's images, labels left aside: every picture once, in the order of the data set."""
-    splits = [read_split(MINI, split) for split in EMBEDDED_SPLITS]
-    ids = np.concatenate([split.table["sha256"].to_numpy(str) for split in splits])
-    encoded = pa.chunked_array([chunk for split in splits for chunk in split.encoded.chunks])
-    rows = np.sort(np.unique(ids, return_index=True)[1])
-    return EncodedPool(EMBEDDED_TITLE, ids[rows].tolist(), encoded.take(pa.array(rows)))
+def open_embedded(split: str | None = None) -> ImageSource:
+    """The mini benchmark's images of one split; without one, all of `EMBEDDED_SPLITS` without labels.
+
+    In the pool every picture is there once, in the order of the data set.
+    """
+    if split is not None:
+        return read_split(MINI, split).source
+    hashes: list[str] = []
+    chunks: list[pa.Array] = []
+    for name in EMBEDDED_SPLITS:
+        images = read_split(MINI, name).source
+        assert isinstance(images, EncodedImages)
+        hashes += images.ids
+        chunks += images.encoded.chunks
+    first = np.sort(np.unique(hashes, return_index=True)[1])
+    return EncodedImages(EMBEDDED_TITLE, hashes, pa.chunked_array(chunks)).take(first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # Only formats that Pillow itself decodes: an EPS by another name would be handed to Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-SUFFIXES = frozenset((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))  # of image files
+_BY_CAMERAS = (".avif", ".avifs", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".apng", ".webp", ".tif", ".tiff")
+_BY_OTHERS = (".bmp", ".gif", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm")
+SUFFIXES = frozenset((*_BY_CAMERAS, *_BY_OTHERS))  # of image files: all suffixes of `FORMATS`
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 
 
@@ -107,3 +109,11 @@ def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
         raise BrokenImage("not an image") from error
     except Exception as error:  # Pillow's decoders raise whatever they like on hostile bytes
         raise BrokenImage(f"does not decode ({type(error).__name__})") from error
+
+
+def suffix_of(name: str, data: bytes) -> str:
+    """The file suffix for an image: its name's, if that is an image's, else that of its format."""
+    from PIL import Image
+
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix in SUFFIXES else f".{(Image.open(io.BytesIO(data)).format or 'jpeg').lower()}"

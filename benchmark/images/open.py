@@ -1,6 +1,6 @@
 """Open what a command line names as images: the only way in.
 
-Names of embedded pools are registered from above (`register`): what opens images knows no data set.
+Names of embedded images are registered from above (`register`): what opens images knows no data set.
 """
 
 from __future__ import annotations
@@ -8,61 +8,118 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, overload
 
 from benchmark.core.errors import UserError
+from benchmark.images.archive import ImageArchive
 from benchmark.images.decode import SUFFIXES
-from benchmark.images.sources import CrawlPool, FolderPool, Pool
+from benchmark.images.files import ImageFiles
+from benchmark.images.folder import CRAWLED, ClassFolder, Crawl, ImageFolder
+from benchmark.images.source import ImageSource
 
 CRAWL = Path("crawl")  # where `mad.crawl` puts what it finds, seen from the working directory
-DEFAULT = "mini"  # the registered pool that is opened where nothing is named
+DEFAULT = "mini"  # the registered name that is opened where nothing is named
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
-ATTRIBUTION = "attribution.csv"  # in a crawl's folder (`mad.crawling.attribution`)
-NAMED: dict[str, Callable[[], Pool]] = {}
+ATTRIBUTION = "attribution.csv"  # in a crawl's folder (`mad.crawling.credits`)
+Opener = Callable[[str | None], ImageSource]  # of embedded images: one split, or without one those to mine
+NAMED: dict[str, Opener] = {}
 
 
-def register(name: str, opener: Callable[[], Pool]) -> None:
-    """Let `open_pool` take `name`."""
+def register(name: str, opener: Opener) -> None:
+    """Let `open_images` take `name`."""
     NAMED[name] = opener
 
 
-def open_pool(source: str | Path | None = None) -> Pool:
-    """The pool that `source` names; without one, `./crawl` if it is there, else the embedded pool.
+@overload
+def open_images(spec: str | Path, *, files: Literal[True], links_out: bool = True) -> ImageFiles: ...
+
+
+@overload
+def open_images(spec: str | Path | None = None, *, labelled: bool = False, split: str | None = None) -> ImageSource: ...
+
+
+def open_images(
+    spec: str | Path | None = None,
+    *,
+    labelled: bool = False,
+    split: str | None = None,
+    files: bool = False,
+    links_out: bool = True,
+) -> ImageSource:
+    """The images that `spec` names; without one, those of `./crawl` if it is there, else the embedded ones.
 
     Args:
-        source: a folder of images, of a crawl or of parquet files; a parquet file; `NAMESPACE/NAME` or
-            `NAMESPACE/NAME:SPLIT` of the Hub, unless there is a folder of that name; or `mini`, the embedded pool.
+        spec: the name of embedded images (`mini`); a folder of images, of a crawl or of parquet files; a parquet
+            file; a ZIP archive; or `NAMESPACE/NAME` or `NAMESPACE/NAME:SPLIT` of the Hub.
+        labelled: labels are needed: a folder has one folder per class, or is in the Hub's layout.
+        split: which split, of what has splits: a data set on the Hub, in its layout or embedded.
+        files: a folder or ZIP archive of files by name, and nothing else, for those who read its tables, too.
+        links_out: whether a link in a folder may lead out of it.
 
     Raises:
-        UserError: if there is no such pool, or no image in it.
+        UserError: if there is no such thing, no image in it, or no labels though they are needed.
     """
-    from benchmark.images.tables import hub_pool, parquet_pool
+    if spec is None:
+        spec = CRAWL if CRAWL.is_dir() else DEFAULT
+    path = Path(spec)
+    if files:
+        return _files(path, links_out)
+    if str(spec) in NAMED:
+        source = NAMED[str(spec)](split)
+    elif path.is_dir():
+        source = _folder(path, labelled, split)
+    elif path.exists():
+        source = _file(path)
+    elif HUB_NAME.fullmatch(str(spec)) and not str(spec).startswith("."):
+        from benchmark.images.hub import open_hub
 
-    if source is None:
-        return open_pool(CRAWL) if CRAWL.is_dir() else NAMED[DEFAULT]()
-    path = Path(source)
-    if path.is_file() and path.suffix == ".parquet":
-        return parquet_pool(path)
+        source = open_hub(str(spec), split, labelled)
+    else:
+        raise UserError(
+            f"{path}: no such file or folder; give a folder of images, a crawl, a ZIP archive, parquet files, "
+            f"NAMESPACE/NAME of the Hub, or {DEFAULT}"
+        )
+    if labelled:
+        _ = source.known_labels
+    return source
+
+
+def _files(path: Path, links_out: bool) -> ImageFiles:
     if path.is_dir():
-        return _folder(path)
-    if str(source) in NAMED:
-        return NAMED[str(source)]()
-    if HUB_NAME.fullmatch(str(source)) and not path.exists() and not str(source).startswith("."):
-        return hub_pool(str(source))
-    problem = "not a folder" if path.exists() else "no such folder"
-    raise UserError(
-        f"{path}: {problem}; --pool takes a folder of images, a crawl, parquet files, "
-        "NAMESPACE/NAME of the Hub, or mini"
-    )
+        return ImageFolder(path, links_out)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; give a folder or a ZIP archive")
+    return ImageArchive(path)
 
 
-def _folder(path: Path) -> Pool:
-    from benchmark.images.tables import parquet_pool
+def _file(path: Path) -> ImageSource:
+    if path.suffix == ".parquet":
+        from benchmark.images.parquet import open_parquet
 
-    is_crawl = (path / "images").is_dir() and any((path / name).is_file() for name in (ATTRIBUTION, "index.sqlite"))
-    pool = CrawlPool(path) if is_crawl else FolderPool(path)
-    if len(pool):
-        return pool
+        return open_parquet(path)
+    archive = ImageArchive(path)
+    if not len(archive):
+        raise UserError(f"{path}: no images in it (looked for {_suffixes()})")
+    return archive
+
+
+def _folder(path: Path, labelled: bool, split: str | None) -> ImageSource:
+    if (labelled or split) and (path / "data").is_dir():
+        from benchmark.images.hub import open_hub
+
+        return open_hub(str(path), split, labelled)
+    if labelled:
+        return ClassFolder(path)
+    is_crawl = (path / CRAWLED).is_dir() and any((path / name).is_file() for name in (ATTRIBUTION, "index.sqlite"))
+    folder = Crawl(path) if is_crawl else ImageFolder(path)
+    if len(folder):
+        return folder
     if not is_crawl and any(path.rglob("*.parquet")):
-        return parquet_pool(path)
-    looked_for = ", ".join(sorted(SUFFIXES))
-    raise UserError(f"{path}: no images in it or below (looked for {looked_for}, and for parquet files)")
+        from benchmark.images.parquet import open_parquet
+
+        return open_parquet(path)
+    raise UserError(f"{path}: no images in it or below (looked for {_suffixes()}, and for parquet files)")
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(SUFFIXES))

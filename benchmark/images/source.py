@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage, decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +31,16 @@ class ImageSource(ABC):
     @property
     @abstractmethod
     def ids(self) -> Sequence[str]:
-        """Printable names (n,), unique in the source: tables and reports name images by them."""
+        """Printable names (n,), by which tables and reports name images."""
 
     @property
     @abstractmethod
     def stamps(self) -> Sequence[str]:
-        """Strings (n,) that change when an image's bytes do: predictions are kept and known by them."""
+        """Strings (n,) that change when an image's bytes do: predictions are kept and known by them.
+
+        A file is known by its path, size and times of change (ns): to read a million files again, to be sure, would
+        take longer than a search.
+        """
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -40,12 +48,18 @@ class ImageSource(ABC):
         return None
 
     @property
+    def known_labels(self) -> np.ndarray:
+        """`labels`, where they are needed. Raises `UserError` where there are none."""
+        if self.labels is None:
+            raise UserError(
+                f"{self.title}: images without labels; give a folder of images per class (folder/class/image.jpg)"
+            )
+        return self.labels
+
+    @property
     def signature(self) -> str:
         """Hex SHA-256 that changes when any image does, or their order."""
-        digest = hashlib.sha256()
-        for stamp in self.stamps:
-            digest.update(stamp.encode("utf-8", "surrogateescape") + b"\n")
-        return digest.hexdigest()
+        return hashlib.sha256("\n".join(self.stamps).encode("utf-8", "surrogateescape")).hexdigest()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,6 +70,100 @@ class ImageSource(ABC):
 
     def open(self, position: int, draft: int | None = None) -> Image.Image:
         """An image, decoded (see `benchmark.images.decode.decode`). Raises `BrokenImage` where it does not decode."""
-        from benchmark.images.decode import decode
-
         return decode(self.read(position), draft)
+
+    def require(self, position: int, draft: int | None = None) -> Image.Image:
+        """An image that cannot be left out, decoded. Raises `UserError` where it does not decode."""
+        try:
+            return decode(self.read(position), draft)
+        except BrokenImage as error:
+            raise UserError(
+                f"{self.title}: {self.ids[position]} is broken ({error}); remove it or fetch it again"
+            ) from error
+
+    def take(self, positions: Sequence[int] | np.ndarray) -> ImageSource:
+        """The images at these positions, in this order; none of them is copied."""
+        return Selected(self, positions)
+
+
+class Selected(ImageSource):
+    """Some images of another source, in another order."""
+
+    def __init__(self, source: ImageSource, positions: Sequence[int] | np.ndarray) -> None:
+        import numpy as np
+
+        self._source, self._positions = source, np.asarray(positions, dtype=np.int64)
+
+    @property
+    def title(self) -> str:
+        return self._source.title
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        ids = self._source.ids
+        return [ids[position] for position in self._positions.tolist()]
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        stamps = self._source.stamps
+        return [stamps[position] for position in self._positions.tolist()]
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        labels = self._source.labels
+        return None if labels is None else labels[self._positions]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def read(self, position: int) -> bytes:
+        return self._source.read(int(self._positions[position]))
+
+    def take(self, positions: Sequence[int] | np.ndarray) -> ImageSource:
+        import numpy as np
+
+        return Selected(self._source, self._positions[np.asarray(positions, dtype=np.int64)])
+
+
+class Joined(ImageSource):
+    """Several sources one after the other, by name; an image's id is ``<name>/<its own id>``."""
+
+    def __init__(self, sources: Mapping[str, ImageSource]) -> None:
+        self._sources = dict(sources)
+        self._places = [(name, position) for name, source in sources.items() for position in range(len(source))]
+
+    @property
+    def title(self) -> str:
+        return ", ".join(source.title for source in self._sources.values())
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Name of the source that each image is from, (n,)."""
+        return [name for name, _ in self._places]
+
+    @cached_property
+    def own_ids(self) -> Sequence[str]:
+        """The images' ids in their own sources, (n,)."""
+        return [id for source in self._sources.values() for id in source.ids]
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        return [f"{name}/{id}" for name, id in zip(self.names, self.own_ids, strict=True)]
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        return [stamp for source in self._sources.values() for stamp in source.stamps]
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        import numpy as np
+
+        parts = [labels for source in self._sources.values() if (labels := source.labels) is not None]
+        return np.concatenate(parts) if parts and len(parts) == len(self._sources) else None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, position: int) -> bytes:
+        name, inside = self._places[position]
+        return self._sources[name].read(inside)

@@ -111,13 +111,11 @@ def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
 
 def ask(views: pd.DataFrame, cache: Path | None = None) -> pd.DataFrame:
     """The same table with both models' predictions and `mini`'s margin, from the encoded images."""
-    import hashlib
-
-    from benchmark.mini.packing import Encoded
+    from benchmark.images.memory import EncodedImages
     from benchmark.models.load import load_base
     from benchmark.predict.engine import predict
 
-    pool = Encoded([hashlib.sha256(data).hexdigest() for data in views["data"]], views["data"].tolist())
+    pool = EncodedImages.of("views", views["data"].tolist())
     told = predict([load_base("mini"), load_base("mini-strong")], pool, cache=cache, progress=cache is not None)
     return views.reset_index(drop=True).assign(
         base_prediction=told["mini_label"], strong_prediction=told["mini-strong_label"], margin=told["mini_margin"]

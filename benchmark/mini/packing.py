@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import datasets
     import numpy as np
     import pandas as pd
-    from PIL import Image
 
 
 def encode(view: np.ndarray) -> bytes:
@@ -27,22 +25,6 @@ def encode(view: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(view).save(buffer, "webp", lossless=True, quality=50, method=2)
     return buffer.getvalue()
-
-
-@dataclass
-class Encoded:
-    """Encoded images by position, as `benchmark.predict.engine` takes them."""
-
-    ids: Sequence[str]
-    data: Sequence[bytes]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def open(self, position: int) -> Image.Image:
-        from benchmark.images.decode import decode
-
-        return decode(self.data[position])
 
 
 def write_split(views: pd.DataFrame, path: Path) -> None:

@@ -6,14 +6,13 @@ The filter of a benchmark, the score of every editor and `benchmark.load` need t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from benchmark.data.dataset import Benchmark, Samples
-from benchmark.images.source import ImageSource
+from benchmark.data.dataset import Benchmark, LabelledImages
+from benchmark.images.source import Selected
 from benchmark.models.load import BaseModel
 from benchmark.predict.engine import predict
 from benchmark.predict.store import predictions_folder
@@ -21,34 +20,12 @@ from benchmark.predict.store import predictions_folder
 SCORE_BATCH = 256  # images a forward; part of the protocol, because batch size moves roundings
 
 
-@dataclass(frozen=True)
-class SampleImages(ImageSource):
-    """The images of labelled samples, by row; the SHA-256 in their table names them, and tells when one changed."""
-
-    samples: Samples
-
-    @property
-    def title(self) -> str:
-        return "a benchmark's samples"
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return self.samples.table["sha256"].to_list()
-
-    @property
-    def stamps(self) -> Sequence[str]:
-        return self.ids
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self.samples.labels
-
-    def read(self, position: int) -> bytes:
-        return self.samples.image_bytes(position)
+class RequiredImages(Selected):
+    """Images of a benchmark, which skips none."""
 
     def open(self, position: int, draft: int | None = None) -> Image.Image:
-        """An image, decoded. Raises `UserError` where it does not decode: a benchmark skips none."""
-        return self.samples.open(position, draft)
+        """An image, decoded. Raises `UserError` where it does not decode."""
+        return self.require(position, draft)
 
 
 def filter_benchmark(
@@ -66,7 +43,9 @@ def filter_benchmark(
     return filtered, edit[edit != benchmark.edit.labels], locality
 
 
-def predict_samples(base: BaseModel, samples: Samples, batch_size: int = SCORE_BATCH, kept: bool = True) -> np.ndarray:
+def predict_samples(
+    base: BaseModel, samples: LabelledImages, batch_size: int = SCORE_BATCH, kept: bool = True
+) -> np.ndarray:
     """Top-1 classes of the base as it is now by plain full forwards, int16 (n,); `NOWHERE` for logits not finite.
 
     Those that are `kept` are read from `predictions_folder`, where an earlier call has left them. Batches are
@@ -75,5 +54,6 @@ def predict_samples(base: BaseModel, samples: Samples, batch_size: int = SCORE_B
     """
     as_it_is_now = replace(base, name="base")  # another object, whose identity is computed anew
     cache = predictions_folder() if kept else None
-    predictions = predict([as_it_is_now], SampleImages(samples), batch_size=batch_size, cache=cache)
+    images = RequiredImages(samples.source, range(len(samples)))
+    predictions = predict([as_it_is_now], images, batch_size=batch_size, cache=cache)
     return predictions["base_label"].to_numpy(np.int16)

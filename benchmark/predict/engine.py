@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,13 +26,13 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmark.images.decode import BrokenImage, Preprocessing
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.predict import store
 from benchmark.predict.store import NOWHERE, ModelPredictions, Shard
 
 DECODERS = 2  # threads beside models on the CPU, whose own threads more of them would keep waiting
 DECODERS_FOR_GPU = 32  # at most, beside models on a GPU: as many as there are processors
-ImageSource = Any  # TODO benchmark.images.source.ImageSource
 AHEAD = 2  # batches that may be decoded before the models have taken them
 
 Decoded = dict[Preprocessing, torch.Tensor] | str  # an image as the models take it, or why there is none
@@ -73,7 +72,7 @@ def predict(
     Raises:
         UserError: if `cache` cannot be written.
     """
-    keys = store.image_keys(getattr(source, "stamps", source.ids))
+    keys = store.image_keys(source.stamps)
     predictions = [ModelPredictions(model, batch_size, draft, cache) for model in models]
     shards = store.plan_shards(keys, np.array([of_model.missing(keys) for of_model in predictions]))
     with tqdm(total=len(source), unit="image", disable=not progress, desc="predict", leave=False, delay=5) as bar:
@@ -155,7 +154,7 @@ def _ahead(threads: ThreadPoolExecutor, jobs: Iterable[Callable[[], Decoded]], a
 
 def _decode(source: ImageSource, position: int, needed: Iterable[Preprocessing], draft: int | None) -> Decoded:
     try:
-        image = source.open(position) if draft is None else source.open(position, draft)
+        image = source.open(position, draft)
     except BrokenImage as error:
         return str(error) or "broken"
     return {preprocessing: preprocessing(image) for preprocessing in needed}

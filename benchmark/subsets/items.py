@@ -13,14 +13,16 @@ from typing import Any
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.groups import PAPER_GROUPS, Group
-from benchmark.images.archives import Tree
 from benchmark.images.decode import BrokenImage
+from benchmark.images.files import ImageFiles
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_class
 
+ClassNames = Callable[[str], int | None]  # a source's own name of a class -> ImageNet index, None if it is none
+
 
 @dataclass(frozen=True)
-class Item:
+class SourceImage:
     """One image of an input: the group that it belongs to (None: locality), and its further columns."""
 
     name: str
@@ -47,8 +49,8 @@ class Input:
     """One source, looked over but not yet read."""
 
     subset: str
-    tree: Tree
-    items: list[Item]
+    files: ImageFiles
+    items: list[SourceImage]
     labels: str = "released"  # where its labels come from, in a word
     choices: list[str] = field(default_factory=list)  # what was decided on the way, a sentence each
 
@@ -64,15 +66,15 @@ def one_group(subset: str) -> Group:
     return group
 
 
-def read_csv(tree: Tree, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_csv(files: ImageFiles, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file of an input, as text; what a row lacks is empty.
 
     Raises:
         UserError: if it is no CSV file in UTF-8, or lacks one of `columns`.
     """
-    where = f"{printable(tree.title)}/{printable(name)}"
+    where = files.where(name)
     try:
-        reader = csv.DictReader(io.StringIO(tree.read(name).decode("utf-8-sig"), newline=""), restval="")
+        reader = csv.DictReader(io.StringIO(files.read_file(name).decode("utf-8-sig"), newline=""), restval="")
         rows = list(reader)
     except (BrokenImage, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{where}: cannot be read ({error}); it should be a CSV file in UTF-8") from error
@@ -83,24 +85,30 @@ def read_csv(tree: Tree, name: str, columns: Sequence[str]) -> list[dict[str, st
 
 
 def by_class(
-    tree: Tree, group: Group, classes: frozenset[int], facts: Mapping[str, Any], called: Callable[[str], int | None]
-) -> list[Item]:
+    files: ImageFiles,
+    group: Group,
+    classes: frozenset[int],
+    facts: Mapping[str, Any],
+    called: Callable[[str], int | None],
+) -> list[SourceImage]:
     """The images of a folder with one subfolder a class, by class; `called` knows names that a source has of its own.
 
     Raises:
         UserError: for a folder whose name is no class, or none of the group's classes.
     """
     labels = {
-        folder: _label(tree, folder, group, classes, called) for folder in sorted(set(map(folder_of, tree.images)))
+        folder: _label(files, folder, group, classes, called) for folder in sorted(set(map(folder_of, files.paths)))
     }
-    images = sorted(tree.images, key=lambda name: (labels[folder_of(name)], name))
-    return [Item(name, group, labels[folder_of(name)], facts) for name in images]
+    images = sorted(files.paths, key=lambda name: (labels[folder_of(name)], name))
+    return [SourceImage(name, group, labels[folder_of(name)], facts) for name in images]
 
 
-def _label(tree: Tree, folder: str, group: Group, classes: frozenset[int], called: Callable[[str], int | None]) -> int:
-    where = f"{printable(tree.title)}/{printable(folder)}"
+def _label(
+    files: ImageFiles, folder: str, group: Group, classes: frozenset[int], called: Callable[[str], int | None]
+) -> int:
+    where = files.where(folder)
     if folder == ".":
-        raise UserError(f"{printable(tree.title)}: images lie beside the folders of classes; put each into its class's")
+        raise UserError(f"{files.name}: images lie beside the folders of classes; put each into its class's")
     last = PurePosixPath(folder).name
     number = re.match(r"(\d+)_", last, flags=re.ASCII)  # as mad.review exports groups
     label = int(number[1]) if number else called(last)

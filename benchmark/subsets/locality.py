@@ -10,22 +10,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
-from benchmark.images.archives import Tree
-from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.decode import BrokenImage
+from benchmark.images.files import ImageFiles
 from benchmark.labels.names import class_index, known_class
-from benchmark.subsets.items import Input, Item, folder_of, read_csv
+from benchmark.subsets.items import Input, SourceImage, folder_of, read_csv
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from benchmark.models.load import BaseModel
 
 SELECTION = "selection.csv"
@@ -36,27 +33,23 @@ LICENCE = "for research only, not to be passed on (ImageNet's terms of access)"
 NAMED = {r"ILSVRC2012_val_\d{8}\.JPEG": IMAGENET, r"sketch_\d+\.JPEG": IMAGENET_SKETCH}  # as these sets name files
 
 
-def read(tree: Tree) -> Input:
+def read(files: ImageFiles) -> Input:
     """Look the locality set over: labels from folders where there are any, else null.
 
     Raises:
         UserError: for a folder that is no class, or a ``selection.csv`` that is none.
     """
-    folders = set(map(folder_of, tree.images))
+    folders = set(map(folder_of, files.paths))
     if len(folders) == 1 and class_index(PurePosixPath(*folders).name) is None:
-        items = [Item(name, None, None, _facts(name, UNKNOWN)) for name in tree.images]
-        return Input("locality", tree, items, "unknown")
-    labels = {
-        folder: known_class(PurePosixPath(folder).name, f"{printable(tree.title)}/{printable(folder)}")
-        for folder in sorted(folders)
-    }
-    items = [Item(name, None, labels[folder_of(name)], _facts(name, "folder")) for name in tree.images]
-    tables = [name for name in sorted(tree.files) if PurePosixPath(name).name == SELECTION]
-    chosen = {row["sha256"]: row for table in tables for row in read_csv(tree, table, COLUMNS)}
+        items = [SourceImage(name, None, None, _facts(name, UNKNOWN)) for name in files.paths]
+        return Input("locality", files, items, "unknown")
+    labels = {folder: known_class(PurePosixPath(folder).name, files.where(folder)) for folder in sorted(folders)}
+    items = [SourceImage(name, None, labels[folder_of(name)], _facts(name, "folder")) for name in files.paths]
+    tables = [name for name in sorted(files.files) if PurePosixPath(name).name == SELECTION]
+    chosen = {row["sha256"]: row for table in tables for row in read_csv(files, table, COLUMNS)}
     if chosen:
-        hashes = Hashed(tree).ids
-        items = [_selected(tree, item, chosen.get(digest)) for item, digest in zip(items, hashes, strict=True)]
-    return Input("locality", tree, items, "folder")
+        items = [_selected(files, item, chosen.get(_hash(files, item.name))) for item in items]
+    return Input("locality", files, items, "folder")
 
 
 def labelled(found: Input, base: BaseModel) -> tuple[Input, list[str]]:
@@ -72,8 +65,8 @@ def labelled(found: Input, base: BaseModel) -> tuple[Input, list[str]]:
     from benchmark.predict.store import predictions_folder
 
     if any(item.label is not None for item in found.items):
-        raise UserError(f"{printable(found.tree.title)}: its labels are known from its folders; leave --label-with out")
-    told = predict([replace(base, name="base")], Hashed(found.tree), cache=predictions_folder())
+        raise UserError(f"{found.files.name}: its labels are known from its folders; leave --label-with out")
+    told = predict([replace(base, name="base")], found.files, cache=predictions_folder())
     items, wide = [], []
     for item, row in zip(found.items, told.to_dict("records"), strict=True):
         if row["error"]:
@@ -87,27 +80,11 @@ def labelled(found: Input, base: BaseModel) -> tuple[Input, list[str]]:
     return replace(found, items=items, labels=base.name), wide
 
 
-@dataclass(frozen=True)
-class Hashed:
-    """The images of a tree as `benchmark.predict.engine` takes them; ids are the SHA-256 of their bytes."""
-
-    tree: Tree
-
-    @cached_property
-    def ids(self) -> list[str]:
-        return [self._hash(name) for name in self.tree.images]
-
-    def __len__(self) -> int:
-        return len(self.tree.images)
-
-    def open(self, position: int) -> Image.Image:
-        return decode(self.tree.read(self.tree.images[position]))
-
-    def _hash(self, name: str) -> str:
-        try:
-            return hashlib.sha256(self.tree.read(name)).hexdigest()
-        except BrokenImage:
-            return f"broken: {printable(name)}"
+def _hash(files: ImageFiles, path: str) -> str:
+    try:
+        return hashlib.sha256(files.read_file(path)).hexdigest()
+    except BrokenImage:
+        return ""
 
 
 def _facts(name: str, origin: str) -> dict[str, Any]:
@@ -116,8 +93,8 @@ def _facts(name: str, origin: str) -> dict[str, Any]:
     return {"label_origin": origin, "source": sources[0] if sources else IMAGENET_ANY, "licence": LICENCE}
 
 
-def _selected(tree: Tree, item: Item, row: Mapping[str, str] | None) -> Item:
-    where = f"{printable(tree.title)}/{printable(item.name)}"
+def _selected(files: ImageFiles, item: SourceImage, row: Mapping[str, str] | None) -> SourceImage:
+    where = f"{files.name}/{printable(item.name)}"
     if row is None:
         raise UserError(f"{where}: {SELECTION} has no row with its sha256; select again, or take {SELECTION} away")
     if row["label"] != str(item.label):

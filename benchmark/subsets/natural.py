@@ -15,8 +15,8 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.core.text import printable
 from benchmark.data.groups import PAPER_GROUPS, Group
 from benchmark.data.schema import FLICKR
-from benchmark.images.archives import Tree
-from benchmark.subsets.items import Input, Item, folder_of, read_csv
+from benchmark.images.files import ImageFiles
+from benchmark.subsets.items import Input, SourceImage, folder_of, read_csv
 
 ATTRIBUTION = "attribution.csv"  # `mad.review` writes one; columns owner_name, title and licence_url if it has them
 NEEDED = ("file", "owner", "licence", "page_url")
@@ -25,7 +25,7 @@ UNKNOWN_OWNER = "a Flickr user; who is not known"
 GROUPS = tuple(group for group in PAPER_GROUPS if group.subset == "natural")
 
 
-def read(tree: Tree) -> Input:
+def read(files: ImageFiles) -> Input:
     """Look the natural subset over: every image with its group, label, licence and credit, in the paper's order.
 
     `base_prediction` and `strong_prediction` are those in the group's name: by them the paper made the groups.
@@ -33,10 +33,10 @@ def read(tree: Tree) -> Input:
     Raises:
         UserError: for a folder that is no group, or an ``attribution.csv`` that lacks a column or an image.
     """
-    credits = _credits(tree)
-    groups = {folder: _group(tree, folder) for folder in sorted(set(map(folder_of, tree.images)))}
+    credits = _credits(files)
+    groups = {folder: _group(files, folder) for folder in sorted(set(map(folder_of, files.paths)))}
     items = []
-    for name in sorted(tree.images, key=lambda name: (GROUPS.index(groups[folder_of(name)]), name)):
+    for name in sorted(files.paths, key=lambda name: (GROUPS.index(groups[folder_of(name)]), name)):
         group = groups[folder_of(name)]
         strong, base = map(int, group.id.split("-"))
         facts: dict[str, Any] = {
@@ -45,12 +45,12 @@ def read(tree: Tree) -> Input:
             "label_origin": "group",
             "source": FLICKR,
         }
-        items.append(Item(name, group, group.label, facts | _credit(tree, name, credits)))
+        items.append(SourceImage(name, group, group.label, facts | _credit(files, name, credits)))
     choices = [] if credits else [f"No {ATTRIBUTION} lay beside the natural images: owners and links are unknown."]
-    return Input("natural", tree, items, choices=choices)
+    return Input("natural", files, items, choices=choices)
 
 
-def _group(tree: Tree, folder: str) -> Group:
+def _group(files: ImageFiles, folder: str) -> Group:
     last = PurePosixPath(folder).name
     plain = last.replace("_", " ").casefold()
     number = re.match(r"(\d+)_", last, flags=re.ASCII)
@@ -59,22 +59,24 @@ def _group(tree: Tree, folder: str) -> Group:
             return group
     known = [group.name for group in GROUPS]
     error = unknown("natural group", printable(last), known, "(folders: <label>_<anything>, a group's name or its id)")
-    raise UserError(f"{printable(tree.title)}/{printable(folder)}: {error}")
+    raise UserError(f"{files.where(folder)}: {error}")
 
 
-def _credits(tree: Tree) -> dict[str, dict[str, str]]:
+def _credits(files: ImageFiles) -> dict[str, dict[str, str]]:
     """Rows of every ``attribution.csv``, by path of the image that they are about."""
-    tables = sorted(name for name in tree.files if PurePosixPath(name).name == ATTRIBUTION)
+    tables = sorted(name for name in files.files if PurePosixPath(name).name == ATTRIBUTION)
     return {
-        str(PurePosixPath(table).parent / row["file"]): row for table in tables for row in read_csv(tree, table, NEEDED)
+        str(PurePosixPath(table).parent / row["file"]): row
+        for table in tables
+        for row in read_csv(files, table, NEEDED)
     }
 
 
-def _credit(tree: Tree, name: str, credits: dict[str, dict[str, str]]) -> dict[str, str]:
+def _credit(files: ImageFiles, name: str, credits: dict[str, dict[str, str]]) -> dict[str, str]:
     if not credits:
         return {"licence": UNKNOWN_LICENCE, "attribution": UNKNOWN_OWNER}
     if name not in credits:
-        where = f"{printable(tree.title)}/{printable(name)}"
+        where = files.where(name)
         raise UserError(f"{where}: {ATTRIBUTION} has no row for it; add owner, licence and page_url")
     row = credits[name]
     owner = row.get("owner_name") or row["owner"]

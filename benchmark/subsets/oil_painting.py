@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmark.data.schema import STABLE_DIFFUSION
-from benchmark.images.archives import Tree
+from benchmark.images.files import ImageFiles
 from benchmark.subsets.items import Input, by_class, one_group
 
 # The classes that the paper lists, with their ImageNet-1k index: stingray, bullfrog, box turtle, garter snake,
@@ -14,7 +14,7 @@ CLASSES = frozenset(
 )
 
 
-def read(tree: Tree) -> Input:
+def read(files: ImageFiles) -> Input:
     """Look the oil paintings over. The release states no licence for them, and the rows say so.
 
     Raises:
@@ -26,5 +26,5 @@ def read(tree: Tree) -> Input:
         "licence": "not stated in the release",
         "attribution": 'Stable Diffusion, prompt "an oil painting of a <class>", after Dataset Interfaces / ImageNet*',
     }
-    items = by_class(tree, one_group("oil_painting"), CLASSES, facts, lambda name: None)
-    return Input("oil_painting", tree, items)
+    items = by_class(files, one_group("oil_painting"), CLASSES, facts, lambda name: None)
+    return Input("oil_painting", files, items)

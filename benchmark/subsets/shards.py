@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from benchmark.data.schema import ROWS_A_GROUP, features
 from benchmark.images.decode import BrokenImage, decode
-from benchmark.subsets.items import Input, Item
+from benchmark.subsets.items import Input, SourceImage
 
 READERS = 2  # threads that read and decode; Pillow and zlib release the interpreter lock
 AHEAD = 16
@@ -27,10 +27,10 @@ GROUP_BYTES = 8 << 20
 SHARD_BYTES = 400 << 20  # of one parquet file; the Hub advises against files much larger
 
 
-def rows(found: Input) -> Iterator[tuple[Item, dict[str, Any] | str]]:
+def rows(found: Input) -> Iterator[tuple[SourceImage, dict[str, Any] | str]]:
     """Each item in order with its row, ready to be written, or with the reason why it can't be."""
     with ThreadPoolExecutor(READERS) as readers:
-        pending: deque[tuple[Item, Future[dict[str, Any] | str]]] = deque()
+        pending: deque[tuple[SourceImage, Future[dict[str, Any] | str]]] = deque()
         try:
             for item in found.items:
                 pending.append((item, readers.submit(_row, found, item)))
@@ -44,10 +44,10 @@ def rows(found: Input) -> Iterator[tuple[Item, dict[str, Any] | str]]:
             readers.shutdown(cancel_futures=True)
 
 
-def _row(found: Input, item: Item) -> dict[str, Any] | str:
+def _row(found: Input, item: SourceImage) -> dict[str, Any] | str:
     """The row of one image: its bytes are kept as they are, once they have been decoded in full."""
     try:
-        data = found.tree.read(item.name)
+        data = found.files.read_file(item.name)
         decode(data)
     except BrokenImage as error:
         return str(error)

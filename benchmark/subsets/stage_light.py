@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.schema import PUG
-from benchmark.images.archives import Tree
-from benchmark.subsets.items import Input, Item, by_class, one_group, read_csv
+from benchmark.images.files import ImageFiles
+from benchmark.subsets.items import Input, SourceImage, by_class, one_group, read_csv
 
 LABELS_CSV = "labels_pug_imagenet.csv"
 FOLDER = "Scene_Light"
@@ -60,7 +60,7 @@ CHOICES = [
 FACTS = {"source": PUG, "licence": "CC-BY-NC-4.0", "attribution": "PUG: ImageNet, by FAIR at Meta AI"}
 
 
-def read(tree: Tree) -> Input:
+def read(files: ImageFiles) -> Input:
     """Look the stage light group over: of PUG's csv the rows of the 32 classes whose light varies.
 
     In PUG's own layout, the asset's name stands in the column `drawing`: seven lights on one asset are not
@@ -70,37 +70,37 @@ def read(tree: Tree) -> Input:
         UserError: for PUG's folder without its csv, rows whose image is not there, or a folder that is no class.
     """
     group = one_group("stage_light")
-    if any(PurePosixPath(name).name == LABELS_CSV for name in tree.files):
+    if any(PurePosixPath(name).name == LABELS_CSV for name in files.files):
         items = [
-            Item(name, group, CLASSES[label], FACTS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
-            for name, label, asset in sorted(_rows(tree))
+            SourceImage(name, group, CLASSES[label], FACTS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
+            for name, label, asset in sorted(_rows(files))
         ]
-    elif any(FOLDER in PurePosixPath(name).parts for name in tree.images):
-        raise UserError(f"{printable(tree.title)}: {LABELS_CSV} is missing; put it beside {FOLDER}, as PUG has it")
+    elif any(FOLDER in PurePosixPath(name).parts for name in files.paths):
+        raise UserError(f"{files.name}: {LABELS_CSV} is missing; put it beside {FOLDER}, as PUG has it")
     else:
         facts = FACTS | {"label_origin": "folder"}
-        items = by_class(tree, group, frozenset(CLASSES.values()), facts, CLASSES.get)
-    return Input("stage_light", tree, items, choices=CHOICES)
+        items = by_class(files, group, frozenset(CLASSES.values()), facts, CLASSES.get)
+    return Input("stage_light", files, items, choices=CHOICES)
 
 
-def _rows(tree: Tree) -> Iterator[tuple[str, str, str]]:
+def _rows(files: ImageFiles) -> Iterator[tuple[str, str, str]]:
     """Path, PUG's label and asset of each image that belongs to the group."""
-    (table, *more) = sorted(name for name in tree.files if PurePosixPath(name).name == LABELS_CSV)
+    (table, *more) = sorted(name for name in files.files if PurePosixPath(name).name == LABELS_CSV)
     if more:
-        raise UserError(f"{printable(tree.title)}: {LABELS_CSV} is there more than once; give PUG's own root")
+        raise UserError(f"{files.name}: {LABELS_CSV} is there more than once; give PUG's own root")
     root = PurePosixPath(table).parent
-    for row in read_csv(tree, table, NEEDED):
+    for row in read_csv(files, table, NEEDED):
         label = row["character_label"]
         if label in CLASSES and row["scene_light"].casefold() not in ("", UNCHANGED):
-            yield _find(tree, root, row["filename"], label), label, row["character_name"]
+            yield _find(files, root, row["filename"], label), label, row["character_name"]
 
 
-def _find(tree: Tree, root: PurePosixPath, file: str, label: str) -> str:
+def _find(files: ImageFiles, root: PurePosixPath, file: str, label: str) -> str:
     """Where the image lies: as the csv writes it, or in its class's folder of the subset."""
     for path in (root / file, root / FOLDER / file, root / FOLDER / label / PurePosixPath(file).name):
-        if str(path) in tree.files:
+        if str(path) in files.files:
             return str(path)
     raise UserError(
-        f"{printable(tree.title)}: {LABELS_CSV} names {printable(file)}, which is neither there nor in {FOLDER}; "
+        f"{files.name}: {LABELS_CSV} names {printable(file)}, which is neither there nor in {FOLDER}; "
         f"fetch the subset {FOLDER} in full"
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import first_line
-from benchmark.data.dataset import Samples
+from benchmark.data.dataset import LabelledImages
 from benchmark.images.decode import Preprocessing
 from benchmark.models.vit import Cut
 
@@ -43,12 +43,12 @@ class TrainingImages:
     They are read when first asked for: data without any is no obstacle to an editor that needs none.
     """
 
-    load: Callable[[], Samples]
+    load: Callable[[], LabelledImages]
     preprocessing: Preprocessing
     device: torch.device
 
     @cached_property
-    def samples(self) -> Samples:
+    def samples(self) -> LabelledImages:
         """The images and their table. Raises `UserError` where the data has no training split."""
         return self.load()
 

@@ -15,11 +15,12 @@ from tqdm.auto import tqdm
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.images.source import ImageSource
 from benchmark.models.checks import check_supported
 from benchmark.models.load import BaseModel, load_base
 from editors.training import curves
 from editors.training.checkpoint import CheckpointStore, refuse_other_settings
-from editors.training.pictures import Pictures, open_pictures
+from editors.training.images import open_training_images
 
 POINTS = 100  # on a training curve
 
@@ -47,11 +48,11 @@ class TrainingRun:
         if self.checkpoint_every < 1:
             raise UserError(f"--checkpoint-every must be 1 or more, not {self.checkpoint_every}")
 
-    def open(self) -> tuple[BaseModel, Pictures]:
+    def open(self) -> tuple[BaseModel, ImageSource]:
         """The base model and the training images. Raises `UserError` for a base that no editor supports."""
         base = load_base(self.base, device=pick(self.device))
         check_supported(base.module)
-        return base, open_pictures(self.data)
+        return base, open_training_images(self.data)
 
     def report(self, editor: str, iterations: int) -> None:
         """Print where the checkpoint is, and how to use it."""

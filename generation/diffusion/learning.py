@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
-from benchmark.images.archives import FolderTree
-from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.decode import BrokenImage
+from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names
 from generation.diffusion.batches import Model
 from generation.diffusion.tokens import token_name
@@ -149,9 +149,10 @@ def learn_into(out: Path, photographs: Path, index: int, model: Model, steps: in
         UserError: if there are no photographs that decode.
     """
     images = []
-    for name in FolderTree(photographs).images if photographs.is_dir() else ():
+    source = open_images(photographs)
+    for position, name in enumerate(source.ids):
         try:
-            images.append(decode(photographs / name))
+            images.append(source.open(position))
         except BrokenImage as error:
             log.warning("%s %s; left out", photographs / name, error)
     if not images:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 from editors.core.registry import ChosenEditor
 from editors.methods.hypernetwork import fit
 from editors.methods.hypernetwork.bank import BankOptions
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe
-from editors.training.pictures import Pictures
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
@@ -56,7 +56,7 @@ class Training:
     """How each hypernetwork of a study is trained: recipe, images, pairs in the bank, and the seeds of its fits."""
 
     recipe: HypernetworkRecipe
-    pictures: Pictures
+    pictures: ImageSource
     bank_size: int
     seeds: tuple[int, ...] = (0,)
 
@@ -119,7 +119,7 @@ def of_samples(
 
 def _train(judge: Judge, training: Training, seed: int, checkpoint: Path, banks: Path) -> None:
     base, recipe, pictures = judge.base, training.recipe, training.pictures
-    items = json.dumps({**recipe.target_fields(), "base": base.weights_sha256, "pictures": pictures.fingerprint})
+    items = json.dumps({**recipe.target_fields(), "base": base.weights_sha256, "pictures": pictures.signature})
     bank = BankOptions(banks / hashlib.sha256(items.encode()).hexdigest()[:12], training.bank_size)
     fit.train(base, pictures, recipe, bank, checkpoint, seed)
 

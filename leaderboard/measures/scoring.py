@@ -22,8 +22,9 @@ from torch import Tensor
 
 from benchmark.core.devices import device_name, matmul_ceiling, pick, wait
 from benchmark.core.timing import Comparison, interleaved
-from benchmark.data.dataset import Benchmark, Samples
+from benchmark.data.dataset import Benchmark, LabelledImages
 from benchmark.images.decode import Preprocessing, decode
+from benchmark.images.memory import EncodedImages
 from benchmark.models.checks import check_supported
 from benchmark.models.load import noise_images, random_base
 from benchmark.models.vit import Model, ffn_cut, ffn_matrices
@@ -38,14 +39,14 @@ CPU_FLOPS = {False: 1.2e12, True: 0.3e12}  # of one full pass over the images, b
 
 
 @dataclass(frozen=True)
-class NoiseImages(Samples):
-    """Samples whose images (n, 3, H, W) are there already, so that decoding takes no part."""
+class NoiseImages(LabelledImages):
+    """Labelled images whose pixels (n, 3, H, W) are there already, so that decoding takes no part."""
 
     pixels: Tensor
 
     def take(self, rows: np.ndarray | Sequence[int]) -> NoiseImages:
-        """See `Samples.take`."""
-        return NoiseImages(self.table.iloc[rows].reset_index(drop=True), self.encoded, self.images(None, rows))
+        """See `LabelledImages.take`."""
+        return NoiseImages(self.table.iloc[rows].reset_index(drop=True), self.source, self.images(None, rows))
 
     def images(self, preprocessing: Preprocessing | None, rows: np.ndarray | Sequence[int] | None = None) -> Tensor:
         """The images of all rows or of some, whatever the preprocessing."""
@@ -139,7 +140,8 @@ def noise_benchmark(pixels: Tensor, group: int) -> Benchmark:
 
     def samples(images: Tensor) -> NoiseImages:
         columns = {"label": -1, "group_id": GROUP_ID, "subset": GROUP_ID}
-        return NoiseImages(pd.DataFrame(columns, index=range(len(images))), pa.chunked_array([[]]), images)
+        nothing = EncodedImages("noise", [], pa.chunked_array([[]]))
+        return NoiseImages(pd.DataFrame(columns, index=range(len(images))), nothing, images)
 
     return Benchmark("noise", "1", samples(pixels[:group]), samples(pixels[group:]))
 

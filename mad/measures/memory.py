@@ -16,10 +16,9 @@ import torch
 
 from benchmark.core.devices import device_name, load_average, memory_bytes, peak_memory_bytes
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from benchmark.models.load import BaseModel
 
 GIB = 2**30
@@ -44,24 +43,26 @@ def in_gib(memory_bytes: int | None) -> float:
     return memory_bytes / GIB
 
 
-@dataclass(frozen=True)
-class TinyPool:
-    """`count` images of 32 x 32 pixels, all decoded from the same bytes."""
+class TinyImages(ImageSource):
+    """`count` images of 32 x 32 pixels, all of the same bytes."""
 
-    count: int
-    encoded: bytes
+    def __init__(self, count: int, encoded: bytes) -> None:
+        self._count, self._encoded = count, encoded
+
+    @property
+    def title(self) -> str:
+        return "tiny images"
 
     @cached_property
     def ids(self) -> Sequence[str]:
-        return [f"images/{number:09d}.png" for number in range(self.count)]
+        return [f"images/{number:09d}.png" for number in range(self._count)]
 
-    def __len__(self) -> int:
-        return self.count
+    @property
+    def stamps(self) -> Sequence[str]:
+        return self.ids
 
-    def open(self, position: int) -> Image.Image:
-        from benchmark.images.decode import decode
-
-        return decode(self.encoded)
+    def read(self, position: int) -> bytes:
+        return self._encoded
 
 
 def tiny_models() -> list[BaseModel]:
@@ -91,10 +92,10 @@ def measure_memory(images: int) -> MemoryUse:
     encoded = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(encoded, "PNG")
     models = tiny_models()
-    predict(models, TinyPool(64, encoded.getvalue()), progress=False)
+    predict(models, TinyImages(64, encoded.getvalue()), progress=False)
     before, start = in_gib(memory_bytes()), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
-        pool = TinyPool(images, encoded.getvalue())
+        pool = TinyImages(images, encoded.getvalue())
         told = predict(models, pool, cache=Path(name))
     names = {f"{who}_label": f"{who}_index" for who in ("base", "strong")}
     found = compete(told.drop(columns="error").rename(columns=names), Rules())

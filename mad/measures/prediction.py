@@ -80,7 +80,7 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
 
     Raises `AssertionError` if a label differs where it is not near another, or a probability by more than `TOLERANCE`.
     """
-    from benchmark.images.sources import FolderPool
+    from benchmark.images.open import open_images
     from benchmark.models.load import EMBEDDED, load_base, random_base
     from benchmark.predict.engine import predict
     from mad.mining.models import DRAFT
@@ -95,7 +95,7 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
         write_photos(folder, images)
 
         def ours(draft: int | None = None) -> pd.DataFrame:
-            return predict(models, FolderPool(folder), batch_size=BATCH, progress=False, draft=draft)
+            return predict(models, open_images(folder), batch_size=BATCH, progress=False, draft=draft)
 
         told, drafted, plain = ours(), ours(draft), plain_predict(models, folder, BATCH)
         apart, changed = 0.0, 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-    from benchmark.images.sources import Pool
+    from benchmark.images.source import ImageSource
     from mad.mining.competition import Found
 
 ON_SHEET, IN_GROUP, GROUPS_SHOWN = 36, 24, 12  # pictures of the ranking, of a group, and groups with a sheet
@@ -41,7 +41,7 @@ def write(
     out: Path,
     found: Found,
     skipped: pd.DataFrame,
-    pool: Pool,
+    pool: ImageSource,
     rivals: Rivals,
     facts: Mapping[str, str],
     credits: pd.DataFrame,
@@ -55,7 +55,7 @@ def write(
         pool: where the pictures come from.
         rivals: the models' names.
         facts: what was searched and how, for the head of the page.
-        credits: from `benchmark.images.sources.attribution`; whoever is named there is named under the picture.
+        credits: from `mad.crawling.credits.attribution`; whoever is named there is named under the picture.
     """
     shown = [("ranking", "The top of the ranking", "the farthest apart first", found.ranking.head(ON_SHEET))]
     start = 0  # the members are in the groups' order
@@ -98,7 +98,7 @@ class Tile:
     link: str = ""
 
 
-def _thumbnails(pool: Pool, wanted: set[str]) -> dict[str, Image.Image]:
+def _thumbnails(pool: ImageSource, wanted: set[str]) -> dict[str, Image.Image]:
     pictures = {}
     for position, image in enumerate(pool.ids):
         if image in wanted:

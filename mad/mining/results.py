@@ -14,7 +14,7 @@ from benchmark.labels import imagenet
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.images.sources import Pool
+    from benchmark.images.source import ImageSource
     from benchmark.models.load import BaseModel
     from mad.mining.competition import Found, Rules
     from mad.mining.report import Rivals
@@ -56,7 +56,7 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def describe(
-    found: Found, skipped: int, base: BaseModel, strong: BaseModel, pool: Pool, rules: Rules, draft: int | None
+    found: Found, skipped: int, base: BaseModel, strong: BaseModel, pool: ImageSource, rules: Rules, draft: int | None
 ) -> dict[str, str]:
     """What was searched and how: the opening table of the report."""
     measure = {"hops": "hypernym edges", "weighted": "weighted hypernym paths"}[rules.distance]

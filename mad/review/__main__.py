@@ -49,7 +49,7 @@ def review(
     """
     from mad.review.agreement import conflicting, verdicts
     from mad.review.groups import read_candidates
-    from mad.review.images import open_images
+    from mad.review.images import find_images
     from mad.review.server import ADDRESS, listen, serve
     from mad.review.session import Session
     from mad.review.store import FILE, Store, annotator_name
@@ -57,7 +57,7 @@ def review(
     name = annotator_name(annotator)
     found = read_candidates(groups)
     listening = listen(port)
-    images = open_images(found, pool)
+    images = find_images(found, pool)
     gone = len({item.image for item in found.items} - images.positions.keys())
     if gone:
         log.warning(f"{gone:,} images are no longer in the pool; they can only be rejected")
@@ -157,7 +157,7 @@ def export(
     from mad.crawling.credits import attribution
     from mad.review import agreement
     from mad.review.export import seen_files, write_groups
-    from mad.review.images import open_images
+    from mad.review.images import find_images
 
     found, answers, table = _answers(groups, db)
     named = [name.strip() for name in annotators.split(",") if name.strip()]
@@ -185,7 +185,7 @@ def export(
         "not_answered_by_both": left,
         "search": found.search,
     }
-    images = open_images(found, pool)
+    images = find_images(found, pool)
     credits = attribution(images.pool, (item.image for item, _ in accepted)).set_index("image").to_dict("index")
     written, skipped, bare = write_groups(accepted, images, credits, facts, out)
     print(f"{written:,} images -> {out}")

@@ -62,7 +62,7 @@ def write_groups(
         accepted: the items, each with the SHA-256 (hex) of the files that were looked at; an image that has
             become another since is skipped.
         images: where their files come from.
-        credits: from `benchmark.images.sources.attribution`, by image.
+        credits: from `mad.crawling.credits.attribution`, by image.
         facts: for review.json.
         out: the folder.
 

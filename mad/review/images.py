@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage, decode
-from benchmark.images.open import open_pool
-from benchmark.images.sources import Pool
+from benchmark.images.open import open_images
+from benchmark.images.source import ImageSource
 from mad.review.groups import Candidates
 
 LONGEST = 1600  # pixels of the longer side on the screen
@@ -31,7 +31,7 @@ class Picture:
 class Images:
     """The images of `pool` that are up for review; a name that is not in the pool has no position."""
 
-    pool: Pool
+    pool: ImageSource
     positions: dict[str, int]
 
     def read(self, image: str) -> bytes:
@@ -59,14 +59,14 @@ class Images:
         return Picture(jpeg.getvalue(), hashlib.sha256(encoded).hexdigest())
 
 
-def open_images(candidates: Candidates, source: str | None = None) -> Images:
+def find_images(candidates: Candidates, source: str | None = None) -> Images:
     """The images of `candidates` in the pool that was searched, or in `source` if that has moved.
 
     Raises:
         UserError: if the pool is not there.
     """
     try:
-        pool = open_pool(source or candidates.search["command"]["pool"])
+        pool = open_images(source or candidates.search["command"]["pool"])
     except UserError as error:
         raise (
             error if source else UserError(f"the pool that was searched is to be named with --pool: {error}")

@@ -15,7 +15,8 @@ from benchmark import hydrate
 from benchmark.build import build
 from benchmark.core.cli import run
 from benchmark.core.errors import UserError
-from benchmark.images import archives
+from benchmark.images import folder
+from benchmark.images.open import open_images
 from tests.benchmark import released
 from tests.benchmark.publish.test_card import folder_of, picture
 
@@ -106,7 +107,7 @@ def test_same_names_in_many_folders(bare: Path, missing: Path, tmp_path: Path) -
     wrong = {f"a/{name}": picture(50 + i) for i, name in enumerate(PUG_IMAGES)}
     right = {f"b/some/{name}": data for name, data in PUG_IMAGES.items()}
     pug = files(tmp_path / "pug", wrong | right)
-    copies = hydrate.Copies([archives.open_tree(pug)])
+    copies = hydrate.Copies({"pug": open_images(pug, files=True)})
     wanted = [one for one in hydrate.left_out(bare) if one.of_pug]
     assert hydrate.find(wanted, copies) == []
     assert len(copies._digests) == 4, "only the right ones were read"
@@ -140,7 +141,7 @@ def test_what_no_one_should_read_is_not_read(
     bare: Path, missing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links out of the folder, huge files, unreadable ones; a link within the folder is followed."""
-    monkeypatch.setattr(archives, "MAX_FILE", 10_000)
+    monkeypatch.setattr(folder, "MAX_FILE", 10_000)
     outside = files(tmp_path / "outside", PUG_IMAGES)
     pug = files(tmp_path / "pug", {"store/real.bin": PUG_IMAGES["stage_light/3.JPG"], "1.JPG": b"x" * 10_001})
     (pug / "0.JPG").symlink_to(outside / "stage_light" / "0.JPG")
@@ -184,7 +185,7 @@ def test_other_folders_are_refused(bare: Path, missing: Path, tmp_path: Path) ->
 
 def test_a_file_that_changes_meanwhile_spoils_nothing(bare: Path, tmp_path: Path) -> None:
     pug = files(tmp_path / "pug", PUG_IMAGES)
-    copies = hydrate.Copies([archives.open_tree(pug)])
+    copies = hydrate.Copies({"pug": open_images(pug, files=True)})
     wanted = [one for one in hydrate.left_out(bare) if one.of_pug]
     assert hydrate.find(wanted, copies) == []
     before = state(bare)

@@ -10,9 +10,10 @@ from PIL import Image
 
 from benchmark import inspect
 from benchmark.core import cli
-from benchmark.data.dataset import Benchmark, Samples, load
+from benchmark.data.dataset import Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.decode import decode
+from benchmark.images.memory import EncodedImages
 from benchmark.images.sheets import Cell, Line, contact_sheet, thumbnail
 from benchmark.labels.imagenet import names
 from tests.conftest import rows_of, write_split
@@ -74,7 +75,9 @@ def test_cells_are_spread_evenly_and_say_what_they_are(partial: Path) -> None:
 def test_a_picture_that_does_not_decode_leaves_a_frame(small_benchmark: Benchmark) -> None:
     import pyarrow as pa
 
-    broken = Samples(small_benchmark.edit.table[:2], pa.chunked_array([[b"<html>", b""]]))
+    broken = LabelledImages(
+        small_benchmark.edit.table[:2], EncodedImages("x", ["a", "b"], pa.chunked_array([[b"<html>", b""]]))
+    )
     assert [cell.picture for cell in inspect.cells(broken)] == [None, None]
 
 

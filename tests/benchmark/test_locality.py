@@ -16,9 +16,10 @@ from PIL import Image
 from benchmark import locality
 from benchmark.core import cli
 from benchmark.core.errors import UserError
-from benchmark.images.archives import open_tree
-from benchmark.images.by_class import Joined, OnTheHub, open_labelled
 from benchmark.images.decode import decode
+from benchmark.images.hub import HubImages
+from benchmark.images.open import open_images
+from benchmark.images.source import Joined
 from benchmark.labels.imagenet import names, synsets
 from benchmark.models import load as models
 from benchmark.models.load import BaseModel
@@ -111,7 +112,7 @@ def test_the_two_criteria_one_image_at_a_time(
 def test_what_it_writes_is_what_the_build_reads(base: BaseModel, folders: dict[str, dict], tmp_path: Path) -> None:
     cli.run(locality.main, [*WORDS, "--out", "chosen"])
     table = pd.read_csv(tmp_path / "chosen" / "images" / "selection.csv").set_index("file")
-    found = read(open_tree(tmp_path / "chosen" / "images"))
+    found = read(open_images(tmp_path / "chosen" / "images", files=True))
     assert {item.name: item.label for item in found.items} == table["label"].to_dict()
     for item in found.items:
         row = table.loc[item.name]
@@ -159,16 +160,16 @@ def test_a_data_set_in_the_hubs_layout(
 ) -> None:
     rows = hub_layout(tmp_path / "somebody" / "imagenet-r", base)
     monkeypatch.chdir(tmp_path)
-    found = open_labelled("somebody/imagenet-r")
-    assert isinstance(found, OnTheHub)
+    found = open_images("somebody/imagenet-r", labelled=True)
+    assert isinstance(found, HubImages)
     assert [synsets()[label] for label in found.labels] == [row["wnid"] for row in rows]
-    assert list(found.ids) == ["test/0/", "test/1/second.png", "test/2/", "test/3/", "test/4/"]
+    assert list(found.ids) == ["test/0", "test/1/second.png", "test/2", "test/3", "test/4"]
     pool = Joined({"ImageNet-R": found})
     assert [pool.read(position) for position in range(5)] == [row["image"]["bytes"] for row in rows]
     shutil.rmtree(tmp_path / "somebody" / "imagenet-r" / "data")
     (tmp_path / "somebody" / "imagenet-r" / "data").mkdir()
     with pytest.raises(UserError, match="folder of images per class"):
-        open_labelled("somebody/imagenet-r")
+        open_images("somebody/imagenet-r", labelled=True)
 
 
 def test_a_class_label_of_words_is_in_imagenets_order(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_class_label_of_words_is_in_imagenets_order(tmp_path: Path) -> None:
         (folder / "data").mkdir(parents=True)
         rows = {"image": [image] * 2, "label": [134, 517]}
         datasets.Dataset.from_dict(rows, features).to_parquet(str(folder / "data" / "validation-0.parquet"))
-        assert list(open_labelled(str(folder)).labels) == wanted
+        assert list(open_images(str(folder), labelled=True).labels) == wanted
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ def test_what_was_built(built: tuple[Path, float, int]) -> None:
     for group in PAPER_GROUPS:
         assert len(benchmark.members(group.id)) == group.count
     assert benchmark.edit.table["sha256"].nunique() == 4306
-    kinds = {Image.open(io.BytesIO(data.as_py())).mode for data in benchmark.edit.encoded[:50]}
+    kinds = {Image.open(io.BytesIO(benchmark.edit.image_bytes(row))).mode for row in range(50)}
     assert kinds == {"RGB", "L", "CMYK"}
-    assert {decode(data.as_py()).size for data in benchmark.edit.encoded[:50]} == {(80, 60), (60, 80)}
+    assert {decode(benchmark.edit.image_bytes(row)).size for row in range(50)} == {(80, 60), (60, 80)}
     labels = benchmark.edit.table.groupby("subset")["label"].nunique()
     assert labels.to_dict() == {"natural": 16, "oil_painting": 22, "stage_light": 32}
     for file in (tmp / DATA / "data").iterdir():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.data.dataset import Samples, read_split
+from benchmark.data.dataset import LabelledImages, read_split
 from benchmark.images.decode import Preprocessing
 from benchmark.models.load import BaseModel
 from editors.core.base import TrainingImages
@@ -37,7 +37,7 @@ def failures(count: int, samples: int = 1, seed: int = 4) -> tuple[torch.Tensor,
 def training_pool(preprocessing: Preprocessing, count: int = 24) -> TrainingImages:
     """Small images of noise with labels of 20 classes."""
 
-    def load() -> Samples:
+    def load() -> LabelledImages:
         with tempfile.TemporaryDirectory() as folder:
             write_split(Path(folder), "train", rows_of({(None, "train"): count}, seed=3))
             return read_split(Path(folder), "train")

@@ -12,13 +12,11 @@ import torch
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.images.archives import open_tree
-from benchmark.images.by_class import ByClass
+from benchmark.images.open import open_images
 from benchmark.subsets.oil_painting import read
 from generation import clip_filter
 from generation.core.folder import read_table, write_table
 from mad.review.groups import read_candidates
-from mad.review.images import open_images
 
 Pictures = Callable[..., Path]
 
@@ -27,7 +25,9 @@ def test_similarities_are_plain_cosines(tiny_clip: tuple[str, str], tmp_path: Pa
     import open_clip
 
     folder = pictures(tmp_path / "made", {"6": 3, "987": 2})
-    table = clip_filter.similarities(clip_filter.load_clip(*tiny_clip), ByClass(folder), "oil_painting", batch_size=2)
+    table = clip_filter.similarities(
+        clip_filter.load_clip(*tiny_clip), open_images(folder, labelled=True), "oil_painting", batch_size=2
+    )
     model, _, prepare = open_clip.create_model_and_transforms(tiny_clip[0], pretrained=tiny_clip[1])
     tokenizer = open_clip.get_tokenizer(tiny_clip[0])
     model.eval()
@@ -91,7 +91,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     assert f"{len(kept)}" in capsys.readouterr().out.splitlines()[-1]
     for image in kept["image"]:
         assert (out / image).read_bytes() == (made / image).read_bytes()
-    assert len(read(open_tree(out)).items) == len(kept), "benchmark.build takes it"
+    assert len(read(open_images(out, files=True)).items) == len(kept), "benchmark.build takes it"
     assert set(read_table(made)[0]["scores"]) == {"class", "shift"}
 
     groups, members = (pd.read_csv(out / name) for name in ("groups.csv", "membership.csv"))
@@ -112,6 +112,6 @@ def test_what_cannot_be_read_or_had_is_one_line(tiny_clip: tuple[str, str], tmp_
     made = pictures(tmp_path / "made", {"6": 1})
     (made / "6" / "1.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"1\.png: not an image"):
-        clip_filter.similarities(clip_filter.load_clip(*tiny_clip), ByClass(made), "stage_light")
+        clip_filter.similarities(clip_filter.load_clip(*tiny_clip), open_images(made, labelled=True), "stage_light")
     with pytest.raises(UserError, match=r"open_clip model tiny-clip with .*nowhere.*--pretrained FILE"):
         clip_filter.load_clip("tiny-clip", str(tmp_path / "nowhere.pt"))

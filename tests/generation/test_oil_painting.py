@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.images.archives import open_tree
+from benchmark.images.open import open_images
 from benchmark.subsets.oil_painting import read
 from generation import oil_painting
 from generation.core.folder import read_table
@@ -64,7 +64,9 @@ def test_images_are_those_of_a_plain_pipeline_call(paint, tmp_path: Path, pipeli
         found = pixels(tmp_path / "oil", f"{index}/{number:05d}.png")
         assert found.shape == (12, 12, 3) and found.std() > 0
         assert np.abs(found - expected).max() <= 1
-    assert {item.label for item in read(open_tree(tmp_path / "oil")).items} == {6, 987}, "benchmark.build takes it"
+    assert {item.label for item in read(open_images(tmp_path / "oil", files=True)).items} == {6, 987}, (
+        "benchmark.build takes it"
+    )
 
 
 def test_the_token_matters_and_is_recorded(paint, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.images.archives import open_tree
+from benchmark.images.open import open_images
 from benchmark.subsets.stage_light import read
 from generation import stage_light
 from generation.core.folder import read_table
@@ -49,7 +49,9 @@ def test_pugs_csv_decides_and_the_bytes_stay(pug: Path, tmp_path: Path, capsys: 
     ]
     assert [(out / row["file"]).read_bytes() for row in rows] == [numbered(2), numbered(0), numbered(1)]
     assert {row["licence"] for row in rows} == {"CC-BY-NC-4.0"}
-    assert sorted(item.label for item in read(open_tree(out)).items) == [504, 846, 846], "benchmark.build takes it"
+    assert sorted(item.label for item in read(open_images(out, files=True)).items) == [504, 846, 846], (
+        "benchmark.build takes it"
+    )
 
 
 def test_some_classes_only(pug: Path, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from editors.core.registry import ChosenEditor, choose
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.methods.masked import MaskedFineTune
-from editors.training.pictures import Encoded
 from leaderboard import analyse
 from leaderboard.analyses import ablation, iou, layers
 from leaderboard.judging.evaluate import evaluate
@@ -240,7 +239,7 @@ def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -
 def test_ablation_refits_from_one_bank_and_goes_on(judge: Judge, small_data: Path, tmp_path: Path) -> None:
     training = ablation.Training(
         HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1, iterations=2),
-        Encoded(training_images(str(small_data))),
+        training_images(str(small_data)).source,
         bank_size=8,
         seeds=(0, 1),
     )

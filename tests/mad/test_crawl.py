@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmark.core.cli import run
-from benchmark.images.open import open_pool
+from benchmark.images.open import open_images
 from mad import crawl
 from mad.crawling import web
 from mad.crawling.attribution import COLUMNS
@@ -74,7 +74,7 @@ def test_a_crawl_is_a_pool_with_attribution(flickr: FlickrServer, capsys) -> Non
         assert (row["date_taken"], row["class_index"]) == ("2004-01-02 03:04:05", "890")
     assert rows.loc[ids[3], "licence"] == "Attribution-ShareAlike License"
     assert rows.loc[ids[3], "licence_url"] == "https://creativecommons.org/licenses/by-sa/2.0/"
-    assert sorted(open_pool(Path("crawl")).ids) == sorted(images())
+    assert sorted(open_images(Path("crawl")).ids) == sorted(images())
     assert "4 kept" in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.images.sources import FolderPool
+from benchmark.images.folder import ImageFolder
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from benchmark.predict import store
@@ -44,7 +44,7 @@ def cluster() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Deadly(FolderPool):
+class Deadly(ImageFolder):
     """A folder in which opening one picture kills the process, once. With `always`, each time."""
 
     marks: Path = Path()
@@ -76,20 +76,20 @@ def noise(tmp_path: Path) -> Path:
 def test_results_equal_a_single_machine(cluster, noise: Path, draft, monkeypatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
     settings = {"batch_size": 3, "progress": False, "draft": draft}
-    here = predict(two_models(), FolderPool(noise), **settings)
-    there = predict(two_models(), FolderPool(noise), engine=ray_engine(), **settings)
+    here = predict(two_models(), ImageFolder(noise), **settings)
+    there = predict(two_models(), ImageFolder(noise), engine=ray_engine(), **settings)
     pd.testing.assert_frame_equal(there, here, check_exact=True)
     assert (here["error"] != "").sum() == 1
 
 
 def test_a_killed_worker_loses_nothing(cluster, noise: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
-    pool = Deadly(noise, tmp_path / "marks", deadly=9)
+    pool = Deadly(noise, marks=tmp_path / "marks", deadly=9)
     settings = {"batch_size": 3, "progress": False}
     there = predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", **settings)
     assert (tmp_path / "marks" / "killed").exists()
     assert not (tmp_path / "marks" / f"{os.getpid()}").exists()  # the driver opens nothing
-    pd.testing.assert_frame_equal(there, predict(two_models(), FolderPool(noise), **settings), check_exact=True)
+    pd.testing.assert_frame_equal(there, predict(two_models(), ImageFolder(noise), **settings), check_exact=True)
     assert [len(list(folder.iterdir())) for folder in (tmp_path / "cache").iterdir()] == [6, 6]
 
 
@@ -107,7 +107,7 @@ def test_a_search_over_ray_writes_the_same_files(
 
 
 def test_an_error_of_a_pool_is_raised_as_it_is(cluster, noise: Path) -> None:
-    class Faulty(FolderPool):
+    class Faulty(ImageFolder):
         def open(self, position: int, draft: int | None = None) -> Image.Image:
             raise ZeroDivisionError("a bug")
 
@@ -118,7 +118,7 @@ def test_an_error_of_a_pool_is_raised_as_it_is(cluster, noise: Path) -> None:
 def test_a_shard_that_always_kills_is_one_line_and_the_others_are_kept(cluster, noise, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
     monkeypatch.setattr("benchmark.predict.ray.RETRIES", 0)
-    pool = Deadly(noise, tmp_path / "marks", deadly=22, always=True)
+    pool = Deadly(noise, marks=tmp_path / "marks", deadly=22, always=True)
     with pytest.raises(UserError, match="could not be computed on the Ray cluster, 0 retries included"):
         predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", batch_size=3, progress=False)
     assert len(list((tmp_path / "cache").rglob("shard-*"))) >= 2

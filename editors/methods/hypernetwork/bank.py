@@ -64,7 +64,7 @@ def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True
     settings = {
         **recipe.target_fields(),
         "base_weights_sha256": base.weights_sha256,
-        "data": samples.pictures.fingerprint,
+        "data": samples.pictures.signature,
         "bank_seed": samples.seed,
     }
     _claim(folder, settings)

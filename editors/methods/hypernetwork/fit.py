@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_at_once
 from editors.methods.hypernetwork.bank import BankOptions, TargetBank, build, optimised_pairs
@@ -29,7 +30,6 @@ from editors.methods.hypernetwork.pseudo import PseudoSamples
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.training.curves import Panel
 from editors.training.loop import TrainingLoop, step_down
-from editors.training.pictures import Pictures
 from editors.training.views import generator
 
 HELD_OUT = range(10**9, 10**9 + 32)  # pseudo-samples no run trains on: the training curves are theirs
@@ -108,7 +108,7 @@ def standard_loss(
 
 def train(
     base: BaseModel,
-    pictures: Pictures,
+    pictures: ImageSource,
     recipe: HypernetworkRecipe,
     bank: BankOptions,
     out: Path,
@@ -127,7 +127,7 @@ def train(
         size = recipe.iterations * recipe.batch if bank.bank_size is None else bank.bank_size
         targets = build(bank.bank or out.with_suffix(".bank"), samples, size, progress)
     bank_metadata = {"size": 0 if targets is None else len(targets), "seed": bank.bank_seed}
-    metadata = run_metadata(base, recipe, seed, pictures.fingerprint, bank_metadata)
+    metadata = run_metadata(base, recipe, seed, pictures.signature, bank_metadata)
     return fit_network(samples, targets, out, seed, metadata, checkpoint_every, progress)
 
 

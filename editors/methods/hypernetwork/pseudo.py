@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from benchmark.images.decode import Preprocessing
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import Model
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.training.losses import divergence
-from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
 
 SIDES = (3 / 14, 8 / 14)  # of the image: 48 and 128 of 224 pixels, 3 and 8 of 14 patches
@@ -28,7 +28,7 @@ PGD_STEPS, PGD_STEP, PGD_RADIUS = 10, 2 / 255, 8 / 255  # paper, C.4; for pixels
 class PseudoSamples:
     """An endless numbered row of pseudo-samples (x', x) for one base and recipe."""
 
-    def __init__(self, base: BaseModel, pictures: Pictures, recipe: HypernetworkRecipe, seed: int) -> None:
+    def __init__(self, base: BaseModel, pictures: ImageSource, recipe: HypernetworkRecipe, seed: int) -> None:
         self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
@@ -57,7 +57,7 @@ class PseudoSamples:
         return clean, mixed
 
     def _image(self, index: int, random: torch.Generator) -> Tensor:
-        image, preprocessing = self.pictures[index], self.base.preprocessing
+        image, preprocessing = self.pictures.require(index), self.base.preprocessing
         if self.recipe.crop_scale is None:
             return preprocessing(image)
         return view(image, preprocessing, self.recipe.crop_scale, random)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import Model
 from editors.methods.ke.checkpoint import STORE, run_metadata
@@ -17,7 +18,6 @@ from editors.methods.ke.recipe import KERecipe
 from editors.methods.ke.samples import Draws
 from editors.training.curves import Panel
 from editors.training.loop import TrainingLoop, step_down
-from editors.training.pictures import Pictures
 
 PANELS = (
     Panel(
@@ -30,7 +30,7 @@ PANELS = (
 
 def train(
     base: BaseModel,
-    pictures: Pictures,
+    pictures: ImageSource,
     recipe: KERecipe,
     out: Path,
     seed: int = 0,
@@ -62,7 +62,7 @@ def train(
         measure=lambda: measure(model, network, held_out, recipe),
         panels=PANELS,
         iterations=recipe.iterations,
-        metadata=run_metadata(base, recipe, seed, pictures.fingerprint),
+        metadata=run_metadata(base, recipe, seed, pictures.signature),
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import Preprocessing
+from benchmark.images.source import ImageSource
 from editors.methods.ke.recipe import KERecipe
-from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
 
 HELD_OUT = 64  # pictures that no run trains on: the training curves are theirs
@@ -44,7 +44,7 @@ class Draws:
     others do not make a batch, and if those set aside are too few to be judged on each other.
     """
 
-    def __init__(self, pictures: Pictures, preprocessing: Preprocessing, recipe: KERecipe, seed: int) -> None:
+    def __init__(self, pictures: ImageSource, preprocessing: Preprocessing, recipe: KERecipe, seed: int) -> None:
         self.pictures, self.preprocessing, self.recipe, self.seed = pictures, preprocessing, recipe, seed
         order = torch.randperm(len(pictures), generator=generator(seed, "held-out"))
         kept = min(HELD_OUT, len(pictures) // 2)
@@ -74,6 +74,6 @@ class Draws:
 
     def _draw(self, kind: str, number: int, row: int) -> tuple[Tensor, Tensor, int]:
         random = generator(self.seed, kind, number)
-        picture = self.pictures[row]
+        picture = self.pictures.require(row)
         image, other = (view(picture, self.preprocessing, self.recipe.crop_scale, random) for _ in range(2))
         return image, other, integer(1, self.recipe.top_k - 1, random)

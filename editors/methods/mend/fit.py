@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_at_once, forward_tail, last_ffn_matrices
 from editors.methods.mend.checkpoint import STORE, run_metadata
@@ -21,7 +22,6 @@ from editors.methods.mend.samples import EditingSamples, MENDEpisodes
 from editors.training.curves import Panel
 from editors.training.loop import TrainingLoop, step_down
 from editors.training.losses import divergence
-from editors.training.pictures import Pictures
 
 HELD_OUT = range(10**9, 10**9 + 64)  # samples no run trains on: the training curves are theirs
 PANELS = (
@@ -67,7 +67,7 @@ def weighed(edit: Tensor, locality: Tensor, recipe: MENDRecipe) -> Tensor:
 
 def train(
     base: BaseModel,
-    pictures: Pictures,
+    pictures: ImageSource,
     recipe: MENDRecipe,
     out: Path,
     seed: int = 0,
@@ -92,7 +92,7 @@ def train(
         measure=_held_out(network, samples),
         panels=PANELS,
         iterations=recipe.iterations,
-        metadata=run_metadata(base, recipe, seed, pictures.fingerprint),
+        metadata=run_metadata(base, recipe, seed, pictures.signature),
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import ffn_cut, forward_prefix, forward_tail, last_ffn_matrices
 from editors.methods.mend.recipe import MENDRecipe
-from editors.training.pictures import Pictures
 from editors.training.views import epoch_order, generator, integer, view
 
 
@@ -51,7 +51,7 @@ class EditingSamples:
     Raises `UserError` for fewer images than one sample needs.
     """
 
-    def __init__(self, base: BaseModel, pictures: Pictures, recipe: MENDRecipe, seed: int) -> None:
+    def __init__(self, base: BaseModel, pictures: ImageSource, recipe: MENDRecipe, seed: int) -> None:
         if len(pictures) < 1 + recipe.locality:
             raise UserError(f"{len(pictures)} images are less than one sample of 1 + --locality {recipe.locality}")
         self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
@@ -81,5 +81,5 @@ class EditingSamples:
         epoch, place = divmod(number, len(self.pictures) // each)
         own, *unrelated = epoch_order(len(self.pictures), self.seed, epoch)[each * place : each * (place + 1)].tolist()
         random, least = generator(self.seed, "views", number), self.recipe.crop_scale
-        others = (view(self.pictures[index], preprocessing, least, random) for index in (own, *unrelated))
-        return torch.stack([preprocessing(self.pictures[own]), *others])
+        others = (view(self.pictures.require(index), preprocessing, least, random) for index in (own, *unrelated))
+        return torch.stack([preprocessing(self.pictures.require(own)), *others])

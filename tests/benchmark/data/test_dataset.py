@@ -34,7 +34,7 @@ def test_groups_images_and_labels(small_benchmark: Benchmark) -> None:
     assert small_benchmark.members("3-4").tolist() == [4, 5, 6]
     images = small_benchmark.edit.images(PREPROCESSING, [6, 0])
     assert images.shape == (2, 3, 32, 32) and images.dtype == torch.float32
-    by_hand = PREPROCESSING(decode(small_benchmark.edit.encoded[6].as_py()))
+    by_hand = PREPROCESSING(decode(small_benchmark.edit.image_bytes(6)))
     torch.testing.assert_close(images[0], by_hand)
 
 
@@ -44,9 +44,7 @@ def test_only_what_the_base_gets_wrong_is_kept(small_benchmark: Benchmark) -> No
     predictions[[1, 2, 9]] += 1
     kept = small_benchmark.filter_for("small", predictions)
     assert kept.edit.table["sha256"].tolist() == small_benchmark.edit.table["sha256"].iloc[[1, 2, 9]].tolist()
-    assert [kept.edit.encoded[i].as_py() for i in range(3)] == [
-        small_benchmark.edit.encoded[i].as_py() for i in (1, 2, 9)
-    ]
+    assert [kept.edit.image_bytes(i) for i in range(3)] == [small_benchmark.edit.image_bytes(i) for i in (1, 2, 9)]
     assert kept.kept == "pairs 2 of 8 (25%), line_drawing 1 of 5 (20%)"
     assert kept.locality is small_benchmark.locality
     with pytest.raises(UserError, match="nothing to edit"):

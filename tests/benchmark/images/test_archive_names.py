@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.core.errors import UserError
-from benchmark.images.archives import open_tree
+from benchmark.images.files import hidden
+from benchmark.images.open import open_images
 
 NASTY = ["..", ".", "", "/", "\\", "C:", "\0", "~", "a", "b.jpg", "..jpg", "__MACOSX", ".b.jpg", "\n", "COM1", " "]
 PIECE = st.sampled_from(NASTY) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters=":"), max_size=4)
@@ -47,19 +48,21 @@ def test_no_member_leaves_the_archive_and_what_is_kept_reads_as_written(members:
     with tempfile.TemporaryDirectory() as folder:
         path = write_zip(Path(folder) / "a.zip", members)
         try:
-            tree = open_tree(path)
+            images = open_images(path, files=True)
         except UserError as error:
             assert len(str(error).splitlines()) == 1
             return
-        written = {name: data for name, data in members if not name.endswith("/")}
-        assert tree.files == written.keys() and set(tree.images) <= tree.files
-        assert all(stays_inside(name) for name in tree.files)
-        assert {name: tree.read(name) for name in tree.files} == written
+        written = {
+            name: data for name, data in members if not name.endswith("/") and not any(map(hidden, name.split("/")))
+        }
+        assert images.files == written.keys() and set(images.paths) <= images.files
+        assert all(stays_inside(name) for name in images.files)
+        assert {name: images.read_file(name) for name in images.files} == written
         assert [file.name for file in Path(folder).iterdir()] == ["a.zip"], "nothing is unpacked"
 
 
 @given(st.lists(st.tuples(PLAIN, st.binary(max_size=20)), unique_by=lambda member: member[0]))
 def test_plain_names_are_never_refused(members: list[tuple[str, bytes]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        tree = open_tree(write_zip(Path(folder) / "a.zip", members))
-        assert {name: tree.read(name) for name in tree.files} == dict(members)
+        images = open_images(write_zip(Path(folder) / "a.zip", members), files=True)
+        assert {name: images.read_file(name) for name in images.files} == dict(members)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import MINI, Samples, read_split
+from benchmark.data.dataset import MINI, LabelledImages, read_split
 from benchmark.labels import imagenet
 from benchmark.mini import emoji, selection
 from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES, STYLES
@@ -28,7 +28,7 @@ SCORED = ("edit", "locality")
 
 
 @lru_cache
-def split(name: str) -> Samples:
+def split(name: str) -> LabelledImages:
     return read_split(MINI, name)
 
 
@@ -108,7 +108,7 @@ def test_no_image_is_there_twice_and_hashes_match_the_bytes() -> None:
     hashes: list[str] = []
     for name in SPLITS:
         samples = split(name)
-        made = [hashlib.sha256(data.as_py()).hexdigest() for data in samples.encoded]
+        made = [hashlib.sha256(samples.image_bytes(row)).hexdigest() for row in range(len(samples))]
         assert made == samples.table["sha256"].tolist()
         hashes += made
     assert len(set(hashes)) == len(hashes)

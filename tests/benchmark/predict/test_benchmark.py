@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import Benchmark, Samples
+from benchmark.data.dataset import Benchmark, LabelledImages
 from benchmark.images.decode import decode
+from benchmark.images.memory import EncodedImages
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from benchmark.predict import engine, store
@@ -21,7 +22,7 @@ from benchmark.predict.store import NOWHERE
 from tests.conftest import PREPROCESSING, small_vit
 
 
-def plain(base: BaseModel, samples: Samples, batch_size: int) -> np.ndarray:
+def plain(base: BaseModel, samples: LabelledImages, batch_size: int) -> np.ndarray:
     """Top-1 classes by a loop over batches of consecutive rows."""
     images = torch.stack([base.preprocessing(decode(samples.image_bytes(row))) for row in range(len(samples))])
     with torch.no_grad():
@@ -125,10 +126,10 @@ def test_an_image_that_stands_twice_has_one_prediction(base: BaseModel, small_be
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_image_that_does_not_decode_is_named(base: BaseModel, small_benchmark: Benchmark, kept: bool) -> None:
     edit = small_benchmark.edit
-    encoded = edit.encoded.to_pylist()
+    encoded = [edit.image_bytes(row) for row in range(len(edit))]
     encoded[6] = encoded[6][:40]
-    broken = replace(edit, encoded=pa.chunked_array([encoded]))
-    with pytest.raises(UserError, match=rf"^image {edit.table['sha256'][6][:12]} of the data set does not decode"):
+    broken = replace(edit, source=EncodedImages("split", edit.source.ids, pa.chunked_array([encoded])))
+    with pytest.raises(UserError, match=rf"^split: {edit.table['sha256'][6]} is broken \(not an image"):
         predict_samples(base, broken, kept=kept)
 
 
@@ -150,8 +151,6 @@ def test_logits_that_are_not_finite_are_no_prediction(
     base: BaseModel, small_benchmark: Benchmark, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same answer for a benchmark and for what is mined, also when it comes from disk."""
-    from benchmark.images.sources import EncodedPool
-
     module = Blind(base.module, value)
     blind = replace(base, name="blind", module=module, weights_sha256=hash_weights(module))
     edit = small_benchmark.edit
@@ -159,13 +158,12 @@ def test_logits_that_are_not_finite_are_no_prediction(
     dark = (images[:, 0, 0, 0] < 0).numpy()
     assert 0 < dark.sum() < len(edit)
     expected = np.where(dark, NOWHERE, plain(base, edit, SCORE_BATCH))
-    pool = EncodedPool("edit", edit.table["sha256"].tolist(), edit.encoded)
     for _ in range(2):
         assert predict_samples(blind, edit).tolist() == expected.tolist()
         filtered, base_edit, _ = filter_benchmark(blind, small_benchmark)
         assert set(edit.table["sha256"][dark]) <= set(filtered.edit.table["sha256"])
         assert (base_edit == NOWHERE).sum() == dark.sum()
-        mined = engine.predict([blind, base], pool, cache=store.predictions_folder(), progress=False)
+        mined = engine.predict([blind, base], edit.source, cache=store.predictions_folder(), progress=False)
         assert mined["blind_label"].tolist() == expected.tolist()
         assert mined["error"].tolist() == [store.NOT_FINITE if is_dark else "" for is_dark in dark]
         assert (mined[["blind_probability", "blind_margin"]].to_numpy()[dark] == 0).all()

@@ -15,6 +15,7 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage, Preprocessing
+from benchmark.images.source import ImageSource
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from benchmark.predict import store
@@ -22,18 +23,30 @@ from benchmark.predict.engine import predict
 from tests.conftest import PREPROCESSING, small_vit
 
 
-class Noise:
+class Noise(ImageSource):
     """Images of noise; those at `broken` do not decode. Counts how often each is opened."""
 
     def __init__(self, count: int, broken: tuple[int, ...] = (), names: Sequence[int] | None = None) -> None:
         self.names = range(count) if names is None else names
-        self.ids = [f"image-{number}" for number in self.names]
+        self.known_by: Sequence[str] = self.ids
         self.broken, self.opened = broken, [0] * count
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def title(self) -> str:
+        return "noise"
 
-    def open(self, position: int) -> Image.Image:
+    @property
+    def ids(self) -> list[str]:
+        return [f"image-{number}" for number in self.names]
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        return self.known_by
+
+    def read(self, position: int) -> bytes:
+        raise NotImplementedError
+
+    def open(self, position: int, draft: int | None = None) -> Image.Image:
         self.opened[position] += 1
         if position in self.broken:
             raise BrokenImage("cut off")
@@ -70,7 +83,7 @@ def test_a_stop_costs_at_most_one_part(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(store, "SHARD_SIZE", 5)
 
     class Stops(Noise):
-        def open(self, position: int) -> Image.Image:
+        def open(self, position: int, draft: int | None = None) -> Image.Image:
             if position == 12:
                 raise KeyboardInterrupt
             return super().open(position)
@@ -110,21 +123,16 @@ def test_what_could_change_a_prediction_is_in_the_key(tmp_path: Path) -> None:
 
 
 def test_an_image_whose_stamp_changed_is_asked_about_again(tmp_path: Path) -> None:
-    class Stamped(Noise):
-        stamps = ("one", "\udcff two", "three")
-
-    predict(models(), Stamped(3), cache=tmp_path, progress=False)
-    pool = Stamped(3)
-    pool.stamps = ("one", "another", "three")
+    before, pool = Noise(3), Noise(3)
+    before.known_by, pool.known_by = ("one", "\udcff two", "three"), ("one", "another", "three")
+    predict(models(), before, cache=tmp_path, progress=False)
     predict(models(), pool, cache=tmp_path, progress=False)
     assert pool.opened == [0, 1, 0]
 
 
 def test_an_image_that_is_there_twice_is_asked_about_once() -> None:
-    class Twice(Noise):
-        stamps = ("same", "other", "same")
-
-    pool = Twice(3)
+    pool = Noise(3)
+    pool.known_by = ("same", "other", "same")
     told = predict(models(), pool, progress=False)
     assert pool.opened == [1, 1, 0]
     assert told["image"].tolist() == pool.ids and told["a_probability"][0] == told["a_probability"][2]

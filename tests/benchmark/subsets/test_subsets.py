@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.core.errors import UserError
 from benchmark.data.groups import PAPER_GROUPS
-from benchmark.images.archives import open_tree
+from benchmark.images.open import open_images
 from benchmark.labels import imagenet
 from benchmark.labels.names import class_index, known_class
 from benchmark.subsets import locality, natural, oil_painting, stage_light
@@ -70,7 +70,7 @@ def test_the_generated_groups_have_the_papers_classes() -> None:
 def test_natural_groups_by_label_name_and_id(tmp_path: Path) -> None:
     folders = [(group, name) for group in natural.GROUPS for name in (f"{group.label}_x", group.id, group.name)]
     put(tmp_path / "in", [f"{name}/1.jpg" for _, name in folders] + ["water_tower-beacon/2.jpg"])
-    found = natural.read(open_tree(tmp_path / "in"))
+    found = natural.read(open_images(tmp_path / "in", files=True))
     by_name = {item.name: item for item in found.items}
     for group, name in folders:
         row = by_name[f"{name}/1.jpg"].row()
@@ -87,7 +87,7 @@ def test_natural_groups_by_label_name_and_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["891_x/1.jpg", "1.jpg", "volleybal-basketball/1.jpg", "890_x/deep/1.jpg"])
 def test_a_natural_folder_that_is_no_group_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="no natural group") as error:
-        natural.read(open_tree(zipped(tmp_path / "a.zip", {name: numbered(0)})))
+        natural.read(open_images(zipped(tmp_path / "a.zip", {name: numbered(0)}), files=True))
     assert f"a.zip/{Path(name).parent}" in str(error.value)
 
 
@@ -102,7 +102,7 @@ def test_natural_images_carry_owner_licence_and_link(tmp_path: Path) -> None:
         "title": "At the net",
     }
     table(tmp_path / "in" / "attribution.csv", [row, {**row, "file": "890-430/2.jpg", "title": "", "licence_url": ""}])
-    found = natural.read(open_tree(tmp_path / "in"))
+    found = natural.read(open_images(tmp_path / "in", files=True))
     bare, full = (item.row() for item in found.items)
     assert full["licence"] == bare["licence"] == "CC-BY-2.0"
     assert full["attribution"] == f'"At the net" by A, B, {row["page_url"]}, {row["licence_url"]}'
@@ -110,33 +110,33 @@ def test_natural_images_carry_owner_licence_and_link(tmp_path: Path) -> None:
     assert found.choices == []
     unknown = {**row, "owner": "", "page_url": "", "licence": ""}
     table(tmp_path / "in" / "attribution.csv", [unknown, {**unknown, "file": "890-430/2.jpg"}])
-    assert {item.row()["attribution"] for item in natural.read(open_tree(tmp_path / "in")).items} == {
+    assert {item.row()["attribution"] for item in natural.read(open_images(tmp_path / "in", files=True)).items} == {
         natural.UNKNOWN_OWNER
     }
     put(tmp_path / "in", ["890-430/3.jpg"])
     with pytest.raises(UserError, match=r"890-430/3\.jpg: attribution\.csv has no row"):
-        natural.read(open_tree(tmp_path / "in"))
+        natural.read(open_images(tmp_path / "in", files=True))
     table(tmp_path / "in" / "attribution.csv", [{"file": "890-430/3.jpg", "owner": "A"}])
     with pytest.raises(UserError, match="lacks the column licence"):
-        natural.read(open_tree(tmp_path / "in"))
+        natural.read(open_images(tmp_path / "in", files=True))
     (tmp_path / "in" / "attribution.csv").write_bytes(b"file,owner\n\xff\xfe")
     with pytest.raises(UserError, match="UTF-8"):
-        natural.read(open_tree(tmp_path / "in"))
+        natural.read(open_images(tmp_path / "in", files=True))
 
 
 def test_oil_paintings_by_class(tmp_path: Path) -> None:
-    found = oil_painting.read(open_tree(released.oil_paintings(tmp_path / "oil", 44)))
+    found = oil_painting.read(open_images(released.oil_paintings(tmp_path / "oil", 44), files=True))
     assert Counter(item.label for item in found.items) == dict.fromkeys(oil_painting.CLASSES, 2)
     for name, why in (("tench", "none of the 22 classes"), ("stingrey", 'did you mean "stingray"'), ("crane", "134")):
         with pytest.raises(UserError, match=why):
-            oil_painting.read(open_tree(put(tmp_path / name, [f"{name}/1.png"])))
+            oil_painting.read(open_images(put(tmp_path / name, [f"{name}/1.png"]), files=True))
     with pytest.raises(UserError, match="beside the folders of classes"):
-        oil_painting.read(open_tree(put(tmp_path / "flat", ["1.png"])))
+        oil_painting.read(open_images(put(tmp_path / "flat", ["1.png"]), files=True))
 
 
 def test_stage_light_from_pugs_csv(tmp_path: Path) -> None:
     """Rows of other classes and of other factors are left out, though the csv names them."""
-    tree = open_tree(released.pug(tmp_path / "PUG", 70))
+    tree = open_images(released.pug(tmp_path / "PUG", 70), files=True)
     found = stage_light.read(tree)
     assert len(found.items) == 70
     for item in found.items:
@@ -151,28 +151,28 @@ def test_stage_light_from_pugs_csv(tmp_path: Path) -> None:
     gone = tmp_path / "PUG" / found.items[0].name
     gone.unlink()
     with pytest.raises(UserError, match=gone.name):
-        stage_light.read(open_tree(tmp_path / "PUG"))
+        stage_light.read(open_images(tmp_path / "PUG", files=True))
     (tmp_path / "PUG" / stage_light.LABELS_CSV).unlink()
     with pytest.raises(UserError, match=r"labels_pug_imagenet\.csv is missing"):
-        stage_light.read(open_tree(tmp_path / "PUG"))
+        stage_light.read(open_images(tmp_path / "PUG", files=True))
 
 
 def test_stage_light_by_class_and_with_bare_file_names(tmp_path: Path) -> None:
     """PUG's mistyped names, and proper ones; and a csv whose `filename` has no folders in it."""
-    found = stage_light.read(open_tree(put(tmp_path / "a", ["Cofee_Mug/1.png", "hen/2.png"])))
+    found = stage_light.read(open_images(put(tmp_path / "a", ["Cofee_Mug/1.png", "hen/2.png"]), files=True))
     assert [item.label for item in found.items] == [8, 504]
     put(tmp_path / "b", ["Scene_Light/Piano/1.png"])
     row = {"filename": "1.png", "character_name": "p", "character_label": "Piano", "scene_light": "2.0"}
     table(tmp_path / "b" / stage_light.LABELS_CSV, [row])
-    (item,) = stage_light.read(open_tree(tmp_path / "b")).items
+    (item,) = stage_light.read(open_images(tmp_path / "b", files=True)).items
     assert (item.name, item.label) == ("Scene_Light/Piano/1.png", 579)
     table(tmp_path / "b" / stage_light.LABELS_CSV, [{**row, "filename": "../../b/Scene_Light/Piano/1.png"}])
-    (item,) = stage_light.read(open_tree(tmp_path / "b")).items
+    (item,) = stage_light.read(open_images(tmp_path / "b", files=True)).items
     assert item.name == "Scene_Light/Piano/1.png", "only names that are in the folder are ever opened"
 
 
 def test_the_released_locality_set_has_no_labels(tmp_path: Path) -> None:
-    found = locality.read(open_tree(released.locality(tmp_path / "Sensitive-Images.zip", 6)))
+    found = locality.read(open_images(released.locality(tmp_path / "Sensitive-Images.zip", 6), files=True))
     rows = [item.row() for item in found.items]
     assert found.labels == "unknown" and {row["label"] for row in rows} == {None}
     assert {row["label_origin"] for row in rows} == {locality.UNKNOWN}
@@ -185,7 +185,7 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
     import hashlib
 
     names = ["n04540053/a.jpg", "890/b.jpg", "pier/c.jpg"]
-    tree = open_tree(put(tmp_path / "in", names))
+    tree = open_images(put(tmp_path / "in", names), files=True)
     assert {item.name: item.label for item in locality.read(tree).items} == dict(
         zip(names, (890, 890, 718), strict=True)
     )
@@ -197,7 +197,7 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
         for name, label in zip(names, (890, 890, 718), strict=True)
     ]  # fmt: skip
     table(tmp_path / "in" / locality.SELECTION, rows)
-    found = locality.read(open_tree(tmp_path / "in"))
+    found = locality.read(open_images(tmp_path / "in", files=True))
     assert found.labels == "folder"
     for item in found.items:
         row = item.row()
@@ -207,9 +207,9 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
     for change, why in (({"label": 1}, "says class 1"), ({"margin": "wide"}, "margin"), ({"sha256": "0"}, "no row")):
         table(tmp_path / "in" / locality.SELECTION, [{**rows[0], **change}, *rows[1:]])
         with pytest.raises(UserError, match=why):
-            locality.read(open_tree(tmp_path / "in"))
+            locality.read(open_images(tmp_path / "in", files=True))
     with pytest.raises(UserError, match="no ImageNet class"):
-        locality.read(open_tree(put(tmp_path / "other", ["pier/1.jpg", "piers/2.jpg"])))
+        locality.read(open_images(put(tmp_path / "other", ["pier/1.jpg", "piers/2.jpg"]), files=True))
 
 
 def test_the_groups_of_the_stand_ins_are_the_papers() -> None:

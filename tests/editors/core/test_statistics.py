@@ -15,7 +15,8 @@ import torch
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE
-from benchmark.data.dataset import TRAINING_IMAGES, Samples, read_split
+from benchmark.data.dataset import TRAINING_IMAGES, LabelledImages, read_split
+from benchmark.images.memory import EncodedImages
 from benchmark.models.identity import hash_weights
 from benchmark.models.vit import Cut
 from editors.core import statistics
@@ -92,7 +93,9 @@ def test_ten_thousand_images_of_a_larger_pool_are_taken_and_all_of_a_smaller_one
     model = small_vit(depth=1, embed_dim=12)
     for count, expected in ((10_001, 10_000), (9_999, 9_999)):
         table = pd.DataFrame({"label": range(count), "sha256": [f"hash {row}" for row in range(count)]})
-        samples = Samples(table, pa.chunked_array([[b""] * count]))
+        samples = LabelledImages(
+            table, EncodedImages("nothing", table["sha256"].tolist(), pa.chunked_array([[b""] * count]))
+        )
         taken = statistics.collect(model, AllAlike(lambda: samples, PREPROCESSING, torch.device("cpu")), Cut(0))  # noqa: B023
         assert len(taken.tokens) == len(set(taken.labels.tolist())) == expected
         assert taken.facts["training_images"] == str(expected)
@@ -104,7 +107,7 @@ def test_the_record_says_where_they_came_from(tmp_path: Path) -> None:
     assert editor.provenance() == {} and editor.state_dict() == {}
     editor.fit(model, training)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
-    hashes = [hashlib.sha256(training.samples.encoded[i].as_py()).hexdigest() for i in order.tolist()]
+    hashes = [hashlib.sha256(training.samples.image_bytes(i)).hexdigest() for i in order.tolist()]
     assert editor.provenance() == {
         "training_images": "20",
         "training_images_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),

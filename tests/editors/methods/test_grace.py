@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import Samples, training_images
+from benchmark.data.dataset import LabelledImages, training_images
 from benchmark.models import vit
 from editors.core.base import TrainingImages
 from editors.methods.grace import GRACE, GRACEConfig, Memory, neighbour_distance
@@ -173,6 +173,6 @@ def test_what_cannot_be_done_says_why(training: TrainingImages) -> None:
     for block in (6, 0, -6, -7):
         with pytest.raises(UserError, match="not one of 1 to 5, or -5 to -1"):
             GRACE(GRACEConfig(block=block)).fit(model, training)
-    one: Samples = training.samples.take([0])
+    one: LabelledImages = training.samples.take([0])
     with pytest.raises(UserError, match="two classes"):
         GRACE().fit(model, TrainingImages(lambda: one, PREPROCESSING, training.device))

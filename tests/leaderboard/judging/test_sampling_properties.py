@@ -8,7 +8,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.data.dataset import Benchmark, Samples
+from benchmark.data.dataset import Benchmark, LabelledImages
+from benchmark.images.memory import EncodedImages
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
 
 
@@ -22,7 +23,9 @@ def benchmark_of(rows: list[tuple[int, int]]) -> Benchmark:
             "sha256": [f"hash of sample {number}" for number in range(len(rows))],
         }
     )
-    samples = Samples(table, pa.chunked_array([[b""] * len(rows)]))
+    samples = LabelledImages(
+        table, EncodedImages("nothing", table["sha256"].tolist(), pa.chunked_array([[b""] * len(rows)]))
+    )
     return Benchmark("made up", "1", samples, samples)
 
 

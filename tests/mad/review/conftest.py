@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mad.review.groups import Candidates, read_candidates
-from mad.review.images import Images, open_images
+from mad.review.images import Images, find_images
 from mad.review.session import Session
 from mad.review.store import FILE, Store
 
@@ -73,7 +73,7 @@ def candidates(found: Path) -> Candidates:
 
 @pytest.fixture
 def images(candidates: Candidates) -> Images:
-    return open_images(candidates)
+    return find_images(candidates)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_it_listens_for_this_machine_only() -> None:
     [
         (["nowhere", "--annotator", "ann"], "no such file"),
         (["found", "--annotator", ","], "annotator's name"),
-        (["found", "--annotator", "ann", "--pool", "nowhere"], "no such folder"),
+        (["found", "--annotator", "ann", "--pool", "nowhere"], "no such file or folder"),
         (["found", "--annotator", "ann", "--conflicts"], "nothing to resolve"),
         (["found", "--annotator", "ann", "--db", "found/groups.csv"], "not a database"),
     ],

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from benchmark.core.cli import run
+from benchmark.core.text import printable
 from benchmark.images.decode import SUFFIXES
 from benchmark.labels import imagenet
 from benchmark.labels.names import class_index
 from mad.review.__main__ import export, status
 from mad.review.export import folder_name
 from mad.review.groups import Group, read_candidates
-from mad.review.images import open_images
+from mad.review.images import find_images
 from mad.review.session import Session
 from mad.review.store import FILE, Store
 
@@ -43,7 +44,7 @@ def accept_all(found: Path) -> None:
     candidates = read_candidates(found)
     store = Store(found / FILE)
     for annotator in ("ann", "bo"):
-        session = Session(candidates.items, open_images(candidates), store, annotator)
+        session = Session(candidates.items, find_images(candidates), store, annotator)
         for _ in candidates.items:
             session.answer(session.view()["item"]["key"], True)
     store.close()
@@ -82,7 +83,7 @@ def test_what_both_accepted_in_the_released_layout(reviewed: Path, pool: Path, t
 def test_a_third_person_resolves_conflicts(reviewed: Path, pool: Path, store: Store, tmp_path: Path, capsys) -> None:
     candidates = read_candidates(reviewed)
     conflicts = [item for item in candidates.items if item.image in ("b.png", "c.webp")]
-    cy = Session(conflicts, open_images(candidates), store, "cy")
+    cy = Session(conflicts, find_images(candidates), store, "cy")
     for accepted in (False, True):
         cy.answer(cy.view()["item"]["key"], accepted)
     assert "name two with --annotators" in fails(capsys, export, reviewed, "--out", tmp_path / "natural")
@@ -139,7 +140,7 @@ def test_hostile_names_stay_out_of_the_disk(write_search, pool: Path, tmp_path: 
     names = ["<img src=x onerror=alert(1)>.png", "=cmd.png", "a\nb.png"]
     for name, image in zip(names, ["b.png", "e.png", "a.jpg"], strict=True):
         (pool / image).rename(pool / name)
-    found = write_search({"890-430": names})
+    found = write_search({"890-430": [printable(name) for name in names]})
     accept_all(found)
     run(export, [str(found), "--out", str(tmp_path / "natural")])
     images = [path.name for path in (tmp_path / "natural" / "890_volleyball-basketball").iterdir()]

@@ -11,7 +11,7 @@ from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage
 from mad import search
 from mad.review.groups import Group, read_candidates
-from mad.review.images import open_images
+from mad.review.images import find_images
 from tests.mad.review.conftest import MEMBERS
 
 
@@ -32,20 +32,20 @@ def test_what_a_search_wrote_is_read_and_its_pool_opened(models, pictures: Path,
     membership = pd.read_csv("out/membership.csv")
     assert [item.image for item in candidates.items] == membership["image"].tolist()
     assert [item.group.id for item in candidates.items] == membership["group_id"].tolist()
-    images = open_images(candidates)
+    images = find_images(candidates)
     for item in candidates.items:
         assert images.read(item.image) == (pictures / item.image).read_bytes()
 
 
-def test_the_embedded_pool(found: Path) -> None:
-    from benchmark.data.embedded import embedded_pool
+def test_the_open_embedded(found: Path) -> None:
+    from benchmark.data.embedded import open_embedded
 
-    pool = embedded_pool()
+    pool = open_embedded()
     facts = {"command": {"pool": pool.title}, "pool": {"images": len(pool)}}
     (found / "search.json").write_text(json.dumps(facts))
     (found / "membership.csv").write_text(f"group_id,image\n890-430,{pool.ids[7]}\n")
-    images = open_images(read_candidates(found))
-    assert images.read(pool.ids[7]) == pool.encoded[7].as_py()
+    images = find_images(read_candidates(found))
+    assert images.read(pool.ids[7]) == pool.read(7)
     assert images.picture(pool.ids[7]).sha256 == pool.ids[7]
 
 
@@ -72,15 +72,15 @@ def test_what_is_not_in_the_pool_is_not_read(image: str, write_search, pool: Pat
     (pool / "a.jpg").rename(pool.parent / "secret.png")
     candidates = read_candidates(write_search({"890-430": ["b.png", image]}))
     with pytest.raises(BrokenImage, match="not in the pool"):
-        open_images(candidates).read(image)
+        find_images(candidates).read(image)
 
 
 def test_a_pool_that_moved_is_named(found: Path, pool: Path) -> None:
     moved = pool.rename(pool.parent / "moved")
     candidates = read_candidates(found)
     with pytest.raises(UserError, match="--pool"):
-        open_images(candidates)
-    assert open_images(candidates, str(moved)).read("a.jpg") == (moved / "a.jpg").read_bytes()
+        find_images(candidates)
+    assert find_images(candidates, str(moved)).read("a.jpg") == (moved / "a.jpg").read_bytes()
 
 
 def test_a_folder_of_several_searches_says_which(found: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from mad.review.groups import read_candidates
-from mad.review.images import LONGEST, open_images
+from mad.review.images import LONGEST, find_images
 from mad.review.server import HEADERS, TOKEN, create_app
 from mad.review.session import Session
 from tests.mad.review.conftest import MEMBERS
@@ -184,7 +184,7 @@ def test_an_image_outside_the_pool_is_refused(write_search, pool: Path, store) -
     (pool / "a.jpg").rename(pool.parent / "secret.jpg")
     outside = ["../secret.jpg", str(pool.parent / "secret.jpg")]
     candidates = read_candidates(write_search({"890-430": outside}))
-    with client_of(Session(candidates.items, open_images(candidates), store, "ann")) as client:
+    with client_of(Session(candidates.items, find_images(candidates), store, "ann")) as client:
         for _ in outside:
             key = client.get("/state").json()["item"]["key"]
             assert (client.get(f"/image/{key}").status_code, client.get(f"/image/{key}").text) == (

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.images.source import ImageSource
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork.checkpoint import run_metadata
 from editors.methods.hypernetwork.pseudo import PseudoSamples
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
-from editors.training.pictures import Pictures, open_pictures
+from editors.training.images import open_training_images
 from tests.conftest import PREPROCESSING, png, small_vit
 
 QUICK = {"inner_steps": 2, "outer_steps": 2, "blocks": 1, "iterations": 12, "batch": 4}
@@ -37,8 +38,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures(folder: Path) -> Pictures:
-    return open_pictures(str(folder))
+def pictures(folder: Path) -> ImageSource:
+    return open_training_images(str(folder))
 
 
 def quick(name: str = "released", **changes) -> HypernetworkRecipe:
@@ -48,4 +49,4 @@ def quick(name: str = "released", **changes) -> HypernetworkRecipe:
 
 def metadata(samples: PseudoSamples, seed: int = 0) -> dict[str, str]:
     """Metadata of a run on these samples."""
-    return run_metadata(samples.base, samples.recipe, seed, samples.pictures.fingerprint, {"size": 8, "seed": 0})
+    return run_metadata(samples.base, samples.recipe, seed, samples.pictures.signature, {"size": 8, "seed": 0})

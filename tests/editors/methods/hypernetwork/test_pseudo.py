@@ -12,12 +12,12 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import Preprocessing
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork.pseudo import PGD_RADIUS, PseudoSamples, cutmix_box, pgd
+from editors.training.images import open_training_images
 from editors.training.losses import divergence
-from editors.training.pictures import Pictures, open_pictures
 from editors.training.views import crop_box
-from tests.conftest import png, rows_of, write_split
 from tests.editors.methods.hypernetwork.conftest import quick
 
 
@@ -58,7 +58,7 @@ def test_crops_keep_to_their_area_and_ratio() -> None:
 
 
 @pytest.mark.parametrize("name", ["released", "paper"])
-def test_x_is_x_prime_but_for_one_patch(tiny: BaseModel, pictures: Pictures, name: str) -> None:
+def test_x_is_x_prime_but_for_one_patch(tiny: BaseModel, pictures: ImageSource, name: str) -> None:
     clean, altered = PseudoSamples(tiny, pictures, quick(name), seed=1).batch(range(20))
     assert clean.shape == altered.shape == (20, 3, 32, 32)
     changed = (clean != altered).any(1)
@@ -72,7 +72,7 @@ def test_x_is_x_prime_but_for_one_patch(tiny: BaseModel, pictures: Pictures, nam
 
 
 @pytest.mark.parametrize("pseudo", ["cutmix", "pgd"])
-def test_each_is_drawn_from_its_number_alone(tiny: BaseModel, pictures: Pictures, pseudo: str) -> None:
+def test_each_is_drawn_from_its_number_alone(tiny: BaseModel, pictures: ImageSource, pseudo: str) -> None:
     recipe = quick(pseudo=pseudo)
     clean, altered = PseudoSamples(tiny, pictures, recipe, seed=1).batch(range(12))  # over the end of an epoch
     for number in (0, 5, 11):
@@ -98,46 +98,11 @@ def test_pgd_stays_in_its_ball_and_in_the_picture_and_moves_the_prediction(tiny:
     assert (divergence(tiny.module(altered), wanted, 1.0) > 3 * before).all()
 
 
-def test_images_come_from_a_folder_or_a_training_split(folder: Path, tmp_path: Path) -> None:
-    assert len(open_pictures(str(folder))) == 8
-    write_split(tmp_path / "set" / "data", "train", rows_of({(None, "train"): 5}, seed=1))
-    split = open_pictures(str(tmp_path / "set"))
-    assert len(split) == 5 and split[4].size == (32, 32)
-    before = open_pictures(str(folder)).fingerprint
-    (folder / "cat" / "9.png").write_bytes(png(np.random.default_rng(1)))
-    assert open_pictures(str(folder)).fingerprint != before
-
-
-def test_images_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    items = [{"bytes": png(np.random.default_rng(n)), "path": None} for n in range(3)]
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-    table = datasets.Dataset.from_dict({"image": items, "label": [0, 1, 2]}, features=features)
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: table)
-    images = open_pictures("somebody/images")
-    assert len(images) == 3 and images[2].size == (32, 32)
-
-    def unreachable(name: str, split: str) -> None:
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    with pytest.raises(UserError, match=r"nowhere/images is no folder .*no route.*folder of images per class"):
-        open_pictures("nowhere/images")
-
-
-def test_a_folder_of_one_class_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"1 classes.*one folder of images a class"):
-        for image in (folder / "dog").iterdir():
-            image.unlink()
-        open_pictures(str(folder))
-
-
 def test_a_broken_image_is_named(tiny: BaseModel, folder: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32)).save(buffer, "PNG")
     for image in folder.rglob("*.png"):
         image.write_bytes(buffer.getvalue()[:60])
-    samples = PseudoSamples(tiny, open_pictures(str(folder)), quick(), seed=0)
+    samples = PseudoSamples(tiny, open_training_images(str(folder)), quick(), seed=0)
     with pytest.raises(UserError, match=r"\.png is broken .*remove it or fetch it again"):
         samples.batch(range(4))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork import bank as banks
 from editors.methods.hypernetwork import fit
@@ -19,7 +20,6 @@ from editors.methods.hypernetwork.meta import optimise_targets, prepare
 from editors.methods.hypernetwork.network import Hypernetwork
 from editors.methods.hypernetwork.pseudo import PseudoSamples
 from editors.training.loop import state_path
-from editors.training.pictures import Pictures
 from tests.editors.methods.hypernetwork.conftest import metadata, quick
 
 
@@ -42,7 +42,7 @@ def curve(out: Path) -> list[dict[str, str]]:
 
 
 def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = PseudoSamples(tiny, pictures, quick(), seed=0)
     whole = small_bank(samples, tmp_path / "whole", monkeypatch)
@@ -70,7 +70,7 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
     ids=lambda recipe: f"{recipe.recipe}-{recipe.form}",
 )
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe
 ) -> None:
     samples = PseudoSamples(tiny, pictures, recipe, seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch) if recipe.form == "decoupled" else None
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = PseudoSamples(tiny, pictures, quick(), seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch)
@@ -118,7 +118,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
 
 
 def test_the_decoupled_form_learns_its_bank(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = PseudoSamples(tiny, pictures, quick(iterations=60, lr=1e-3, outer_steps=5), seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch)
@@ -127,7 +127,7 @@ def test_the_decoupled_form_learns_its_bank(
     assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
 
 
-def test_the_standard_form_learns_to_be_sparse(tiny: BaseModel, pictures: Pictures, tmp_path: Path) -> None:
+def test_the_standard_form_learns_to_be_sparse(tiny: BaseModel, pictures: ImageSource, tmp_path: Path) -> None:
     recipe = quick(form="standard", iterations=30, lr=3e-3, sparsity_weight=50.0)
     run(PseudoSamples(tiny, pictures, recipe, seed=0), None, tmp_path / "hn.safetensors")
     rows = curve(tmp_path / "hn.safetensors")
@@ -135,7 +135,7 @@ def test_the_standard_form_learns_to_be_sparse(tiny: BaseModel, pictures: Pictur
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = PseudoSamples(tiny, pictures, quick(), seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch)

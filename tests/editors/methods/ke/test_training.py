@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource, Selected
 from benchmark.models.load import BaseModel, load_base
 from benchmark.models.vit import last_ffn_matrices
 from editors.methods.ke import loss
@@ -21,8 +22,8 @@ from editors.methods.ke.loss import apply_edit, prepare
 from editors.methods.ke.network import KEShape, new_network
 from editors.methods.ke.recipe import KERecipe
 from editors.methods.ke.samples import Draws, EditingSamples
+from editors.training.images import open_training_images
 from editors.training.loop import state_path
-from editors.training.pictures import Pictures, open_pictures
 from tests.conftest import small_vit
 from tests.editors.methods.ke.conftest import QUICK, descending
 
@@ -130,7 +131,7 @@ def test_the_curve_counts_what_it_says() -> None:
     assert found["kl"] == pytest.approx(effect.kl.mean().item()) and len(hits) == 4
 
 
-def test_samples_depend_on_seed_and_number_alone(tiny: BaseModel, pictures: Pictures) -> None:
+def test_samples_depend_on_seed_and_number_alone(tiny: BaseModel, pictures: ImageSource) -> None:
     draws = Draws(pictures, tiny.preprocessing, QUICK, seed=3)
     again = Draws(pictures, tiny.preprocessing, QUICK, seed=3)
     assert torch.equal(draws.batch(5).views, again.batch(5).views)
@@ -141,34 +142,26 @@ def test_samples_depend_on_seed_and_number_alone(tiny: BaseModel, pictures: Pict
     assert ranks.unique().tolist() == [1, 2, 3, 4]
 
 
-def test_no_picture_is_both_trained_on_and_held_out(tiny: BaseModel, pictures: Pictures) -> None:
-    class Watched:
-        """Remembers which pictures were asked for."""
+def test_no_picture_is_both_trained_on_and_held_out(tiny: BaseModel, pictures: ImageSource) -> None:
+    seen: set[int] = set()
 
-        fingerprint = pictures.fingerprint
+    class Watched(Selected):
+        def read(self, position: int) -> bytes:
+            seen.add(position)
+            return super().read(position)
 
-        def __init__(self) -> None:
-            self.seen: set[int] = set()
-
-        def __len__(self) -> int:
-            return len(pictures)
-
-        def __getitem__(self, index: int):
-            self.seen.add(index)
-            return pictures[index]
-
-    watched = Watched()
-    draws = Draws(watched, tiny.preprocessing, QUICK, seed=0)
+    draws = Draws(Watched(pictures, range(len(pictures))), tiny.preprocessing, QUICK, seed=0)
     held_out = draws.held_out()
-    aside, watched.seen = watched.seen, set()
+    aside = {*seen}
+    seen.clear()
     for iteration in range(20):
         draws.batch(iteration)
-    assert len(held_out.ranks) == len(aside) == 4 and watched.seen == set(range(8)) - aside
+    assert len(held_out.ranks) == len(aside) == 4 and seen == set(range(8)) - aside
     assert not torch.equal(held_out.images, held_out.views)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
     train(tiny, pictures, QUICK, straight, 0, 4, progress=False)
@@ -198,7 +191,9 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
         train(tiny, pictures, QUICK, killed, 3, progress=False)
 
 
-def test_it_learns_to_edit_where_other_images_cost_nothing(tiny: BaseModel, pictures: Pictures, tmp_path: Path) -> None:
+def test_it_learns_to_edit_where_other_images_cost_nothing(
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path
+) -> None:
     recipe = QUICK.but(hidden=16, condition=32, lr=0.03, iterations=80, others=1, margin=10.0)
     train(tiny, pictures, recipe, tmp_path / "ke.safetensors", 0, progress=False)
     losses = [float(row["loss"]) for row in curve(tmp_path / "ke.safetensors")]
@@ -206,7 +201,7 @@ def test_it_learns_to_edit_where_other_images_cost_nothing(tiny: BaseModel, pict
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loss, "divergence", lambda *_, **__: torch.full((4, 2), torch.nan))
     out = tmp_path / "ke.safetensors"
@@ -221,9 +216,9 @@ def test_the_shipped_network_edits_held_out_training_images() -> None:
     found = load(STORE.shipped_for(base.weights_sha256), base.weights_sha256)
     recipe, seed = KERecipe.from_json(found.metadata["recipe"]), int(found.metadata["seed"])
     assert found.metadata == {
-        **run_metadata(base, recipe, seed, open_pictures("mini").fingerprint), "iteration": str(recipe.iterations)
+        **run_metadata(base, recipe, seed, open_training_images("mini").signature), "iteration": str(recipe.iterations)
     }  # fmt: skip
-    held_out = prepare(base.module, Draws(open_pictures("mini"), base.preprocessing, recipe, seed).held_out())
+    held_out = prepare(base.module, Draws(open_training_images("mini"), base.preprocessing, recipe, seed).held_out())
     rates = measure(base.module, found.network, held_out, recipe)
     untrained = measure(base.module, new_network(KEShape.of(base.module, recipe), 0), held_out, recipe)
     assert rates["success"] > 0.9 and untrained["success"] < 0.05

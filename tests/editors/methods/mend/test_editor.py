@@ -21,7 +21,7 @@ from editors.methods.mend.fit import apply_edit
 from editors.methods.mend.network import EditorNetwork, MENDShape, new_network
 from editors.methods.mend.recipe import MENDRecipe
 from editors.methods.mend.samples import EditingSamples
-from editors.training.pictures import open_pictures
+from editors.training.images import open_training_images
 from tests.conftest import small_vit
 from tests.editors.conftest import failures
 from tests.editors.methods.mend.conftest import BASE, MODEL, NAMES, QUICK, lively_network, plain_network
@@ -137,7 +137,7 @@ def test_the_shipped_network_edits_the_mini() -> None:
     base = load_base("mini")
     editor = MEND()
     found = editor.checkpoint(base.module)
-    samples = EditingSamples(base, open_pictures("mini"), found.recipe, seed=int(found.metadata["seed"]))
+    samples = EditingSamples(base, open_training_images("mini"), found.recipe, seed=int(found.metadata["seed"]))
     episodes = samples.batch(range(2 * 10**9, 2 * 10**9 + 16))
     first = factors(base.module, episodes.edited, episodes.targets, samples.cut, {})
     effect = apply_edit(base.module, found.network, samples, episodes, first)
@@ -145,7 +145,7 @@ def test_the_shipped_network_edits_the_mini() -> None:
     assert (effect.other.argmax(-1) == episodes.targets[:, 0]).double().mean() > 0.6
     assert (effect.unrelated.argmax(-1) == episodes.target_logits.argmax(-1)).double().mean() > 0.8
 
-    image = base.preprocessing(open_pictures("mini")[0])[None]
+    image = base.preprocessing(open_training_images("mini").open(0))[None]
     wanted = base.module(image).topk(3).indices[:, 2]
     edit = editor.edit(base.module, image, wanted)
     assert edit.steps > 0 and tuple(edit.overrides) == last_ffn_matrices(base.module)

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource, Selected
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import forward_prefix
 from editors.methods.mend import samples as module
 from editors.methods.mend.samples import EditingSamples
-from editors.training.pictures import Pictures
 from tests.editors.methods.mend.conftest import QUICK
 
 RECIPE = QUICK.but(locality=2, top_k=4)
 
 
-def test_a_batch_is_its_samples_one_by_one(tiny: BaseModel, pictures: Pictures) -> None:
+def test_a_batch_is_its_samples_one_by_one(tiny: BaseModel, pictures: ImageSource) -> None:
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     together, alone = samples.batch(range(5, 9)), samples.batch([7])
     assert torch.equal(together.targets[2:3], alone.targets)
@@ -29,24 +29,21 @@ def test_a_batch_is_its_samples_one_by_one(tiny: BaseModel, pictures: Pictures) 
     assert not torch.equal(moved.eval_tokens, together.eval_tokens)
 
 
-def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_sample_holds(tiny: BaseModel, pictures: ImageSource, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     seen: list[int] = []
 
-    class Watched:
-        def __len__(self) -> int:
-            return len(pictures)
+    class Watched(Selected):
+        def read(self, position: int) -> bytes:
+            seen.append(position)
+            return super().read(position)
 
-        def __getitem__(self, index: int):
-            seen.append(index)
-            return pictures[index]
-
-    monkeypatch.setattr(samples, "pictures", Watched())
+    monkeypatch.setattr(samples, "pictures", Watched(pictures, range(len(pictures))))
     for number in range(2):  # an epoch deals 8 images out to 2 samples of 3
         episode = samples.batch([number])
         own, again, *unrelated = seen[-4:]
         assert own == again and len({own, *unrelated}) == 3
-        image = tiny.preprocessing(pictures[own])[None]
+        image = tiny.preprocessing(pictures.open(own))[None]
         torch.testing.assert_close(episode.edited[0], forward_prefix(tiny.module, image, samples.cut))
         assert not torch.allclose(episode.eval_tokens[0, 0], episode.edited[0, 0], atol=1e-3), (
             "the other view is another"
@@ -56,7 +53,7 @@ def test_what_a_sample_holds(tiny: BaseModel, pictures: Pictures, monkeypatch: p
     assert len(set(seen)) == 6
 
 
-def test_wanted_classes_are_all_of_the_top_k_but_the_first(tiny: BaseModel, pictures: Pictures) -> None:
+def test_wanted_classes_are_all_of_the_top_k_but_the_first(tiny: BaseModel, pictures: ImageSource) -> None:
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     logits = torch.arange(1000.0)
     drawn = [samples.draw_target(logits, number) for number in range(200)]
@@ -65,14 +62,14 @@ def test_wanted_classes_are_all_of_the_top_k_but_the_first(tiny: BaseModel, pict
     assert samples.draw_target(logits, 3) == drawn[3]
 
 
-def test_what_the_base_says_before(tiny: BaseModel, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_base_says_before(tiny: BaseModel, pictures: ImageSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "view", lambda image, preprocessing, least, random: preprocessing(image))
     samples = EditingSamples(tiny, pictures, RECIPE, seed=0)
     order = module.epoch_order(len(pictures), 0, 0).tolist()
-    images = torch.stack([tiny.preprocessing(pictures[index]) for index in order[1:3]])
+    images = torch.stack([tiny.preprocessing(pictures.open(index)) for index in order[1:3]])
     torch.testing.assert_close(samples.batch([0]).target_logits[0], tiny.module(images), rtol=1e-4, atol=1e-4)
 
 
-def test_too_few_images_are_named(tiny: BaseModel, pictures: Pictures) -> None:
+def test_too_few_images_are_named(tiny: BaseModel, pictures: ImageSource) -> None:
     with pytest.raises(UserError, match="8 images are less than one sample of 1"):
         EditingSamples(tiny, pictures, RECIPE.but(locality=8), seed=0)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.core.errors import UserError
+from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from editors.methods.mend import fit
 from editors.methods.mend.checkpoint import load
@@ -19,7 +20,6 @@ from editors.methods.mend.network import EditorNetwork
 from editors.methods.mend.recipe import MENDRecipe
 from editors.methods.mend.samples import EditingSamples, MENDEpisodes
 from editors.training.loop import state_path
-from editors.training.pictures import Pictures
 from tests.editors.conftest import failures
 from tests.editors.methods.mend.conftest import BASE, MODEL, NAMES, QUICK, lively_network, tokens_of
 
@@ -33,7 +33,7 @@ class Killed(BaseException):
     """Stands for a signal."""
 
 
-def run(tiny: BaseModel, pictures: Pictures, recipe: MENDRecipe, out: Path, seed: int = 0) -> EditorNetwork:
+def run(tiny: BaseModel, pictures: ImageSource, recipe: MENDRecipe, out: Path, seed: int = 0) -> EditorNetwork:
     return fit.train(tiny, pictures, recipe, out, seed, 5, progress=False)
 
 
@@ -42,7 +42,7 @@ def curve(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_loss_and_its_gradient_against_one_sample_at_a_time(pictures: Pictures) -> None:
+def test_the_loss_and_its_gradient_against_one_sample_at_a_time(pictures: ImageSource) -> None:
     """The plain way: autograd's factors by hooks on a full forward, weights put in by functional_call."""
     recipe, network = QUICK.but(locality=2, edit_weight=0.3, locality_weight=0.7), lively_network()
     images, labels = failures(3)
@@ -71,7 +71,7 @@ def test_the_loss_and_its_gradient_against_one_sample_at_a_time(pictures: Pictur
 
 
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
     run(tiny, pictures, QUICK, straight)
@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     assert str(tmp_path) not in str(one.metadata)
 
 
-def test_a_run_with_other_settings_is_not_gone_on_with(tiny: BaseModel, pictures: Pictures, tmp_path: Path) -> None:
+def test_a_run_with_other_settings_is_not_gone_on_with(tiny: BaseModel, pictures: ImageSource, tmp_path: Path) -> None:
     out = tmp_path / "mend.safetensors"
     run(tiny, pictures, QUICK.but(iterations=2), out)
     with pytest.raises(UserError, match=r"top_k 10 \(now 5\)"):
@@ -107,7 +107,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(tiny: BaseModel, pictures
         run(tiny, pictures, QUICK.but(iterations=2), out, seed=3)
 
 
-def test_it_learns_and_its_curve_says_so(tiny: BaseModel, pictures: Pictures, tmp_path: Path) -> None:
+def test_it_learns_and_its_curve_says_so(tiny: BaseModel, pictures: ImageSource, tmp_path: Path) -> None:
     out = tmp_path / "mend.safetensors"
     run(tiny, pictures, QUICK.but(iterations=25, step_lr=1e-3), out)
     rows = curve(out)
@@ -119,7 +119,7 @@ def test_it_learns_and_its_curve_says_so(tiny: BaseModel, pictures: Pictures, tm
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
-    tiny: BaseModel, pictures: Pictures, tmp_path: Path
+    tiny: BaseModel, pictures: ImageSource, tmp_path: Path
 ) -> None:
     out = tmp_path / "mend.safetensors"
     with pytest.raises(UserError, match=r"not finite at iteration 0; lower --lr"):

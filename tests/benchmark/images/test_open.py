@@ -14,10 +14,10 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.data import dataset, embedded
-from benchmark.data.embedded import embedded_pool
+from benchmark.data.embedded import open_embedded
 from benchmark.images.decode import BrokenImage
-from benchmark.images.open import open_pool
-from benchmark.images.sources import FolderPool
+from benchmark.images.folder import ImageFolder
+from benchmark.images.open import open_images
 
 
 def png(colour: tuple[int, int, int]) -> bytes:
@@ -60,22 +60,22 @@ def test_a_folder_is_listed_by_name_with_the_folders_below_it(pictures: Path) ->
     (pictures / "UPPER.PNG").write_bytes(png((9, 9, 9)))
     if hasattr(os, "mkfifo"):
         os.mkfifo(pictures / "waits-for-ever.png")
-    pool = open_pool(pictures)
+    pool = open_images(pictures)
     assert pool.ids == sorted(pool.ids) and len(pool) == len(set(pool.ids)) == 31
     assert {"01.png", "more/00.png", "UPPER.PNG"} <= set(pool.ids)
     assert pool.open(pool.ids.index("UPPER.PNG")).getpixel((0, 0)) == (9, 9, 9)
 
 
 def test_a_folder_signs_its_contents(pictures: Path) -> None:
-    first = open_pool(pictures).signature
-    assert first == open_pool(pictures).signature
+    first = open_images(pictures).signature
+    assert first == open_images(pictures).signature
     (pictures / "01.png").write_bytes(png((3, 3, 3)))
-    assert first != open_pool(pictures).signature
+    assert first != open_images(pictures).signature
 
 
 def test_a_file_name_that_is_no_unicode_can_be_tabulated(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(png((5, 5, 5)))
-    pool = open_pool(tmp_path)
+    pool = open_images(tmp_path)
     assert pool.ids == ["\\xff.png"]
     assert pool.open(0).getpixel((0, 0)) == (5, 5, 5)
     pd.DataFrame({"image": pool.ids}).to_csv(tmp_path / "table.csv")
@@ -84,33 +84,33 @@ def test_a_file_name_that_is_no_unicode_can_be_tabulated(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "no such folder"),
-        (lambda path: path.write_text("text"), "not a folder"),
+        (lambda path: None, "no such file or folder"),
+        (lambda path: path.write_text("text"), "no ZIP archive"),
         (lambda path: path.mkdir(), "no images in it"),
     ],
 )
 def test_no_pool_is_an_error(tmp_path: Path, make, message: str) -> None:
     make(tmp_path / "given")
     with pytest.raises(UserError, match=message):
-        open_pool(tmp_path / "given")
+        open_images(tmp_path / "given")
 
 
 def test_an_image_has_another_stamp_once_it_has_changed(pictures: Path, tmp_path: Path) -> None:
-    pool = FolderPool(pictures)
+    pool = ImageFolder(pictures)
     before, times = dict(zip(pool.ids, pool.stamps, strict=True)), (pictures / "01.png").stat()
     whole = (pictures / "01.png").read_bytes()
     (pictures / "01.png").write_bytes(whole[:-1] + b"?")
     os.utime(pictures / "01.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times has it
-    again = FolderPool(pictures)
+    again = ImageFolder(pictures)
     after = dict(zip(again.ids, again.stamps, strict=True))
     assert {name for name in before if before[name] != after[name]} == {"01.png"}
     shutil.copytree(pictures, tmp_path / "copy")
-    assert not {*FolderPool(tmp_path / "copy").stamps} & {*after.values()}
+    assert not {*ImageFolder(tmp_path / "copy").stamps} & {*after.values()}
 
 
 def test_files_are_read_as_they_are_and_opened_at_a_smaller_scale(tmp_path: Path) -> None:
     Image.new("RGB", (640, 480), (200, 100, 50)).save(tmp_path / "a.jpg")
-    pool = open_pool(tmp_path)
+    pool = open_images(tmp_path)
     assert pool.read(0) == (tmp_path / "a.jpg").read_bytes()
     assert [pool.open(0, draft).size for draft in (None, 100, 120, 121, 480)] == [
         (640, 480), (160, 120), (160, 120), (320, 240), (640, 480)
@@ -137,19 +137,19 @@ def crawl_at(folder: Path) -> list[str]:
 
 def test_a_crawl_is_its_images_known_by_content(tmp_path: Path) -> None:
     shas = crawl_at(tmp_path / "crawl")
-    pool = open_pool(tmp_path / "crawl")
+    pool = open_images(tmp_path / "crawl")
     assert pool.ids == [f"images/{sha[:2]}/{sha}.jpg" for sha in shas]
     assert pool.stamps == shas
     assert pool.read(0) == (tmp_path / "crawl" / pool.ids[0]).read_bytes()
     shutil.move(tmp_path / "crawl", tmp_path / "moved")
-    assert open_pool(str(tmp_path / "moved")).stamps == shas
+    assert open_images(str(tmp_path / "moved")).stamps == shas
 
 
 # -- the embedded pool, and which pool it is
 
 
-def test_the_embedded_pool_has_every_picture_once(splits) -> None:
-    pool = embedded_pool()
+def test_the_open_embedded_has_every_picture_once(splits) -> None:
+    pool = open_embedded()
     wanted = [splits["pool"][0], splits["pool"][1], splits["edit"][0], splits["dev_edit"][0]]
     assert pool.ids == [hashlib.sha256(data).hexdigest() for data in wanted]
     assert pool.open(2).getpixel((0, 0)) == (4, 5, 6)
@@ -157,19 +157,19 @@ def test_the_embedded_pool_has_every_picture_once(splits) -> None:
         pool.open(1)
 
 
-def test_a_crawl_goes_before_the_embedded_pool(splits, tmp_path: Path, monkeypatch) -> None:
+def test_a_crawl_goes_before_the_open_embedded(splits, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert open_pool().title == "the embedded pool"
+    assert open_images().title == "the embedded pool"
     (tmp_path / "crawl").mkdir()
     (tmp_path / "crawl" / "a.png").write_bytes(png((1, 1, 1)))
-    assert open_pool().title == "crawl"
+    assert open_images().title == "crawl"
     monkeypatch.chdir(tmp_path / "crawl")  # where no folder is called mini
     for name in ("mini", "the embedded pool"):
-        assert open_pool(name).title == "the embedded pool"
+        assert open_images(name).title == "the embedded pool"
 
 
 @pytest.mark.skipif(not dataset.MINI.is_dir(), reason="the mini benchmark is not built")
-def test_the_real_embedded_pool_opens() -> None:
-    pool = embedded_pool()
+def test_the_real_open_embedded_opens() -> None:
+    pool = open_embedded()
     assert len(pool) == len(set(pool.ids)) > 1000
     assert pool.open(0).mode == pool.open(len(pool) - 1).mode == "RGB"

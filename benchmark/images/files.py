@@ -1,0 +1,67 @@
+"""Images that are files by name, whatever holds them: which files count, and what is refused of them."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from benchmark.core.text import printable
+from benchmark.images.decode import SUFFIXES
+from benchmark.images.source import ImageSource
+
+MAX_FILE = 64 << 20  # bytes of one file; the releases hold photographs of at most a few MB
+
+
+class ImageFiles(ImageSource):
+    """Images among the files of a folder or an archive, by path; an image's id is its path, made printable.
+
+    Images are the files that have an image's suffix. Hidden files and folders, and macOS's resource forks, are no
+    files here.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Base name, printable: what messages and records call it, wherever it lies."""
+
+    @property
+    @abstractmethod
+    def files(self) -> frozenset[str]:
+        """Paths of all files, images or not, relative and with ``/``."""
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Paths of the images (n,), sorted."""
+        return sorted(path for path in self.files if PurePosixPath(path).suffix.lower() in SUFFIXES)
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        return [printable(path) for path in self.paths]
+
+    @abstractmethod
+    def read_file(self, path: str) -> bytes:
+        """The bytes of one file. Raises `BrokenImage` for one that is damaged or too large."""
+
+    def read(self, position: int) -> bytes:
+        return self.read_file(self.paths[position])
+
+    def where(self, path: str) -> str:
+        """A file or folder of it, for messages."""
+        return f"{self.name}/{printable(path)}"
+
+    @abstractmethod
+    def provenance(self) -> dict[str, str | int]:
+        """What it was, for the record: its base name, and its hash or how many images it has."""
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name, with all below it, is no file of a source."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def metadata(status: os.stat_result) -> str:
+    """Size and times (ns) of last modification and change of a file, which tell that it is another."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"

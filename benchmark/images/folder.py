@@ -1,0 +1,130 @@
+"""Images in a folder: as they lie there, with one folder a class, or as `mad.crawl` put them there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from benchmark.core.errors import UserError
+from benchmark.core.text import printable
+from benchmark.images.decode import BrokenImage
+from benchmark.images.files import MAX_FILE, ImageFiles, hidden, metadata
+from benchmark.labels.names import known_class
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CRAWLED = "images"  # the folder of images in a crawl's folder
+
+
+@dataclass(frozen=True)
+class ImageFolder(ImageFiles):
+    """The image files in the folder `root` and the folders below it; links to folders are not followed.
+
+    All that is no regular file is left out, and nothing is opened until it is asked for. A link to a file outside
+    of `root` is read unless `links_out` is False.
+    """
+
+    root: Path
+    links_out: bool = True
+
+    @property
+    def title(self) -> str:
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        return printable(self.root.resolve().name)
+
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        """Path -> size and times of each file."""
+        return dict(_walk(self.root, ""))
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        return frozenset(self._metadata)
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        root = self.root.resolve()
+        return [f"{root / path}\0{self._metadata[path]}" for path in self.paths]
+
+    @cached_property
+    def signature(self) -> str:
+        digest = hashlib.sha256()  # of relative paths: a folder that was moved holds the same images
+        for path in self.paths:
+            digest.update(os.fsencode(path) + f"\0{self._metadata[path]}\n".encode())
+        return digest.hexdigest()
+
+    def read_file(self, path: str) -> bytes:
+        file = self.root / path
+        try:
+            if not self.links_out and not file.resolve().is_relative_to(self.root.resolve()):
+                raise BrokenImage("a link out of the folder")
+            if file.stat().st_size > MAX_FILE:
+                raise BrokenImage(f"larger than {MAX_FILE >> 20} MiB")
+            return file.read_bytes()
+        except OSError as error:
+            raise BrokenImage(f"cannot be read ({error.strerror})") from error
+
+    def provenance(self) -> dict[str, str | int]:
+        return {"input": self.name, "files": len(self)}
+
+
+@dataclass(frozen=True)
+class ClassFolder(ImageFolder):
+    """A folder with one folder a class, named as `benchmark.labels.names` reads it."""
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """See `ImageSource.labels`.
+
+        Raises:
+            UserError: if no image lies in a class folder, or one lies in a folder whose name is no class.
+        """
+        import numpy as np
+
+        tops = [path.partition("/")[0] for path in self.paths]
+        if tops == self.paths:
+            raise UserError(
+                f"{self.root}: no images in class folders; put them into one folder per class (synset id or name)"
+            )
+        index = {top: known_class(top, str(self.root)) for top in dict.fromkeys(tops)}
+        return np.array([index[top] for top in tops], np.int64)
+
+
+@dataclass(frozen=True)
+class Crawl(ImageFolder):
+    """The files that `mad.crawl` put into ``images`` in the folder `root`, each named and known by its SHA-256."""
+
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        return dict(_walk(self.root / CRAWLED, f"{CRAWLED}/"))
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        return [PurePosixPath(path).stem for path in self.paths]
+
+    def read_file(self, path: str) -> bytes:
+        data = super().read_file(path)
+        if hashlib.sha256(data).hexdigest() != PurePosixPath(path).stem:
+            raise BrokenImage("not the bytes that it is named by")
+        return data
+
+
+def _walk(folder: Path, below: str) -> Iterator[tuple[str, str]]:
+    """Path and metadata of each regular file that is not hidden."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if hidden(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(folder / entry.name, f"{below}{entry.name}/")
+            elif entry.is_file():
+                yield below + entry.name, metadata(entry.stat())

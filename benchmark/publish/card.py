@@ -122,27 +122,28 @@ def table(head: str, rows: list[list[object]]) -> str:
 
 
 def _header(there: list[Config]) -> str:
-    lines = [
-        "---",
-        "pretty_name: Vision Transformer editing benchmark",
-        "license: other",
-        "license_name: several-see-column-licence",
-        "license_link: https://creativecommons.org/share-your-work/cclicenses/",
-        "language:",
-        "- en",
-        "task_categories:",
-        "- image-classification",
-        "tags:",
-        *(f"- {tag}" for tag in ("model-editing", "vision-transformer", "subpopulation-shift", "imagenet-1k")),
-        "size_categories:",
-        "- 1K<n<10K",
-        "configs:",
-    ]
-    for number, (name, splits) in enumerate(there):
-        lines += [f"- config_name: {name}", *(["  default: true"] if number == 0 else []), "  data_files:"]
-        for split, pattern in splits:
-            lines += [f"  - split: {split}", f"    path: {pattern}"]
-    return "\n".join([*lines, "---", ""])
+    """The YAML at the head of the card, by which the Hub shows the data set and `load_dataset` finds its files."""
+    from huggingface_hub import DatasetCardData
+
+    shown = DatasetCardData(
+        pretty_name="Vision Transformer editing benchmark",
+        license="other",
+        license_name="several-see-column-licence",
+        license_link="https://creativecommons.org/share-your-work/cclicenses/",
+        language=["en"],
+        task_categories=["image-classification"],
+        tags=["model-editing", "vision-transformer", "subpopulation-shift", "imagenet-1k"],
+        size_categories=["1K<n<10K"],
+        configs=[
+            {
+                "config_name": name,
+                **({"default": True} if name == there[0][0] else {}),
+                "data_files": [{"split": split, "path": pattern} for split, pattern in splits],
+            }
+            for name, splits in there
+        ],
+    )
+    return f"---\n{shown.to_yaml()}\n---\n"
 
 
 def _body(folder: Path, build: dict[str, Any]) -> str:

@@ -139,6 +139,15 @@ def test_the_yaml_is_yaml(tmp_path: Path) -> None:
     assert {"split": "edit", "path": "data/edit-*.parquet"} in head["configs"][0]["data_files"]
 
 
+def test_the_hub_reads_the_same_head(tmp_path: Path) -> None:
+    from huggingface_hub import DatasetCard
+
+    head = DatasetCard.load(folder_of(tmp_path) / "README.md").data.to_dict()
+    assert [config["config_name"] for config in head["configs"]] == [name for name, _ in card.configs(tmp_path)]
+    assert (head["license"], head["language"], head["size_categories"]) == ("other", ["en"], ["1K<n<10K"])
+    assert head["task_categories"] == ["image-classification"] and "model-editing" in head["tags"]
+
+
 def test_the_card_says_what_is_there(tmp_path: Path) -> None:
     whole = (folder_of(tmp_path / "a") / "README.md").read_text()
     assert "**This build is partial** (version 1.0-partial)" in whole
@@ -207,3 +216,21 @@ def test_croissant_has_what_the_specification_wants(tmp_path: Path) -> None:
     used = set(re.findall(r'"([a-zA-Z]+)":', json.dumps([data["distribution"], data["recordSet"]])))
     schema_org = {"name", "description", "contentUrl", "contentSize", "encodingFormat", "sha256"}
     assert used - schema_org <= set(data["@context"])
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_mlcroissant_reads_it_without_a_complaint(tmp_path: Path, bare: bool) -> None:
+    """The specification's own library finds nothing amiss, and gives the rows that are there."""
+    import mlcroissant
+
+    folder = folder_of(tmp_path, bare=bare)
+    data = mlcroissant.Dataset(jsonld=folder / "croissant.json")
+    assert not data.metadata.ctx.issues.errors and not data.metadata.ctx.issues.warnings
+    assert {record.id for record in data.metadata.record_sets} >= {"full-edit", "natural-edit", "mini-locality"}
+    for name, pattern, size in (("full-edit", "data/edit-*", (30, 20)), ("mini-edit", "mini/edit-*", (64, 64))):
+        rows = [row for file in sorted(folder.glob(pattern)) for row in pq.read_table(file).to_pylist()]
+        expected = {row["sha256"]: size if row["image"] else None for row in rows}
+        records = list(data.records(name))
+        images = {record[f"{name}/sha256"].decode(): record[f"{name}/image"] for record in records}
+        assert {digest: image and image.size for digest, image in images.items()} == expected
+        assert len(records) == len(rows)

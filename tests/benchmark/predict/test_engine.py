@@ -1,4 +1,4 @@
-"""Predictions over a pool: right, decoded once, resumable, broken images named."""
+"""Predictions for an image source: right, decoded once, resumable, broken images named."""
 
 from __future__ import annotations
 
@@ -61,25 +61,25 @@ def models() -> list[BaseModel]:
 
 def test_against_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 7)
-    pool = Noise(17, broken=(3, 16))
-    found = predict(models(), pool, batch_size=3, progress=False)
-    assert found["image"].tolist() == pool.ids and pool.opened == [1] * 17
-    assert found["error"].tolist() == ["cut off" if n in pool.broken else "" for n in range(17)]
+    source = Noise(17, broken=(3, 16))
+    predictions = predict(models(), source, batch_size=3, progress=False)
+    assert predictions["image"].tolist() == source.ids and source.opened == [1] * 17
+    assert predictions["error"].tolist() == ["cut off" if n in source.broken else "" for n in range(17)]
     for model in models():
         for position in range(17):
-            row = found.iloc[position]
-            if position in pool.broken:
+            row = predictions.iloc[position]
+            if position in source.broken:
                 assert row[f"{model.name}_label"] == -1 and row[f"{model.name}_probability"] == 0
                 continue
             with torch.no_grad():
-                probabilities = model.module(PREPROCESSING(pool.open(position))[None]).softmax(-1)[0]
+                probabilities = model.module(PREPROCESSING(source.open(position))[None]).softmax(-1)[0]
             first, second = probabilities.topk(2).values.tolist()
             assert row[f"{model.name}_label"] == probabilities.argmax()
             assert row[f"{model.name}_probability"] == pytest.approx(first, abs=1e-5)
             assert row[f"{model.name}_margin"] == pytest.approx(first - second, abs=1e-5)
 
 
-def test_a_stop_costs_at_most_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_costs_at_most_one_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 5)
 
     class Stops(Noise):
@@ -90,9 +90,9 @@ def test_a_stop_costs_at_most_one_part(tmp_path: Path, monkeypatch: pytest.Monke
 
     with pytest.raises(KeyboardInterrupt):
         predict(models(), Stops(17), cache=tmp_path, progress=False)
-    pool = Noise(17)
-    resumed = predict(models(), pool, cache=tmp_path, progress=False)
-    assert pool.opened == [0] * 10 + [1] * 7
+    source = Noise(17)
+    resumed = predict(models(), source, cache=tmp_path, progress=False)
+    assert source.opened == [0] * 10 + [1] * 7
     assert resumed.equals(predict(models(), Noise(17), progress=False))
 
 
@@ -100,13 +100,13 @@ def test_only_what_is_new_is_computed(tmp_path: Path) -> None:
     predict(models(), Noise(4), cache=tmp_path, progress=False)
     vit = small_vit(5)
     other = BaseModel("a", vit, PREPROCESSING, hash_weights(vit))
-    pool, grown, rivals = Noise(4), Noise(6, names=[3, 0, 4, 1, 2, 5]), Noise(4)
-    predict([other], pool, cache=tmp_path, progress=False)
-    assert pool.opened == [1] * 4
-    told = predict(models(), grown, cache=tmp_path, progress=False)
+    source, grown, rivals = Noise(4), Noise(6, names=[3, 0, 4, 1, 2, 5]), Noise(4)
+    predict([other], source, cache=tmp_path, progress=False)
+    assert source.opened == [1] * 4
+    predictions = predict(models(), grown, cache=tmp_path, progress=False)
     assert grown.opened == [0, 0, 1, 0, 0, 1]
-    told_anew = predict(models(), Noise(6, names=[3, 0, 4, 1, 2, 5]), progress=False)
-    pd.testing.assert_frame_equal(told, told_anew, rtol=1e-5)  # other batches, other roundings
+    anew = predict(models(), Noise(6, names=[3, 0, 4, 1, 2, 5]), progress=False)
+    pd.testing.assert_frame_equal(predictions, anew, rtol=1e-5)  # other batches, other roundings
     both = predict([other, replace(models()[1], name="c")], rivals, cache=tmp_path, progress=False)
     assert rivals.opened == [0] * 4 and list(both.columns)[2::3] == ["a_label", "c_label"]
 
@@ -117,25 +117,28 @@ def test_what_could_change_a_prediction_is_in_the_key(tmp_path: Path) -> None:
     other = replace(model, preprocessing=replace(PREPROCESSING, mean=(0.4, 0.5, 0.5)))
     predict([model], Noise(3), cache=tmp_path, progress=False)
     for changed, options in ((half, {}), (other, {}), (model, {"batch_size": 2})):
-        pool = Noise(3)
-        predict([changed], pool, cache=tmp_path, progress=False, **options)
-        assert pool.opened == [1] * 3
+        source = Noise(3)
+        predict([changed], source, cache=tmp_path, progress=False, **options)
+        assert source.opened == [1] * 3
 
 
-def test_an_image_whose_stamp_changed_is_asked_about_again(tmp_path: Path) -> None:
-    before, pool = Noise(3), Noise(3)
-    before.known_by, pool.known_by = ("one", "\udcff two", "three"), ("one", "another", "three")
+def test_an_image_whose_stamp_changed_is_predicted_again(tmp_path: Path) -> None:
+    before, source = Noise(3), Noise(3)
+    before.known_by, source.known_by = ("one", "\udcff two", "three"), ("one", "another", "three")
     predict(models(), before, cache=tmp_path, progress=False)
-    predict(models(), pool, cache=tmp_path, progress=False)
-    assert pool.opened == [0, 1, 0]
+    predict(models(), source, cache=tmp_path, progress=False)
+    assert source.opened == [0, 1, 0]
 
 
-def test_an_image_that_is_there_twice_is_asked_about_once() -> None:
-    pool = Noise(3)
-    pool.known_by = ("same", "other", "same")
-    told = predict(models(), pool, progress=False)
-    assert pool.opened == [1, 1, 0]
-    assert told["image"].tolist() == pool.ids and told["a_probability"][0] == told["a_probability"][2]
+def test_an_image_that_is_there_twice_is_predicted_once() -> None:
+    source = Noise(3)
+    source.known_by = ("same", "other", "same")
+    predictions = predict(models(), source, progress=False)
+    assert source.opened == [1, 1, 0]
+    assert (
+        predictions["image"].tolist() == source.ids
+        and predictions["a_probability"][0] == predictions["a_probability"][2]
+    )
 
 
 def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,19 +149,19 @@ def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, monkeypatch: pytes
     kept = sorted(folders[0].iterdir())
     kept[0].unlink()
     kept[2].write_bytes(kept[2].read_bytes()[:100])  # damaged
-    pool = Noise(17)
-    resumed = predict(models(), pool, batch_size=3, cache=tmp_path, progress=False)
-    assert sum(pool.opened) in (7, 10)  # two parts; the last one is short
+    source = Noise(17)
+    resumed = predict(models(), source, batch_size=3, cache=tmp_path, progress=False)
+    assert sum(source.opened) in (7, 10)  # two shards; the last one is short
     pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
 
 
-def test_parts_read_back_as_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_read_back_as_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
-    told = predict(models()[:1], Noise(10, broken=(2,)), cache=tmp_path, progress=False)
+    predictions = predict(models()[:1], Noise(10, broken=(2,)), cache=tmp_path, progress=False)
     (folder,) = tmp_path.iterdir()
     table = pd.read_parquet(folder)
     assert len(list(folder.iterdir())) == 3
-    assert sorted(table["label"]) == sorted(told["a_label"])
+    assert sorted(table["label"]) == sorted(predictions["a_label"])
     assert table.loc[table["error"] != "", "label"].tolist() == [-1]
 
 
@@ -166,19 +169,19 @@ def test_decoding_runs_ahead_but_not_away(monkeypatch: pytest.MonkeyPatch) -> No
     """However slow the models are, only a few decoded images wait for them."""
     from benchmark.predict import engine as module
 
-    pool, most = Noise(200), 0
-    asked = module.top2
+    source, most = Noise(200), 0
+    run = module.top2
 
     def slow(vit: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         nonlocal most
         time.sleep(0.05)
         slow.taken += len(images)
-        most = max(most, sum(pool.opened) - slow.taken)
-        return asked(vit, images)
+        most = max(most, sum(source.opened) - slow.taken)
+        return run(vit, images)
 
     slow.taken = 0
     monkeypatch.setattr(module, "top2", slow)
-    predict(models()[:1], pool, batch_size=8, progress=False)
+    predict(models()[:1], source, batch_size=8, progress=False)
     assert 8 <= most <= (module.AHEAD + 1) * 8
 
 
@@ -199,5 +202,5 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatc
         predict(models(), Noise(3), cache=tmp_path, progress=False)
 
 
-def test_an_empty_pool_gives_an_empty_table() -> None:
+def test_an_empty_source_gives_an_empty_table() -> None:
     assert list(predict(models(), Noise(0), progress=False).columns)[:3] == ["image", "error", "a_label"]

@@ -15,7 +15,6 @@ import tyro
 
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
-from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.registry import ChosenEditor, choose
@@ -28,9 +27,11 @@ from leaderboard.analyses import iou as overlaps
 from leaderboard.analyses import layers as depths
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
-from leaderboard.records import outcomes, record
+from leaderboard.records import outcomes
+from leaderboard.records.record import Record
+from leaderboard.records.runs import check_comparable, find_runs
 from leaderboard.scores import curves
-from leaderboard.scores.tables import cell
+from leaderboard.scores.tables import cell, edits_of
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +179,8 @@ def curve(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path 
         folders: folders that hold records, at any depth.
         out: where curve.csv and curve.png go.
     """
-    _show_curves(
-        curves.lines([one for _, one in record.find(list(folders))]), "Generalisation and locality", out / "curve"
-    )
+    records = [record for _, record in find_runs(folders)]
+    _show_curves(curves.lines(records), "Generalisation and locality", out / "curve")
 
 
 def swap(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("out/analysis/swaps")) -> None:
@@ -192,9 +192,9 @@ def swap(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path =
         folders: folders that hold records, at any depth.
         out: where swaps.csv goes.
     """
-    found = [(one.editor.spec, swaps.swaps(outcomes.read(path.parent))) for path, one in record.find(list(folders))]
-    if not found:
-        raise UserError(f"no record.json below {', '.join(map(str, folders))}; python -m leaderboard.submit makes one")
+    runs = find_runs(folders)
+    check_comparable([record for _, record in runs])
+    found = [(record.editor.spec, swaps.swaps(outcomes.read(path.parent))) for path, record in runs]
     curves.write_csv(out / "swaps.csv", [{"editor": spec, **asdict(one)} for spec, one in found])
     _table(["editor", "LR of the class taken from", "LR of others", "lost to the edit's class"], [
         [spec, *(f"{100 * share:.1f}" for share in (one.of_z, one.of_others, one.exchanged))] for spec, one in found
@@ -215,10 +215,9 @@ def _show_curves(found: Sequence[curves.Line], title: str, path: Path) -> None:
     _written(path)
 
 
-def _of(one: record.Record) -> str:
+def _of(record: Record) -> str:
     """What all runs of a picture share, in a line."""
-    edits = f"{one.protocol.limit} edits" if one.protocol.limit else f"{one.data.editing_samples:,} edits"
-    return f"{one.base.name}, {one.data.name} ({one.data.version}), {edits}"
+    return f"{record.base.name}, {record.data.name} ({record.data.version}), {edits_of(record)}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

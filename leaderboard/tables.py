@@ -8,8 +8,7 @@ from typing import Annotated
 import tyro
 
 from benchmark.core.cli import run
-from benchmark.core.errors import UserError
-from leaderboard.records import record
+from leaderboard.records.runs import find_runs
 from leaderboard.scores.tables import markdown
 
 
@@ -20,10 +19,7 @@ def main(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], intervals: 
         folders: folders that hold records, at any depth.
         intervals: show 95 % intervals.
     """
-    found = [one for _, one in record.find(list(folders))]
-    if not found:
-        raise UserError(f"no record.json below {', '.join(map(str, folders))}; python -m leaderboard.submit makes one")
-    print(markdown(found, intervals))
+    print(markdown([record for _, record in find_runs(folders)], intervals))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ mend is one line on standard error and exit code 2; `--debug` shows the tracebac
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import os
 import sys
@@ -49,6 +50,9 @@ def run(
             ends.insert(0, f"Subcommands, each with its own --help: {', '.join(others)}.")
     text = about if isinstance(command, Mapping) else command.__doc__ or ""
     description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *ends])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that a terminal lacks costs that sign and not the result
+            stream.reconfigure(errors="replace")
     try:
         with _notes():
             if isinstance(command, Mapping):

@@ -93,12 +93,14 @@ def probe_logits(module: nn.Module, preprocessing: Preprocessing) -> dict[int, f
     return {int(label): round(float(value), 5) for value, label in zip(top.values, top.indices, strict=True)}
 
 
-def probes_agree(probe: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    """Whether two probes are one model's: equal within `TOLERANCE`, class by class and rank by rank.
+def probes_agree(probe: Mapping[int, float], other: Mapping[int, float], precision: str = "float32") -> bool:
+    """Return whether two probes are one model's: equal within `TOLERANCE`, class by class and rank by rank.
 
-    A class may stand in one alone where it is among the least of the ten.
+    A class may stand in one alone where it is among the least of the ten. Half precisions round more coarsely than
+    `TOLERANCE` and may differ by 4 of their units.
     """
-    close = TOLERANCE * max(1.0, *(abs(value) for value in (*probe.values(), *other.values())))
+    unit = max(TOLERANCE, 4 * torch.finfo(getattr(torch, precision)).eps)
+    close = unit * max(1.0, *(abs(value) for value in (*probe.values(), *other.values())))
     pairs = [(probe[label], other[label]) for label in probe.keys() & other.keys()]
     pairs += zip(sorted(probe.values()), sorted(other.values()), strict=False)
     return len(probe) == len(other) and all(abs(value - same) <= close for value, same in pairs)

@@ -105,9 +105,9 @@ def of_samples(
     def on_common_images(record: Record, folder: Path) -> Record:
         found = outcomes.read(folder)
         edits = found.edits.assign(partners=found.edits["sample"].map(partners))
-        judged = metrics.judged(replace(found, edits=edits))
-        low, high = metrics.intervals(judged)["gr"]
-        score = Score(value=metrics.scores(judged)["gr"], low=low, high=high)
+        hits = metrics.compute_hits(replace(found, edits=edits))
+        low, high = metrics.intervals(hits)["gr"]
+        score = Score(value=metrics.scores(hits)["gr"], low=low, high=high)
         return record.model_copy(update={"scores": {**record.scores, "gr": score}})
 
     arms = [

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import inspect
 import json
 import time
 from datetime import datetime, timezone
@@ -18,16 +15,17 @@ from tqdm.auto import tqdm
 
 from benchmark.core.devices import device_name, wait
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, sha256
-from benchmark.core.workdir import Kind, claim
+from benchmark.core.files import replacing
+from benchmark.core.workdir import Kind, claim, taken
 from benchmark.data.dataset import training_images
-from benchmark.models.identity import hash_tensors
+from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
-from editors.core.base import Editor, TrainingImages, knob_of
+from editors.core.base import Editor, TrainingImages
 from editors.core.interpolation import interpolated
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.run_spec import RunSpec
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
 from leaderboard.records import environment, outcomes, record
 from leaderboard.scores import metrics
@@ -47,9 +45,9 @@ def evaluate(
     editor = choice.make()
     fit_seconds = fit(editor, judge, settings)
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
-    facts = _facts(choice, editor, judge, settings, batch)
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    if claim(folder, RUN, {"key": key, "facts": facts}) and (folder / "record.json").is_file():
+    run_spec = RunSpec.of(choice, editor, judge, settings, batch)
+    _claim(folder, run_spec)
+    if (folder / "record.json").is_file():
         return record.read(folder / "record.json")
 
     _write_samples(folder, judge)
@@ -59,14 +57,14 @@ def evaluate(
     if not (folder / "outcomes.parquet").is_file():
         done = outcomes.parts_done(folder)
         with tqdm(total=len(rows), unit="edit", desc=choice.name, disable=not progress, leave=False) as bar:
-            for number, some in enumerate(batches):
+            for number, batch_rows in enumerate(batches):
                 if number not in done:
-                    outcomes.write_part(folder, number, _edit_batch(choice, editor, judge, some, settings.seed))
-                bar.update(len(some))
+                    outcomes.write_part(folder, number, _edit_batch(choice, editor, judge, batch_rows, settings.seed))
+                bar.update(len(batch_rows))
         if judge.weights_sha256() != before:
             raise UserError(f"{choice.name} changed the base model; an editor must leave it as it was")
         outcomes.join_parts(folder, len(batches))
-    result = _record(choice, judge, facts, key, fit_seconds, outcomes.read(folder))
+    result = _record(judge, run_spec, fit_seconds, outcomes.read(folder))
     result.write(folder / "record.json")
     return result
 
@@ -138,50 +136,19 @@ def _edit_batch(
     return result
 
 
-def _facts(choice: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, batch: int) -> dict[str, Any]:
-    """All that could change a score, as plain values; its hash is the run's key."""
-    base, benchmark = judge.base, judge.benchmark
-    state = editor.state_dict()
-    found = knob_of(choice.config)
-    versions = environment.versions()
-    return {
-        "editor": record.EditorFacts(
-            name=choice.name,
-            spec=choice.spec,
-            config=_plain(choice.config),
-            knob=found[0] if found else None,
-            interpolate=choice.interpolate,
-            source_sha256=_source_hash(choice.editor_class),
-            state_sha256=hash_tensors(state) if state else None,
-            provenance=editor.provenance(),
-        ).model_dump(),
-        "base": record.BaseFacts(
-            name=base.name,
-            weights_sha256=judge.weights_sha256(),
-            preprocessing=base.preprocessing.to_dict(),
-            locality_accuracy=metrics.accuracy(judge.base_locality, benchmark.locality.labels),
-        ).model_dump(),
-        "data": record.DataFacts(
-            name=benchmark.name,
-            version=benchmark.version,
-            fingerprint=benchmark.fingerprint,
-            kept=benchmark.kept,
-            groups=len(benchmark.groups),
-            editing_samples=len(benchmark.edit),
-            locality_images=len(benchmark.locality),
-        ).model_dump(),
-        "protocol": record.Protocol(
-            precision=base.precision,
-            device=base.device.type,
-            seed=settings.seed,
-            limit=settings.limit,
-            edited_groups=list(settings.groups) or None,
-            edit_batch=batch,
-            score_batch=judge.score_batch,
-            samples_per_edit=settings.samples_per_edit,
-        ).model_dump(),
-        "libraries": {name: versions[name] for name in ("torch", "timm")},
-    }
+def _claim(folder: Path, run_spec: RunSpec) -> None:
+    """Make `folder` this run's own, and compare the base's answers to the probe with those it was begun with.
+
+    Raises `UserError` if another run lies there, or the base, by its identity the same, answered otherwise.
+    """
+    note = {"key": run_spec.key, "facts": run_spec.facts}
+    claim(folder, RUN, note)
+    begun_with = json.loads((folder / RUN.note).read_text(encoding="utf-8")).get("probe")
+    probe, precision = run_spec.base.probe or {}, run_spec.protocol.precision
+    if begun_with is None:
+        claim(folder, RUN, {**note, "probe": probe})
+    elif not probes_agree(probe, {int(label): logit for label, logit in begun_with.items()}, precision):
+        raise taken(folder, f"was begun where {run_spec.base.name} answered a fixed image otherwise", RUN.fix)
 
 
 def _write_samples(folder: Path, judge: Judge) -> None:
@@ -190,21 +157,19 @@ def _write_samples(folder: Path, judge: Judge) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def _record(
-    choice: ChosenEditor, judge: Judge, facts: dict[str, Any], key: str, fit_seconds: float, found: outcomes.Outcomes
-) -> record.Record:
-    judged = metrics.judged(found)
-    spread = metrics.intervals(judged)
+def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, run: outcomes.Outcomes) -> record.Record:
+    hits = metrics.compute_hits(run)
+    intervals = metrics.intervals(hits)
     commit, dirty = environment.commit()
     flips, images = judge.noise_floor()
-    edits = found.edits
+    edits = run.edits
     return record.Record(
-        key=key,
+        key=run_spec.key,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        editor=facts["editor"],
-        base=facts["base"],
-        data=facts["data"],
-        protocol=facts["protocol"],
+        editor=run_spec.editor,
+        base=run_spec.base,
+        data=run_spec.data,
+        protocol=run_spec.protocol,
         environment=record.Environment(
             versions=environment.versions(),
             commit=commit,
@@ -218,26 +183,15 @@ def _record(
             peak_memory_mb=environment.peak_memory_mb(judge.base.device),
         ),
         noise_floor=record.NoiseFloor(flips=flips, images=images),
-        outcomes=record.OutcomeFacts(
-            sha256=outcomes.digest(found),
+        outcomes=record.OutcomeSection(
+            sha256=outcomes.digest(run),
             edits=len(edits),
             failed=int(edits["failure"].notna().sum()),
             median_steps=float(edits["steps"].median()),
             called=int((edits["scored"] == "called").sum()),
         ),
         scores={
-            name: record.Score(value=value, low=spread.get(name, (None,))[0], high=spread.get(name, (None,))[-1])
-            for name, value in metrics.scores(judged).items()
+            name: record.Score(value=value, low=intervals.get(name, (None,))[0], high=intervals.get(name, (None,))[-1])
+            for name, value in metrics.scores(hits).items()
         },
     )
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(config).items()
-    }
-
-
-def _source_hash(kind: type[Editor]) -> str:
-    """Hex SHA-256 of the file the editor is written in."""
-    return sha256(Path(inspect.getfile(kind)))

@@ -1,4 +1,4 @@
-"""What a run edits, and how it is seeded: which samples, together with which partners."""
+"""The samples a run edits, the partners they are edited with, and the seeds of edits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.data.dataset import Benchmark
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run samples and seeds. `limit` and `groups` (ids or names) choose what is edited, never what it is
+    """Sampling and seeds of a run. `limit` and `groups` (ids or names) choose what is edited, never what it is
     judged on. With `samples_per_edit` n above 1, each sample is edited together with n - 1 others of its group."""
 
     seed: int = 0
@@ -23,13 +23,21 @@ class Settings:
     samples_per_edit: int = 1
 
 
+def edited_groups(benchmark: Benchmark, settings: Settings) -> list[str] | None:
+    """Ids of the groups whose samples are edited, in the data's order; None for all, however they were named.
+
+    Raises `UserError` for a group that is not there.
+    """
+    asked = {benchmark.group(name) for name in settings.groups}
+    return [group for group in benchmark.groups if group in asked] if 0 < len(asked) < len(benchmark.groups) else None
+
+
 def chosen_samples(benchmark: Benchmark, settings: Settings) -> np.ndarray:
     """Rows of the samples to edit, in order: all, or a seeded draw of `limit` spread evenly over the groups.
 
     The draw takes one sample of each group in turn, until there are enough.
     """
-    groups = [benchmark.group(wanted) for wanted in settings.groups] or benchmark.groups
-    members = {group: benchmark.members(group) for group in benchmark.groups if group in groups}
+    members = {group: benchmark.members(group) for group in edited_groups(benchmark, settings) or benchmark.groups}
     if settings.limit is None:
         return np.concatenate(list(members.values()))
     if settings.limit < 1:
@@ -47,10 +55,10 @@ def with_partners(benchmark: Benchmark, rows: np.ndarray, settings: Settings) ->
     are the same as the first of two; those that show a new drawing come first. A group too small to fill the
     row gives its samples again, which changes no gradient but its scale.
     """
-    return np.stack([_company(benchmark, int(row), settings) for row in rows])
+    return np.stack([_with_own_partners(benchmark, int(row), settings) for row in rows])
 
 
-def _company(benchmark: Benchmark, row: int, settings: Settings) -> np.ndarray:
+def _with_own_partners(benchmark: Benchmark, row: int, settings: Settings) -> np.ndarray:
     table = benchmark.edit.table
     members = benchmark.members(table["group_id"].iloc[row])
     rng = np.random.default_rng(edit_seed(settings.seed, table["sha256"].iloc[row]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
@@ -10,19 +9,15 @@ from pathlib import Path
 import torch
 
 from benchmark.core.devices import peak_memory_bytes
+from benchmark.core.versions import library_versions, version_of
 
-LIBRARIES = ("torch", "timm", "torchvision", "numpy", "pandas", "pyarrow", "pillow")
+OTHERS = ("pandas", "pyarrow")  # they keep what the libraries of every key computed
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that can move a score."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    """Releases of Python, of the libraries that can move a score, and of those that keep results."""
+    others = {library: version_of(library) for library in OTHERS}
+    return {"python": platform.python_version(), **library_versions(), **others}
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -15,6 +15,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from editors.core.registry import INTERPOLATE
 from leaderboard.records.record import Record, Score
+from leaderboard.records.runs import check_comparable
 
 SHOWN = ("sr", "gr", "lr")
 
@@ -47,8 +48,8 @@ class Line:
         for record in (record for run in self.runs for record in run):
             by_value.setdefault(knob_value(record), []).append(record)
         return [
-            Point(value, len(some), {name: _mean([shown(one)[name] for one in some]) for name in SHOWN})
-            for value, some in sorted(by_value.items(), key=lambda item: place(item[0]))
+            Point(value, len(records), {name: _mean([shown(record)[name] for record in records]) for name in SHOWN})
+            for value, records in sorted(by_value.items(), key=lambda item: place(item[0]))
         ]
 
 
@@ -58,7 +59,7 @@ def shown(record: Record) -> dict[str, Score]:
 
 
 def knob_value(record: Record) -> float | None:
-    """Where this run's editor had its knob; of one without, how far it was interpolated, None if nothing was."""
+    """The knob's value in this run; without a knob, how far it was interpolated, or None if that is 1."""
     if record.editor.knob:
         return record.editor.config[record.editor.knob]
     return None if record.editor.interpolate == 1 else record.editor.interpolate
@@ -67,8 +68,8 @@ def knob_value(record: Record) -> float | None:
 def line(label: str, records: Iterable[Record]) -> Line:
     """One line from the runs of one editor; those with the same seed and learned state are one repetition."""
     runs: dict[Any, list[Record]] = {}
-    for one in sorted(records, key=lambda record: place(knob_value(record))):
-        runs.setdefault((one.protocol.seed, one.editor.state_sha256), []).append(one)
+    for record in sorted(records, key=lambda record: place(knob_value(record))):
+        runs.setdefault((record.protocol.seed, record.editor.state_sha256), []).append(record)
     first = next(iter(runs.values()))[0].editor
     knob = first.knob or (INTERPOLATE if first.interpolate != 1 else None)
     return Line(label, knob, tuple(tuple(run) for run in runs.values()))
@@ -81,14 +82,15 @@ def lines(records: Sequence[Record]) -> list[Line]:
     """
     if not records:
         raise UserError("no record.json there; python -m leaderboard.submit makes one")
-    _check_comparable(records)
-    found: dict[tuple[str, str], list[Record]] = {}
-    for one in records:
-        found.setdefault((one.editor.name, json.dumps(_settings(one), sort_keys=True)), []).append(one)
-    names = [name for name, _ in found]
+    check_comparable(records, repeated=True)
+    by_setting: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        setting = record.editor.name, json.dumps(_settings(record), sort_keys=True)
+        by_setting.setdefault(setting, []).append(record)
+    names = [name for name, _ in by_setting]
     return [
-        line(name if names.count(name) == 1 else f"{name} {_differing(settings, name, found)}", some)
-        for (name, settings), some in found.items()
+        line(name if names.count(name) == 1 else f"{name} {_differing(settings, name, by_setting)}", repetitions)
+        for (name, settings), repetitions in by_setting.items()
     ]
 
 
@@ -107,12 +109,12 @@ def columns(scores: dict[str, Score]) -> dict[str, float | None]:
     }
 
 
-def rows(found: Sequence[Line]) -> list[dict[str, Any]]:
+def rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """One row a point."""
     return [
-        {"line": one.label, "knob": one.knob, "value": point.value, "runs": point.runs, **columns(point.scores)}
-        for one in found
-        for point in one.points
+        {"line": line.label, "knob": line.knob, "value": point.value, "runs": point.runs, **columns(point.scores)}
+        for line in lines
+        for point in line.points
     ]
 
 
@@ -125,7 +127,7 @@ def _mean(scores: Sequence[Score]) -> Score:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """What makes two runs different lines: the config without the knob, without files, without what is not set."""
+    """The settings that make two runs different lines: all that are set, but for the knob and for files."""
     return {
         name: value
         for name, value in {**record.editor.config, **_interpolated(record)}.items()
@@ -134,34 +136,18 @@ def _settings(record: Record) -> dict[str, Any]:
 
 
 def _interpolated(record: Record) -> dict[str, float]:
-    """How far a run was interpolated, where that is no point on a curve but another curve of an editor with a knob."""
+    """The factor of interpolation, where that is no point on a curve but another curve of an editor with a knob."""
     return {INTERPOLATE: record.editor.interpolate} if record.editor.knob and record.editor.interpolate != 1 else {}
 
 
 def place(value: float | None) -> float:
-    """Where a point stands on its line: the edit as it is lies behind all that lies between it and the base."""
+    """A point's place on its line: the edit as it is lies behind all that lies between it and the base."""
     return 1.0 if value is None else value
 
 
-def _differing(settings: str, name: str, found: Iterable[tuple[str, str]]) -> str:
+def _differing(settings: str, name: str, lines: Iterable[tuple[str, str]]) -> str:
     """The settings in which a line differs from the others of its editor, in words."""
     mine = json.loads(settings)
-    others = [json.loads(other) for known, other in found if known == name]
-    return ", ".join(f"{key}={value}" for key, value in mine.items() if any(o.get(key) != value for o in others))
-
-
-def _check_comparable(records: Sequence[Record]) -> None:
-    def common(one: Record) -> dict[str, Any]:
-        protocol = one.protocol.model_dump(
-            include={"version", "precision", "limit", "edited_groups", "samples_per_edit"}
-        )
-        return {"base": one.base.weights_sha256, "data": one.data.fingerprint, **protocol}
-
-    first = common(records[0])
-    for one in records:
-        for name, value in common(one).items():
-            if value != first[name]:
-                raise UserError(
-                    f"these records are not comparable: {name} is {first[name]} in one and {value} in another "
-                    f"({one.editor.spec}); give folders of one kind"
-                )
+    others = [json.loads(other) for editor, other in lines if editor == name]
+    differing = {key: value for key, value in mine.items() if any(other.get(key) != value for other in others)}
+    return ", ".join(f"{key}={value}" for key, value in differing.items())

@@ -57,7 +57,7 @@ class GroupOutcomes:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Hits:
     """Outcomes as matrices. `locality` and `agreement` (all edits, |D_l|) bool, edits in the groups' order.
 
     If D_l holds an image whose label nobody knows, `locality` is NaN throughout, and so is all that is made of it:
@@ -71,10 +71,10 @@ class Judged:
     locality_drawings: np.ndarray
 
 
-def judged(outcomes: Outcomes) -> Judged:
+def compute_hits(outcomes: Outcomes) -> Hits:
     """Compare predictions with labels. A failed edit's predictions are all -1, so it is wrong everywhere."""
     edit = outcomes.samples[outcomes.samples["split"] == "edit"].reset_index(drop=True)
-    kept = outcomes.samples[outcomes.samples["split"] == "locality"]
+    locality_samples = outcomes.samples[outcomes.samples["split"] == "locality"]
     groups, locality, drawings = [], [], {}
     for group_id, edits in outcomes.edits.groupby("group_id", sort=False):
         members = np.flatnonzero((edit["group_id"] == group_id).to_numpy())
@@ -90,69 +90,69 @@ def judged(outcomes: Outcomes) -> Judged:
         )
         drawings[str(group_id)] = pd.factorize(edit["drawing"].iloc[members])[0]
         locality.append(np.stack(edits["locality_predictions"].to_list()))
-    stacked, labels = np.concatenate(locality), kept["label"].to_numpy()
-    return Judged(
+    stacked, labels = np.concatenate(locality), locality_samples["label"].to_numpy()
+    return Hits(
         groups,
         stacked == labels if (labels != UNKNOWN).all() else np.full(stacked.shape, np.nan),
-        stacked == kept["base"].to_numpy(),
+        stacked == locality_samples["base"].to_numpy(),
         drawings,
-        pd.factorize(kept["drawing"])[0],
+        pd.factorize(locality_samples["drawing"])[0],
     )
 
 
-def success_rate(judged: Judged) -> float:
+def success_rate(hits: Hits) -> float:
     """SR: share of all edits that make the samples they were made on right (eq. 8)."""
-    return float(np.concatenate([group.success for group in judged.groups]).mean())
+    return float(np.concatenate([group.success for group in hits.groups]).mean())
 
 
-def generalisation_rates(judged: Judged, released: bool = False) -> dict[str, float]:
+def generalisation_rates(hits: Hits, released: bool = False) -> dict[str, float]:
     """GR of each group (eq. 9): the mean, over its edits, of the accuracy on the group's other images."""
-    return {g.id: float((g.released if released else g.generalisation).mean()) for g in judged.groups}
+    return {g.id: float((g.released if released else g.generalisation).mean()) for g in hits.groups}
 
 
-def mean_over_groups(judged: Judged, rates: dict[str, float], subset: str | None = None) -> float:
+def mean_over_groups(hits: Hits, rates: dict[str, float], subset: str | None = None) -> float:
     """Unweighted mean of per-group rates, over all groups or one subset's; NaN where none is defined."""
-    values = [rates[g.id] for g in judged.groups if subset in (None, g.subset)]
+    values = [rates[g.id] for g in hits.groups if subset in (None, g.subset)]
     values = [value for value in values if not np.isnan(value)]
     return float(np.mean(values)) if values else float("nan")
 
 
-def locality_rate(judged: Judged) -> float:
+def locality_rate(hits: Hits) -> float:
     """LR: accuracy on D_l of each edited model, averaged over all edits (eq. 10)."""
-    return float(judged.locality.mean())
+    return float(hits.locality.mean())
 
 
-def locality_agreement(judged: Judged) -> float:
+def locality_agreement(hits: Hits) -> float:
     """The released LR: share of D_l on which edited and unedited model agree, averaged over all edits."""
-    return float(judged.agreement.mean())
+    return float(hits.agreement.mean())
 
 
-def locality_over_groups(judged: Judged) -> float:
+def locality_over_groups(hits: Hits) -> float:
     """LR averaged within each group first, so that a large group counts no more than a small one."""
-    sizes = np.cumsum([len(group.own) for group in judged.groups])[:-1]
-    return float(np.mean([part.mean() for part in np.split(judged.locality, sizes)]))
+    sizes = np.cumsum([len(group.own) for group in hits.groups])[:-1]
+    return float(np.mean([part.mean() for part in np.split(hits.locality, sizes)]))
 
 
-def scores(judged: Judged) -> dict[str, float]:
+def scores(hits: Hits) -> dict[str, float]:
     """All point values: ``sr``, ``gr``, ``gr_<subset>``, ``gr_released``, ``lr``, ``lr_groups``, ``lr_agreement``."""
-    rates = generalisation_rates(judged)
+    rates = generalisation_rates(hits)
     return {
-        "sr": success_rate(judged),
-        "gr": mean_over_groups(judged, rates),
-        **{f"gr_{subset}": mean_over_groups(judged, rates, subset) for subset in subsets(judged)},
-        "gr_released": mean_over_groups(judged, generalisation_rates(judged, released=True)),
-        "lr": locality_rate(judged),
-        "lr_groups": locality_over_groups(judged),
-        "lr_agreement": locality_agreement(judged),
+        "sr": success_rate(hits),
+        "gr": mean_over_groups(hits, rates),
+        **{f"gr_{subset}": mean_over_groups(hits, rates, subset) for subset in subsets(hits)},
+        "gr_released": mean_over_groups(hits, generalisation_rates(hits, released=True)),
+        "lr": locality_rate(hits),
+        "lr_groups": locality_over_groups(hits),
+        "lr_agreement": locality_agreement(hits),
     }
 
 
-def subsets(judged: Judged) -> list[str]:
+def subsets(hits: Hits) -> list[str]:
     """The subsets in the order of their first group."""
-    return list(dict.fromkeys(group.subset for group in judged.groups))
+    return list(dict.fromkeys(group.subset for group in hits.groups))
 
 
-def intervals(judged: Judged, seed: int = 0, replicates: int = REPLICATES) -> dict[str, tuple[float, float]]:
+def intervals(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> dict[str, tuple[float, float]]:
     """95 % percentile bootstrap intervals of `sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement`.
 
     Views of one drawing are not independent, so what is resampled is groups (within their subset) and,
@@ -161,33 +161,33 @@ def intervals(judged: Judged, seed: int = 0, replicates: int = REPLICATES) -> di
     drawings, which errs on the wide side.
     """
     rng = np.random.default_rng(seed)
-    chosen = group_multiplicities([group.subset for group in judged.groups], rng, replicates)
-    hits: dict[str, list[np.ndarray]] = {"sr": [], "gr": []}
+    chosen = group_multiplicities([group.subset for group in hits.groups], rng, replicates)
+    sampled_rates: dict[str, list[np.ndarray]] = {"sr": [], "gr": []}
     edit_weights = []
-    for column, group in enumerate(judged.groups):
-        codes = judged.drawings[group.id]
+    for column, group in enumerate(hits.groups):
+        codes = hits.drawings[group.id]
         weights = drawing_multiplicities(codes, rng, replicates)[:, codes]  # (replicates, |S|)
         own = weights[:, group.own[:, 0]]
         others = group.others.astype(np.float64)
         right = ((own @ (others * group.correct)) * weights).sum(1)
         seen = ((own @ others) * weights).sum(1)
-        hits["gr"].append(ratio(right, seen))
-        hits["sr"].append((own * group.success).sum(1))
+        sampled_rates["gr"].append(ratio(right, seen))
+        sampled_rates["sr"].append((own * group.success).sum(1))
         edit_weights.append(own * chosen[:, column, None])
-    rates = np.stack(hits["gr"], 1)
+    rates = np.stack(sampled_rates["gr"], 1)
     sampled = np.concatenate(edit_weights, 1)  # (replicates, edits)
     total = sampled.sum(1)
     result = {
-        "sr": ratio((np.stack(hits["sr"], 1) * chosen).sum(1), total),
+        "sr": ratio((np.stack(sampled_rates["sr"], 1) * chosen).sum(1), total),
         "gr": _weighted_mean(rates, chosen),
     }
-    for subset in subsets(judged):
-        inside = np.array([group.subset == subset for group in judged.groups])
+    for subset in subsets(hits):
+        inside = np.array([group.subset == subset for group in hits.groups])
         result[f"gr_{subset}"] = _weighted_mean(rates[:, inside], chosen[:, inside])
-    codes = judged.locality_drawings
-    kept = drawing_multiplicities(codes, rng, replicates)[:, codes]
-    for name, matrix in (("lr", judged.locality), ("lr_agreement", judged.agreement)):
-        result[name] = ratio(((sampled @ matrix) * kept).sum(1), total * kept.sum(1))
+    codes = hits.locality_drawings
+    locality_weights = drawing_multiplicities(codes, rng, replicates)[:, codes]
+    for name, matrix in (("lr", hits.locality), ("lr_agreement", hits.agreement)):
+        result[name] = ratio(((sampled @ matrix) * locality_weights).sum(1), total * locality_weights.sum(1))
     return {name: percentiles(values) for name, values in result.items()}
 
 

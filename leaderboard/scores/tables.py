@@ -1,7 +1,6 @@
 """Tables from records alone, in cells or as Markdown.
 
-Runs that are not comparable are never mixed: there is one table for each combination of data, base,
-precision, limit and seed.
+Runs that are not comparable are never mixed: there is one table for each `Record.comparable_key`.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leaderboard.records.record import Record, Score
+from leaderboard.records.runs import group_comparable
 
 NUMBER = "{:.1f}"
 
@@ -38,30 +38,44 @@ def cell(score: Score | None, interval: bool = False) -> str:
 
 
 def heading(record: Record) -> str:
-    """What all rows of one table share."""
+    """What all rows of one table share, in a line; `details` has the rest."""
     protocol, data = record.protocol, record.data
-    sample = (
-        f"{protocol.limit} editing samples drawn with seed {protocol.seed}" if protocol.limit else "all editing samples"
-    )
-    several = f", {protocol.samples_per_edit} an edit," if protocol.samples_per_edit > 1 else ""
     return (
-        f"{record.base.name} on {data.name} {data.version}: {sample}{several} in {data.groups} groups, "
-        f"{data.locality_images:,} locality images, {protocol.precision}, protocol {protocol.version}"
+        f"{record.base.name} on {data.name} {data.version}: {edits_of(record)}, seed {protocol.seed}, "
+        f"{data.locality_images:,} locality images, {protocol.precision} on {protocol.device}, "
+        f"batches of {protocol.edit_batch} edits and {protocol.score_batch} images, protocol {protocol.version}, "
+        f"scoring {protocol.scoring}"
     )
+
+
+def details(record: Record) -> str:
+    """What all rows of one table share beside the `heading`: hashes of data and base, and releases."""
+    base = record.base
+    model = f"base {base.identity[:8]}" if base.identity else f"weights {base.weights_sha256[:8]}"
+    return f"data {record.data.fingerprint[:8]}, {model}, {record.comparable_key().libraries}"
+
+
+def edits_of(record: Record) -> str:
+    """What was edited, in words: how many samples, drawn or all, of which groups, and how many an edit."""
+    protocol, total = record.protocol, record.data.groups
+    samples = f"all {record.outcomes.edits:,}" if protocol.limit is None else f"{protocol.limit:,} drawn"
+    chosen = protocol.edited_groups
+    groups = f"{total} groups" if chosen is None else f"{len(chosen)} of {total} groups ({', '.join(chosen)})"
+    return f"{samples} editing samples from {groups}, {protocol.samples_per_edit} an edit"
 
 
 def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     """Header and one row a record."""
-    wanted = columns(records)
-    table = [["editor", *(title for _, title in wanted), "failed", "steps", "s/edit"]]
-    for one in records:
+    score_columns = columns(records)
+    table = [["editor", *(title for _, title in score_columns), "failed", "steps", "s/edit"]]
+    for record in records:
         table.append(
             [
-                one.editor.spec,
-                *(cell(one.scores.get(name), intervals) for name, _ in wanted),
-                str(one.outcomes.failed),
-                f"{one.outcomes.median_steps:g}",
-                f"{one.costs.median_edit_seconds:.2g}",
+                record.editor.spec,
+                *(cell(record.scores.get(name), intervals) for name, _ in score_columns),
+                str(record.outcomes.failed),
+                f"{record.outcomes.median_steps:g}",
+                f"{record.costs.median_edit_seconds:.2g}",
             ]
         )
     return table
@@ -69,13 +83,9 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
 
 def markdown(records: Sequence[Record], intervals: bool = True) -> str:
     """All records as Markdown tables, one for each set of comparable runs."""
-    tables: dict[str, list[Record]] = {}
-    for one in records:
-        tables.setdefault(
-            heading(one) + f", data {one.data.fingerprint[:8]}, weights {one.base.weights_sha256[:8]}", []
-        ).append(one)
     parts = []
-    for title, group in tables.items():
+    for group in group_comparable(records):
+        title = f"{heading(group[0])}, {details(group[0])}"
         header, *body = rows(group, intervals)
         lines = [f"**{title}**", "", _line(header), _line(["---", *("---:" for _ in header[1:])]), *map(_line, body)]
         parts.append("\n".join(lines))

@@ -158,6 +158,7 @@ def like(run: Record, gr: float, seed: int = 0, config: dict | None = None, **pr
     editor = run.editor.model_copy(update={"config": {**run.editor.config, **(config or {})}})
     return run.model_copy(
         update={
+            "key": f"{gr} {seed} {config} {protocol}",  # a run of its own, and no copy
             "scores": {**run.scores, "gr": score},
             "editor": editor,
             "protocol": run.protocol.model_copy(update={"seed": seed, **protocol}),

@@ -29,7 +29,7 @@ def test_scores_come_out_of_the_outcomes_beside_the_record(path: Path) -> None:
     found, rows = record.read(path), outcomes.read(path.parent)
     assert outcomes.digest(rows) == found.outcomes.sha256
     assert len(rows.edits) == found.outcomes.edits
-    again = metrics.scores(metrics.judged(rows))
+    again = metrics.scores(metrics.compute_hits(rows))
     assert {name: score.value for name, score in found.scores.items()} == pytest.approx(again, nan_ok=True)
     assert found.base.weights_sha256 == weights(found.base.name)
     data = load(found.data.name)  # this base gets all of it wrong, so nothing was filtered away

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ import tyro
 from benchmark.core import cli
 from benchmark.core.errors import LONGEST, UserError, first_line, unknown
 from benchmark.core.files import replacing, sha256, write_text
+
+ROOT = Path(__file__).parents[3]
 
 
 def raises(error: BaseException):
@@ -142,3 +147,12 @@ def test_what_our_modules_log_is_a_note(capsys) -> None:
     assert printed.err == "note: 3 images\nnote: odd\n" * 2 and printed.out == "result\n" * 2
     logging.getLogger("mad.mining.x").info("no command runs")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_a_sign_that_a_terminal_lacks_does_not_cost_the_result(encoding: str) -> None:
+    """Consoles in other code pages have no dash between words and no ellipsis."""
+    script = "from benchmark.core.cli import run\ndef main() -> None: print('GR \u2013 7\u2026 \u6587')\nrun(main, [])"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    assert done.returncode == 0 and done.stdout.decode(encoding).strip() == "GR ? 7? ?"

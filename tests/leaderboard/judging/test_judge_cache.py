@@ -91,14 +91,14 @@ def test_without_all_labels_lr_is_undefined_and_agreement_stands(base: BaseModel
     assert (samples["label"] == UNKNOWN).sum() == 1
     import pandas as pd
 
-    judged = metrics.judged(outcomes.Outcomes(samples, pd.DataFrame(rows)))
-    scores, spread = metrics.scores(judged), metrics.intervals(judged, replicates=20)
+    hits = metrics.compute_hits(outcomes.Outcomes(samples, pd.DataFrame(rows)))
+    scores, spread = metrics.scores(hits), metrics.intervals(hits, replicates=20)
     assert np.isnan([scores["lr"], scores["lr_groups"], *spread["lr"]]).all()
     agreeing = (rows[0]["locality_predictions"] == judge.base_locality).mean()
     assert scores["lr_agreement"] == pytest.approx(agreeing / 2)
     assert np.isfinite(spread["lr_agreement"]).all()
     known = samples.assign(label=samples["label"].replace(UNKNOWN, 3))
-    assert metrics.scores(metrics.judged(outcomes.Outcomes(known, pd.DataFrame(rows))))["lr"] >= 0
+    assert metrics.scores(metrics.compute_hits(outcomes.Outcomes(known, pd.DataFrame(rows))))["lr"] >= 0
     assert metrics.accuracy(np.array([1, 2]), np.array([1, UNKNOWN])) is None
     assert metrics.accuracy(np.array([1, 2]), np.array([1, 3])) == 0.5
 

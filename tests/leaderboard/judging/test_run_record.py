@@ -31,11 +31,12 @@ def test_the_record_names_everything_that_was_asked_for(
     result = evaluate(chosen, judge, settings, tmp_path / "run", progress=False)
     assert result.protocol.model_dump() == {
         "version": record.PROTOCOL,
+        "scoring": record.SCORING,
         "precision": "float32",
         "device": "cpu",
         "seed": 3,
         "limit": 4,
-        "edited_groups": ["line", "1-2"],
+        "edited_groups": ["1-2", "line"],  # in the data's order, so that a run has one name
         "edit_batch": 2,
         "score_batch": 5,
         "samples_per_edit": 2,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.core import versions as versions_module
 from leaderboard.records import environment
 
 
@@ -41,5 +42,5 @@ def test_a_library_that_is_not_installed_is_said_to_be_missing(monkeypatch: pyte
     import torch
 
     assert (versions["torch"], versions["timm"]) == (torch.__version__.split("+")[0], timm.__version__)
-    monkeypatch.setattr(environment, "LIBRARIES", ("torch", "no-such-library"))
+    monkeypatch.setattr(versions_module, "LIBRARIES", ("torch", "no-such-library"))
     assert environment.versions()["no-such-library"] == "missing"

@@ -30,17 +30,18 @@ def title(result: Record) -> str:
 def test_the_heading_of_a_run_over_everything() -> None:
     data = FT.data
     heading = title(FT)
-    assert f"mini on mini mini-1: all editing samples in {data.groups} groups" in heading
-    assert f"{data.locality_images:,} locality images, float32, protocol {FT.protocol.version}" in heading
+    assert f"mini on mini mini-1: all 90 editing samples from {data.groups} groups, 1 an edit, seed 0, " in heading
+    assert f"{data.locality_images:,} locality images, float32 on cpu, " in heading
+    assert "batches of 32 edits and 256 images, protocol 1, scoring 1, " in heading
 
 
 def test_the_heading_says_how_many_samples_were_drawn_and_how_many_made_an_edit() -> None:
     drawn = changed(FT, "protocol", limit=54, seed=9)
-    assert "54 editing samples drawn with seed 9 in " in title(drawn)
-    assert "54 editing samples drawn with seed 9, 3 an edit, in " in title(
+    assert "54 drawn editing samples from 18 groups, 1 an edit, seed 9, " in title(drawn)
+    assert "54 drawn editing samples from 18 groups, 3 an edit, seed 9, " in title(
         changed(drawn, "protocol", samples_per_edit=3)
     )
-    assert "all editing samples, 2 an edit, in " in title(changed(FT, "protocol", samples_per_edit=2))
+    assert "all 90 editing samples from 18 groups, 2 an edit, " in title(changed(FT, "protocol", samples_per_edit=2))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,6 @@ def test_the_heading_says_how_many_samples_were_drawn_and_how_many_made_an_edit(
         ("data", {"name": "other"}),
         ("data", {"version": "mini-2"}),
         ("data", {"fingerprint": "0" * 64}),
-        ("base", {"name": "other"}),
         ("base", {"weights_sha256": "0" * 64}),
     ],
     ids=str,

@@ -56,7 +56,7 @@ def hand_worked() -> Outcomes:
 
 
 def test_scores_worked_out_by_hand(hand_worked: Outcomes) -> None:
-    found = metrics.scores(metrics.judged(hand_worked))
+    found = metrics.scores(metrics.compute_hits(hand_worked))
     assert found["sr"] == pytest.approx(4 / 6)
     # GR: A (1/2 + 2/2 + 0/2) / 3 = 1/2; B undefined, so left out; C (1/1 + 0/1) / 2 = 1/2
     assert found["gr_pairs"] == pytest.approx(1 / 2)
@@ -73,11 +73,11 @@ def test_scores_worked_out_by_hand(hand_worked: Outcomes) -> None:
 
 
 def test_gr_is_a_mean_over_groups_and_not_over_images(hand_worked: Outcomes) -> None:
-    judged = metrics.judged(hand_worked)
-    rates = metrics.generalisation_rates(judged)
+    hits = metrics.compute_hits(hand_worked)
+    rates = metrics.generalisation_rates(hits)
     assert rates["A"] == pytest.approx(0.5)
     assert math.isnan(rates["B"])
-    assert metrics.mean_over_groups(judged, {"A": 1.0, "B": float("nan"), "C": 0.0}) == 0.5
+    assert metrics.mean_over_groups(hits, {"A": 1.0, "B": float("nan"), "C": 0.0}) == 0.5
 
 
 def test_own_sample_is_excluded_from_gr(hand_worked: Outcomes) -> None:
@@ -85,52 +85,52 @@ def test_own_sample_is_excluded_from_gr(hand_worked: Outcomes) -> None:
     frame = hand_worked.edits.copy()
     alone = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [2], [3, 0], [0, 3]]
     frame["group_predictions"] = [np.array(predictions) for predictions in alone]
-    found = metrics.scores(metrics.judged(Outcomes(hand_worked.samples, frame)))
+    found = metrics.scores(metrics.compute_hits(Outcomes(hand_worked.samples, frame)))
     assert found["sr"] == 1
     assert found["gr"] == 0
 
 
 def test_intervals_hold_the_value_and_shrink_to_it_without_variation(hand_worked: Outcomes) -> None:
-    judged = metrics.judged(hand_worked)
-    values, spread = metrics.scores(judged), metrics.intervals(judged)
+    hits = metrics.compute_hits(hand_worked)
+    values, spread = metrics.scores(hits), metrics.intervals(hits)
     for name, (low, high) in spread.items():
         assert low <= values[name] <= high, name
     frame = hand_worked.edits.copy()
     frame["group_predictions"] = [
         np.full_like(p, label) for p, label in zip(frame["group_predictions"], [1, 1, 1, 2, 3, 3], strict=True)
     ]
-    perfect = metrics.intervals(metrics.judged(Outcomes(hand_worked.samples, frame)))
+    perfect = metrics.intervals(metrics.compute_hits(Outcomes(hand_worked.samples, frame)))
     assert perfect["sr"] == perfect["gr"] == (1.0, 1.0)
 
 
-def _plain_bootstrap(judged: metrics.Judged, seed: int, replicates: int) -> np.ndarray:
+def _plain_bootstrap(hits: metrics.Hits, seed: int, replicates: int) -> np.ndarray:
     """SR, GR and LR of each replicate by plain loops over copies of rows, (replicates, 3)."""
     rng = np.random.default_rng(seed)
     results = []
     for _ in range(replicates):
         picked = []
-        for subset in metrics.subsets(judged):
-            inside = [g for g in judged.groups if g.subset == subset]
+        for subset in metrics.subsets(hits):
+            inside = [g for g in hits.groups if g.subset == subset]
             picked += [inside[i] for i in rng.integers(len(inside), size=len(inside))]
-        kept_drawings = rng.integers(judged.locality_drawings.max() + 1, size=judged.locality_drawings.max() + 1)
-        kept = [i for d in kept_drawings for i in np.flatnonzero(judged.locality_drawings == d)]
-        offsets = dict(zip([g.id for g in judged.groups],
-                           np.cumsum([0, *[len(g.own) for g in judged.groups]]), strict=False))  # fmt: skip
+        kept_drawings = rng.integers(hits.locality_drawings.max() + 1, size=hits.locality_drawings.max() + 1)
+        kept = [i for d in kept_drawings for i in np.flatnonzero(hits.locality_drawings == d)]
+        offsets = dict(zip([g.id for g in hits.groups],
+                           np.cumsum([0, *[len(g.own) for g in hits.groups]]), strict=False))  # fmt: skip
         success, rates, locality, redrawn = [], [], [], {}
         for group in picked:
-            codes = judged.drawings[group.id]
+            codes = hits.drawings[group.id]
             if group.id not in redrawn:
                 chosen = rng.integers(codes.max() + 1, size=codes.max() + 1)
                 redrawn[group.id] = [i for d in chosen for i in np.flatnonzero(codes == d)]
             drawn = redrawn[group.id]
-            hits = []
+            right = []
             for image in drawn:
                 for edit in np.flatnonzero(group.own[:, 0] == image):
                     success.append(group.success[edit])
-                    hits += [group.correct[edit, other] for other in drawn if other != image]
-                    locality.append(judged.locality[offsets[group.id] + edit][kept].mean())
-            if hits:
-                rates.append(np.mean(hits))
+                    right += [group.correct[edit, other] for other in drawn if other != image]
+                    locality.append(hits.locality[offsets[group.id] + edit][kept].mean())
+            if right:
+                rates.append(np.mean(right))
         results.append([np.mean(success), np.mean(rates) if rates else np.nan, np.mean(locality)])
     return np.array(results)
 
@@ -147,9 +147,9 @@ def test_intervals_agree_with_a_bootstrap_by_plain_loops() -> None:
         drawings[str(number)] = np.arange(size) // 2
     edits = sum(len(g.own) for g in groups)
     locality = rng.random((edits, 30)) < 0.8
-    judged = metrics.Judged(groups, locality, locality, drawings, np.arange(30) // 3)
-    fast = metrics.intervals(judged, seed=0, replicates=4000)
-    plain = np.nanpercentile(_plain_bootstrap(judged, seed=1, replicates=1500), [2.5, 97.5], axis=0)
+    hits = metrics.Hits(groups, locality, locality, drawings, np.arange(30) // 3)
+    fast = metrics.intervals(hits, seed=0, replicates=4000)
+    plain = np.nanpercentile(_plain_bootstrap(hits, seed=1, replicates=1500), [2.5, 97.5], axis=0)
     for column, name in enumerate(("sr", "gr", "lr")):
         assert fast[name] == pytest.approx(tuple(plain[:, column]), abs=0.03), name
 
@@ -158,16 +158,16 @@ def test_gr_leaves_out_all_samples_of_an_edit(hand_worked: Outcomes) -> None:
     """Two samples an edit: in A (0, 1), (1, 2), (2, 0); B has one image only; in C both, so no other is left."""
     frame = hand_worked.edits.copy()
     frame["partners"] = [np.array([other], np.int32) for other in (1, 2, 0, 3, 5, 4)]
-    judged = metrics.judged(Outcomes(hand_worked.samples, frame))
-    a, b, c = judged.groups
+    hits = metrics.compute_hits(Outcomes(hand_worked.samples, frame))
+    a, b, c = hits.groups
     # A predicts [1, 1, 0], [1, 0, 1], [0, 0, 1] of label 1
     assert a.success.tolist() == [True, False, False]
     assert a.generalisation.tolist() == [0, 1, 0]
     assert a.released.tolist() == [0, 0, pytest.approx(-1 / 3)]
     assert b.success.tolist() == [True] and np.isnan(b.generalisation).all()
     assert c.success.tolist() == [True, False] and np.isnan(c.generalisation).all()
-    found = metrics.scores(judged)
+    found = metrics.scores(hits)
     assert found["sr"] == pytest.approx(3 / 6)
     assert found["gr"] == found["gr_pairs"] == pytest.approx(1 / 3)
-    low, high = metrics.intervals(judged)["gr"]
+    low, high = metrics.intervals(hits)["gr"]
     assert 0 <= low <= 1 / 3 <= high <= 1

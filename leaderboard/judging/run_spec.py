@@ -1,0 +1,131 @@
+"""All that could change a score of a run: what its folder is known by, and what its record says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.code import hash_named_files, hash_sources
+from benchmark.core.versions import library_versions
+from benchmark.models.identity import hash_tensors
+from editors.core.base import Editor, knob_of
+from editors.core.registry import ChosenEditor
+from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings, edited_groups
+from leaderboard.records.record import PROTOCOL, SCORING, BaseSection, DataSection, EditorSection, Protocol
+from leaderboard.scores import metrics
+
+JUDGING = Path(__file__).with_name("evaluate.py")  # imports all that judges
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Sections of a run's record that are known before it begins, and the code that it will run.
+
+    code: a hash for each module that edits or judges, by name (`benchmark.core.code`).
+    """
+
+    editor: EditorSection
+    base: BaseSection
+    data: DataSection
+    protocol: Protocol
+    code: dict[str, str]
+
+    @classmethod
+    def of(cls, choice: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, edit_batch: int) -> RunSpec:
+        """The spec of editing with `editor`, made and fitted by `choice`."""
+        editor_file = Path(inspect.getfile(choice.editor_class))
+        return cls(
+            editor=_editor_section(choice, editor, hash_sources([editor_file])),
+            base=_base_section(judge),
+            data=_data_section(judge),
+            protocol=_protocol(judge, settings, edit_batch),
+            code=hash_sources([editor_file, JUDGING]),
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain values, without the probe, which differs from machine to machine in its last digits.
+
+        Where two runs differ, the first difference is what a user reads. So what was asked for stands first, then
+        code, and last what follows from it: what the editor learned.
+        """
+        learned = {"state_sha256", "provenance"}
+        return {
+            "editor": self.editor.model_dump(exclude={*learned, "source_sha256"}),
+            "base": self.base.model_dump(exclude={"probe"}),
+            "data": self.data.model_dump(),
+            "protocol": self.protocol.model_dump(),
+            "libraries": library_versions(),
+            "code": self.code,
+            "learned": self.editor.model_dump(include=learned),
+        }
+
+    @property
+    def key(self) -> str:
+        """Hex SHA-256 of the facts."""
+        return _digest(self.facts)
+
+
+def _editor_section(choice: ChosenEditor, editor: Editor, sources: dict[str, str]) -> EditorSection:
+    state, knob, config = editor.state_dict(), knob_of(choice.config), dataclasses.asdict(choice.config)
+    return EditorSection(
+        name=choice.name,
+        spec=choice.spec,
+        config={name: str(value) if isinstance(value, Path) else value for name, value in config.items()},
+        knob=knob[0] if knob else None,
+        interpolate=choice.interpolate,
+        source_sha256=_digest(sources),
+        files=hash_named_files(config),
+        state_sha256=hash_tensors(state) if state else None,
+        provenance=editor.provenance(),
+    )
+
+
+def _base_section(judge: Judge) -> BaseSection:
+    base = judge.base
+    return BaseSection(
+        name=base.name,
+        identity=base.identity,
+        weights_sha256=judge.weights_sha256(),
+        preprocessing=base.preprocessing.to_dict(),
+        probe=base.probe(),
+        locality_accuracy=metrics.accuracy(judge.base_locality, judge.benchmark.locality.labels),
+    )
+
+
+def _data_section(judge: Judge) -> DataSection:
+    benchmark = judge.benchmark
+    return DataSection(
+        name=benchmark.name,
+        version=benchmark.version,
+        fingerprint=benchmark.fingerprint,
+        kept=benchmark.kept,
+        groups=len(benchmark.groups),
+        editing_samples=len(benchmark.edit),
+        locality_images=len(benchmark.locality),
+    )
+
+
+def _protocol(judge: Judge, settings: Settings, edit_batch: int) -> Protocol:
+    return Protocol(
+        version=PROTOCOL,
+        scoring=SCORING,
+        precision=judge.base.precision,
+        device=judge.base.device.type,
+        seed=settings.seed,
+        limit=settings.limit,
+        edited_groups=edited_groups(judge.benchmark, settings),
+        edit_batch=edit_batch,
+        score_batch=judge.score_batch,
+        samples_per_edit=settings.samples_per_edit,
+    )
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -198,7 +198,7 @@ def keep_scores(folder: Path, judged: pd.DataFrame) -> None:
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def main(

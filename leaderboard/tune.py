@@ -91,7 +91,7 @@ def main(
     if data == "mini":
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
     judge = Judge(load_base(base), dataset.load(data))
-    known = json.loads(SETTINGS.read_text())
+    known = json.loads(SETTINGS.read_text(encoding="utf-8"))
     for name in editors:
         chosen, tried = choose_settings(name, judge, Settings(seed, limit), rates)
         known.setdefault(base, {})[name] = chosen

@@ -134,6 +134,27 @@ def test_importing_the_core_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+ONLY_UNIX = {"fcntl", "resource", "pwd", "grp", "termios", "pty"}
+ONLY_UNIX_IN_OS = {"O_DIRECTORY", "fork", "forkpty", "getloadavg", "getuid", "geteuid", "killpg", "mkfifo", "nice"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_any_machine_will_do(package: str) -> None:
+    """What only Unix has is asked for in one file, guarded; text is UTF-8, whatever the system's own encoding."""
+    for path in modules(package):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if path.relative_to(ROOT).as_posix() != "benchmark/core/devices.py":
+            assert not imported(path) & ONLY_UNIX, f"{path} needs Unix"
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("os", "signal"):
+                    assert node.attr not in {*ONLY_UNIX_IN_OS, "SIGKILL", "alarm"}, f"{path}:{node.lineno} needs Unix"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".read_text", ".write_text")):
+                is_ours = ast.unparse(node.func) == "files.write_text"
+                named = {word.arg for word in node.keywords}
+                assert is_ours or "encoding" in named, f"{path}:{node.lineno} names no encoding"
+
+
 def test_no_branch_on_a_methods_name() -> None:
     """Only the registry knows methods by name."""
     from editors.core.registry import BUILT_IN

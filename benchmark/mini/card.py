@@ -30,7 +30,8 @@ def fill(assets: Path, card: Path = CARD) -> None:
 
     columns = ["group", "group_id", "subset", "drawing"]
     splits = {s: pd.read_parquet(assets / "data" / f"{s}-00000-of-00001.parquet", columns=columns) for s in USES}
-    records = [json.loads((assets / "models" / m / "training.json").read_text()) for m in ("mini", "mini-strong")]
+    notes = (assets / "models" / name / "training.json" for name in ("mini", "mini-strong"))
+    records = [json.loads(note.read_text(encoding="utf-8")) for note in notes]
     tables = {"splits": _splits(splits), "groups": _groups(splits), "models": _models(records), "licences": _licences()}
     text = card.read_text(encoding="utf-8")
     for name, markdown in tables.items():

@@ -88,7 +88,7 @@ class Drawing:
 def drawings(classes_file: Path = ASSETS / "classes.json") -> list[Drawing]:
     """Every drawing that `classes.json` lists and does not exclude, in a fixed order."""
     found = []
-    for entry in json.loads(classes_file.read_text()):
+    for entry in json.loads(classes_file.read_text(encoding="utf-8")):
         if entry.get("dropped"):
             continue
         excluded, doubtful = (

@@ -95,7 +95,7 @@ def choose(spec: str, base: str) -> ChosenEditor:
     name, editor_class, written = _find(spec)
     values = _parse_settings(name, editor_class.Config, written)
     interpolate = values.pop(INTERPOLATE, 1.0)
-    usual = json.loads(SETTINGS.read_text()).get(base, {}).get(name, {})
+    usual = json.loads(SETTINGS.read_text(encoding="utf-8")).get(base, {}).get(name, {})
     notes: tuple[str, ...] = ()
     if name in BUILT_IN and "lr" in _fields(editor_class.Config) and "lr" not in {**usual, **values}:
         notes = (

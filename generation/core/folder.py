@@ -74,8 +74,8 @@ class GeneratedImages:
                 "sha256": sha256(self._hidden(index, number)),
             }
         self._write_table()
-        for (index, number), _, _ in made:
-            self._hidden(index, number).rename(self._shown(index, number))
+        for job, _, _ in made:
+            self._show(job)
 
     def _recovered(self) -> dict[Job, dict[str, Any]]:
         """The rows whose images are there as they were listed; images that a killed run had listed get their names."""
@@ -83,10 +83,13 @@ class GeneratedImages:
         for row in read_table(self.path) if (self.path / TABLE).is_file() else ():
             job = row["class_index"], row["number"]
             if not self._shown(*job).is_file() and self._hidden(*job).is_file():
-                self._hidden(*job).rename(self._shown(*job))
+                self._show(job)
             if self._shown(*job).is_file() and sha256(self._shown(*job)) == row["sha256"]:
                 rows[job] = row
         return rows
+
+    def _show(self, job: Job) -> None:
+        self._hidden(*job).replace(self._shown(*job))
 
     def _write_table(self) -> None:
         self.rows = dict(sorted(self.rows.items()))

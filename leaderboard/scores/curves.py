@@ -97,7 +97,7 @@ def lines(records: Sequence[Record]) -> list[Line]:
 def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Rows as csv, atomically."""
     with replacing(path) as temporary:
-        pd.DataFrame(list(rows)).to_csv(temporary, index=False, float_format="%.6g")
+        pd.DataFrame(list(rows)).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def columns(scores: dict[str, Score]) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pandas as pd
@@ -139,8 +140,7 @@ def test_weights_that_cannot_be_had(pictures: Path, tmp_path: Path, capsys, monk
 
 def test_a_full_disk(pair, pictures: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     def full(*arguments: object, **options: object) -> None:
-        with Path("/dev/full").open("w") as file:
-            file.write("no room")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pd.DataFrame, "to_parquet", full)

@@ -7,10 +7,8 @@ are written as they come, atomically; a bank that was interrupted, or is too sma
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,14 +16,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import replacing
+from benchmark.core.workdir import Kind, claim
 from benchmark.models.vit import edits_at_once, ffn_matrices, hidden_width
 from editors.methods.hypernetwork.meta import HypernetworkEpisodes, optimise_targets, prepare
 from editors.methods.hypernetwork.pseudo import PseudoSamples
-from editors.training.checkpoint import refuse_other_settings
 from editors.training.views import generator
 
 PART = 64  # pairs a file
+BANK = Kind("bank", "bank.json", fix="name another --bank, or delete it")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True
         "data": samples.pictures.signature,
         "bank_seed": samples.seed,
     }
-    _claim(folder, settings)
+    claim(folder, BANK, settings)
     parts = []
     with tqdm(total=size, unit="pair", desc="bank", disable=not progress, leave=False) as bar:
         for number in range(-(-size // PART)):
@@ -114,14 +113,3 @@ def _part(samples: PseudoSamples, numbers: range) -> dict[str, Tensor]:
     sparsity = 1 - (samples.recipe.mask_slope * targets).sigmoid().flatten(1).mean(1)
     part = {"features": episodes.features.float(), "targets": targets.half(), "kl": kl.float(), "sparsity": sparsity}
     return {name: tensor.cpu() for name, tensor in part.items()}
-
-
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Mark the folder as the bank of these settings, or find it marked so."""
-    path = folder / "bank.json"
-    if path.is_file():
-        refuse_other_settings(folder, json.loads(path.read_text()), settings, "give another folder with --bank")
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder} is neither empty nor a bank; give another folder with --bank")
-    else:
-        write_text(path, json.dumps(settings, indent=2) + "\n")

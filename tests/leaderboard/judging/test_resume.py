@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +44,7 @@ def test_kill_in_the_middle_and_resume_gives_the_same_record(small_data: Path, t
 
     killed = start("killed", pause=60)
     assert killed.stdout is not None and killed.stdout.readline() == b"part\n"
-    killed.send_signal(signal.SIGKILL)
+    killed.kill()
     killed.wait()
     assert not (tmp_path / "killed" / "record.json").exists()
     (kept,) = (tmp_path / "killed" / "parts").glob("0*.parquet")

@@ -60,7 +60,7 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
     refit = PseudoSamples(tiny, pictures, quick(blocks=2, lr=1e-3, batch=2), seed=0)
     assert torch.equal(small_bank(refit, tmp_path / "whole", monkeypatch).targets, whole.targets)
     other = PseudoSamples(tiny, pictures, quick(inner_lr=0.1), seed=0)
-    with pytest.raises(UserError, match=r"inner_lr 0.001 \(now 0.1\).*--bank"):
+    with pytest.raises(UserError, match=r"its inner_lr is 0\.001, yours is 0\.1.*--bank"):
         small_bank(other, tmp_path / "whole", monkeypatch)
 
 

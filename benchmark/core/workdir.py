@@ -90,9 +90,7 @@ def holds(folder: Path, kind: Kind, note: Mapping[str, Any] | None = None) -> bo
     if allowed is not None:
         _refuse_strangers(folder, kind, allowed)
     if is_claimed and note is not None:
-        difference = _difference(_identity(_read(folder, kind), kind), _identity(_plain(note), kind))
-        if difference:
-            raise taken(folder, f"holds another {kind.name} ({difference})", kind.fix)
+        refuse_other(folder, kind.name, _identity(_read(folder, kind), kind), _identity(_plain(note), kind), kind.fix)
     return is_claimed
 
 
@@ -117,6 +115,12 @@ def check_empty(folder: Path, fix: str = Kind.fix) -> None:
         raise taken(folder, "is a file and no folder", fix)
     if folder.is_dir() and (names := _names(folder)):
         raise taken(folder, f"is not empty: it holds {printable(names[0])}", fix)
+
+
+def refuse_other(path: Path, name: str, old: Mapping[str, Any], new: Mapping[str, Any], fix: str = Kind.fix) -> None:
+    """Raise `UserError` if the `name` that `path` holds, described by `old`, is not the one described by `new`."""
+    if difference := _difference(old, new):
+        raise taken(path, f"holds another {name} ({difference})", fix)
 
 
 def taken(folder: Path, why: str, fix: str = Kind.fix) -> UserError:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -122,11 +122,3 @@ class CheckpointStore:
             f"no trained {self.name} for this base model (weights {base_weights_sha256[:12]}) comes with "
             f"the project; {self.how_to_train}"
         )
-
-
-def refuse_other_settings(path: Path, old: Mapping[str, Any], new: Mapping[str, Any], advice: str) -> None:
-    """Raise `UserError` naming every setting in which the file or folder at `path` was made otherwise."""
-    differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    if differing:
-        pairs = ", ".join(f"{name} {old.get(name)} (now {new.get(name)})" for name in differing)
-        raise UserError(f"{path} was made with other settings: {pairs}; {advice}")

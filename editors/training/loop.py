@@ -15,11 +15,12 @@ from tqdm.auto import tqdm
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.workdir import refuse_other
 from benchmark.images.source import ImageSource
 from benchmark.models.checks import check_supported
 from benchmark.models.load import BaseModel, load_base
 from editors.training import curves
-from editors.training.checkpoint import CheckpointStore, refuse_other_settings
+from editors.training.checkpoint import CheckpointStore
 from editors.training.images import open_training_images
 
 POINTS = 100  # on a training curve
@@ -123,8 +124,8 @@ class TrainingLoop:
             state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # a file that is no state at all fails in many ways
             raise UserError(f"{path} cannot be read ({type(error).__name__}); delete it to start anew") from error
-        old, new = ({**data, **json.loads(data["recipe"]), "recipe": ""} for data in (state["facts"], self.metadata))
-        refuse_other_settings(path, old, new, "go on with those, give another --out, or delete it")
+        old, new = ({**json.loads(data["recipe"]), **data, "recipe": ""} for data in (state["facts"], self.metadata))
+        refuse_other(path, "training run", old, new)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.iteration, self.curve = state["iteration"], state["curve"]

@@ -77,7 +77,7 @@ def test_a_command_trains_and_the_same_one_goes_on(
     assert again.metadata == checkpoint.metadata
     assert hash_tensors(again.network.state_dict()) == hash_tensors(checkpoint.network.state_dict())
     error = refused(capsys, *words, "--lr", 0.5)
-    assert "was made with other settings: lr " in error and "(now 0.5)" in error
+    assert "holds another training run (its lr is " in error and "yours is 0.5); name another --out" in error
 
 
 def recipe_made_by(monkeypatch: pytest.MonkeyPatch, *words: str) -> HypernetworkRecipe:

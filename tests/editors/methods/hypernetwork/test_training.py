@@ -108,9 +108,9 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
     out = tmp_path / "hn.safetensors"
     run(samples, bank, out)
     other = PseudoSamples(tiny, pictures, quick(lr=0.01), seed=0)
-    with pytest.raises(UserError, match=r"lr 0.0001 \(now 0.01\)"):
+    with pytest.raises(UserError, match=r"its lr is 0\.0001, yours is 0\.01"):
         run(other, bank, out)
-    with pytest.raises(UserError, match=r"seed 0 \(now 3\)"):
+    with pytest.raises(UserError, match=r"its seed is 0, yours is 3"):
         run(samples, bank, out, seed=3)
     state_path(out).write_bytes(b"nonsense")
     with pytest.raises(UserError, match="cannot be read"):

@@ -185,9 +185,9 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     assert one.network.alpha != 1.0
     assert curve(killed) == curve(straight) and len(curve(killed)) == 8
     assert killed.with_suffix(".png").stat().st_size > 5000
-    with pytest.raises(UserError, match=r"lr 0.001 \(now 0.01\)"):
+    with pytest.raises(UserError, match=r"its lr is 0.001, yours is 0.01"):
         train(tiny, pictures, QUICK.but(lr=0.01), killed, 0, progress=False)
-    with pytest.raises(UserError, match=r"seed 0 \(now 3\)"):
+    with pytest.raises(UserError, match=r"its seed is 0, yours is 3"):
         train(tiny, pictures, QUICK, killed, 3, progress=False)
 
 

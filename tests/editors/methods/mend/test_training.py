@@ -101,9 +101,9 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
 def test_a_run_with_other_settings_is_not_gone_on_with(tiny: BaseModel, pictures: ImageSource, tmp_path: Path) -> None:
     out = tmp_path / "mend.safetensors"
     run(tiny, pictures, QUICK.but(iterations=2), out)
-    with pytest.raises(UserError, match=r"top_k 10 \(now 5\)"):
+    with pytest.raises(UserError, match=r"its top_k is 10, yours is 5"):
         run(tiny, pictures, QUICK.but(iterations=2, top_k=5), out)
-    with pytest.raises(UserError, match=r"seed 0 \(now 3\)"):
+    with pytest.raises(UserError, match=r"its seed is 0, yours is 3"):
         run(tiny, pictures, QUICK.but(iterations=2), out, seed=3)
 
 

@@ -31,8 +31,9 @@ from benchmark.core.errors import UserError
 from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_classes
 from mad.crawling.attribution import write_attribution
+from mad.crawling.clients import API, ClientName, connect
 from mad.crawling.crawler import Crawler, Order
-from mad.crawling.flickr import API, CALLS_A_SECOND, CREATIVE_COMMONS, Flickr, choose_licences
+from mad.crawling.flickr import CALLS_A_SECOND, CREATIVE_COMMONS, Flickr, choose_licences
 from mad.crawling.index import FILE, Index
 from mad.crawling.keywords import keywords
 from mad.crawling.removal import check_excluded, exclude_folder, read_takedown, take_down
@@ -51,6 +52,7 @@ def main(
     exclude: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     takedown: Path | None = None,
     requests_per_second: float = 1.0,
+    client: ClientName = "flickrapi",
     api: str = API,
 ) -> None:
     """Crawl Flickr for photographs of ImageNet's classes, with attribution, without duplicates.
@@ -68,6 +70,7 @@ def main(
         exclude: folder of images to keep out, and all like them (say ImageNet), in later runs too.
         takedown: file with a photo id, page, owner or SHA-256 a line: removed, now and in all later runs.
         requests_per_second: to each host; Flickr's API gets 1 a second at most. 0: no limit, for your own server.
+        client: what sends the calls; requests does so, too, where flickrapi does not work.
         api: address of Flickr's REST service; another one is a proxy, or a server to test with.
     """
     first, last = _day(after, "--after"), _day(before, "--before") - 1
@@ -89,7 +92,7 @@ def main(
             if removed := take_down(index, entries):
                 print(f"images taken down: {removed:,}")
             write_attribution(index)
-    flickr = _connected(api, Pace(min(requests_per_second, CALLS_A_SECOND)))
+    flickr = _connected(client, api, Pace(min(requests_per_second, CALLS_A_SECOND)))
     chosen = choose_licences(licences, flickr.licences())
     print(f"{len(words):,} keywords, licences {', '.join(sorted({one.title for one in chosen.values()}))}")
 
@@ -115,14 +118,14 @@ def _day(text: str, option: str) -> int:
         raise UserError(f'{option} takes a day such as 2022-08-22, not "{text}"') from error
 
 
-def _connected(api: str, pace: Pace) -> Flickr:
+def _connected(client: ClientName, api: str, pace: Pace) -> Flickr:
     key, secret = os.environ.get(KEY, "").strip(), os.environ.get(SECRET, "").strip()
     if not (key and secret):
         raise UserError(
             f"{KEY} and {SECRET} are not both set: apply for a key at https://www.flickr.com/services/apps/create/ "
             "and export them"
         )
-    return Flickr(key, secret, api, pace)
+    return Flickr(connect(client, key, secret, api), pace)
 
 
 @contextmanager

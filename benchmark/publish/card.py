@@ -79,7 +79,7 @@ For research on model editing: developing editors, and comparing them. Not for t
 that editors are judged on.
 
 - The failures are those of one model, ViT-B/16. For another base, keep what that base gets wrong; `benchmark.load`
-  does so, and says how much is left.
+  does so, and logs how much is left.
 - The locality images are near the boundary of ViT-B/16 in float32, under one preprocessing. For another base many
   of them are ordinary images, and some it gets wrong.
 - Groups have 49 to 1,092 images; compare unweighted means over groups, and look at the generated ones apart.

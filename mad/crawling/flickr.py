@@ -1,7 +1,6 @@
-"""Flickr's REST API through `flickrapi`: licences, and one page of a search (SPEC, section 7).
+"""The two calls of a crawl to Flickr, whatever client sends them: licences, and one page of a search (SPEC, section 7).
 
-`flickrapi` signs the calls and reads the answers. Paging is ours (`mad.crawling.crawler`), since its `walk()`
-is broken on Python 3.9 and newer.
+Paging is ours (`mad.crawling.crawler`), since `walk()` of flickrapi is broken on Python 3.9 and newer.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.core.errors import UserError, unknown
-from mad.crawling.web import TIMEOUT, Garbled, Pace, patiently, session
+from mad.crawling.clients import Client, Refusal
+from mad.crawling.web import Garbled, Pace, patiently
 
-API = "https://api.flickr.com/services/rest/"
 PER_PAGE = 500  # the most that Flickr gives (SPEC, section 7)
 CALLS_A_SECOND = 1.0  # 3,600 an hour a key (SPEC, section 7)
 SHORT_SIDE = 256  # px, what the protocol resizes to (SPEC, section 1): a larger file would only take longer
@@ -23,7 +22,7 @@ EXTRAS = ("license", "date_upload", "date_taken", "owner_name", "path_alias", *(
 # Each lets everybody pass a photograph on unchanged with its author's name, though some not for money, as the paper's
 # "creative commons" leaves open. A name means every version, whatever id Flickr gives it (SPEC, section 7).
 CREATIVE_COMMONS = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nd", "by-nc-nd", "cc0", "pdm")
-REFUSED = (96, 97, 98, 100)  # signature, signature missing, login, key
+REFUSED = (96, 97, 98, 100, 401)  # signature, signature missing, login, key; "unauthorised" as an HTTP status
 UNAVAILABLE = (0, 10, 105, 106)  # "not currently available", "service unavailable", "write failed"
 
 
@@ -71,21 +70,12 @@ class Flickr:
     """The calls that a crawl makes, at Flickr's pace.
 
     Args:
-        key: API key.
-        secret: the secret that belongs to it.
-        api: address of the REST service.
+        client: what sends them.
         pace: when a call may go out.
     """
 
-    def __init__(self, key: str, secret: str, api: str, pace: Pace) -> None:
-        import logging
-
-        import flickrapi
-
-        logging.getLogger("flickrapi").setLevel(logging.CRITICAL)  # it would print the bodies of error pages
-        self._calls = flickrapi.FlickrAPI(key, secret, format="parsed-json", store_token=False, timeout=TIMEOUT)
-        self._calls.REST_URL = api
-        self._calls.flickr_oauth.session = session()
+    def __init__(self, client: Client, pace: Pace) -> None:
+        self._client = client
         self._pace = pace
 
     def licences(self) -> list[Licence]:
@@ -95,7 +85,7 @@ class Flickr:
             UserError: if the key is refused, or Flickr cannot be reached.
         """
         return self._ask(
-            lambda: self._calls.photos.licenses.getInfo(),
+            lambda: self._client.call("flickr.photos.licenses.getInfo"),
             lambda answer: [
                 Licence(str(one["id"]), _text(one["name"]), _text(one.get("url")))
                 for one in answer["licenses"]["license"]
@@ -125,7 +115,8 @@ class Flickr:
             UserError: if the key is refused, or Flickr cannot be reached.
         """
         return self._ask(
-            lambda: self._calls.photos.search(
+            lambda: self._client.call(
+                "flickr.photos.search",
                 text=text,
                 license=",".join(licences),
                 min_upload_date=first,
@@ -147,14 +138,13 @@ class Flickr:
 
     def _ask(self, call: Callable[[], Any], read: Callable[[Any], Any]) -> Any:
         """The answer to `call` as `read` understands it."""
-        from flickrapi.exceptions import FlickrError
         from requests import RequestException
 
         def ask() -> Any:
             self._pace.wait()
             try:
                 return read(call())
-            except FlickrError as error:
+            except Refusal as error:
                 if error.code in UNAVAILABLE:
                     raise Garbled(str(error)) from error
                 raise
@@ -165,8 +155,8 @@ class Flickr:
 
         try:
             return patiently(ask)
-        except FlickrError as error:
-            if error.code in REFUSED or "Status code 401" in str(error):
+        except Refusal as error:
+            if error.code in REFUSED:
                 raise UserError(
                     f"Flickr refuses the key ({error}); check FLICKR_API_KEY and FLICKR_API_SECRET"
                 ) from error

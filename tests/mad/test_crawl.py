@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,10 +58,11 @@ def images(out: str = "crawl") -> set[str]:
 # -- what it makes
 
 
-def test_a_crawl_is_a_pool_with_attribution(flickr: FlickrServer, capsys) -> None:
+@pytest.mark.parametrize("client", ["flickrapi", "requests"])
+def test_a_crawl_is_a_pool_with_attribution(flickr: FlickrServer, capsys, client: str) -> None:
     title = 'A "volleyball" ball,\n=HYPERLINK("x") <b>é</b>'
     ids = [*flickr.add(title, 3), *flickr.add("volleyball ball", licence="5")]
-    table = call(flickr)
+    table = call(flickr, "--client", client)
     assert tuple(table) == COLUMNS and len(table) == 4 and set(table["file"]) == images()
     rows = table.set_index("photo_id")
     for photo_id in ids:
@@ -76,6 +78,13 @@ def test_a_crawl_is_a_pool_with_attribution(flickr: FlickrServer, capsys) -> Non
     assert rows.loc[ids[3], "licence_url"] == "https://creativecommons.org/licenses/by-sa/2.0/"
     assert sorted(open_images(Path("crawl")).ids) == sorted(images())
     assert "4 kept" in capsys.readouterr().out
+
+
+def test_requests_takes_over_where_flickrapi_does_not_import(flickr: FlickrServer, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "flickrapi", None)
+    flickr.add("volleyball ball", 2)
+    assert len(call(flickr)) == 2
+    assert "note: flickrapi does not work here" in capsys.readouterr().err
 
 
 def test_only_licences_that_allow_passing_on_and_only_before_stable_diffusion(flickr: FlickrServer) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.core.errors import UserError
 from mad.crawling import web
+from mad.crawling.clients import connect
 from mad.crawling.crawler import Crawler, Order, spans
 from mad.crawling.flickr import Flickr, Licence
 from mad.crawling.index import Index
@@ -24,10 +25,14 @@ SPAN = (START, START + 10_000_000)
 
 
 @pytest.fixture
-def flickr(monkeypatch: pytest.MonkeyPatch) -> Iterator[FlickrServer]:
+def flickr(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlickrServer]:
     monkeypatch.setattr(web, "BACKOFF", 0.01)
     with serving() as server:
+        server.client = getattr(request, "param", "flickrapi")
         yield server
+
+
+both = pytest.mark.parametrize("flickr", ["flickrapi", "requests"], indirect=True)
 
 
 def crawl(server: FlickrServer, folder: Path, *texts: str, **order: int) -> dict[str, int]:
@@ -35,7 +40,7 @@ def crawl(server: FlickrServer, folder: Path, *texts: str, **order: int) -> dict
     index = Index(folder)
     try:
         words = [Keyword(text, number) for number, text in enumerate(texts or ("hen",))]
-        api = Flickr(KEY, SECRET, server.api, web.Pace(0))
+        api = Flickr(connect(server.client, KEY, SECRET, server.api), web.Pace(0))
         Crawler(index, api, web.Pace(0), Order(words, BY, *SPAN, **order)).run(progress=False)
         return index.counts()
     finally:
@@ -64,6 +69,7 @@ def searches(server: FlickrServer) -> list[tuple]:
 # -- searching
 
 
+@both
 def test_pages_are_asked_for_once_each(flickr: FlickrServer, tmp_path: Path) -> None:
     flickr.add("a hen", 12)
     assert crawl(flickr, tmp_path, per_page=5) == {"kept": 12}
@@ -102,6 +108,7 @@ def test_spans_cover_the_window_without_gap_or_overlap(total: int, cap: int) -> 
     assert spans(first, first, total, cap) == [(first, first)]
 
 
+@both
 def test_what_was_not_asked_for_is_left_out(flickr: FlickrServer, tmp_path: Path) -> None:
     (kept,) = flickr.add("a hen")
     flickr.add("a cock")
@@ -131,13 +138,14 @@ def test_a_full_class_asks_for_no_more(flickr: FlickrServer, tmp_path: Path) -> 
 # -- what goes wrong
 
 
+@both
 @pytest.mark.parametrize("what", ["licenses", "search", "image"])
 @pytest.mark.parametrize("fault", ["500", "503", "cut", "429"])
 def test_what_passes_by_itself_is_asked_again(flickr: FlickrServer, tmp_path: Path, what: str, fault: str) -> None:
     (photo,) = flickr.add("a hen")
     place = photo if what == "image" else what
     flickr.faults[place] = [fault]
-    known = Flickr(KEY, SECRET, flickr.api, web.Pace(0)).licences()
+    known = Flickr(connect(flickr.client, KEY, SECRET, flickr.api), web.Pace(0)).licences()
     assert [licence.id for licence in known] == [licence[0] for licence in LICENCES]
     assert crawl(flickr, tmp_path) == {"kept": 1}
     assert_sound(tmp_path)
@@ -145,6 +153,7 @@ def test_what_passes_by_itself_is_asked_again(flickr: FlickrServer, tmp_path: Pa
     assert len(flickr.times[place]) == 2 and (second - first >= 1.0 or fault != "429")  # Retry-After: 1
 
 
+@both
 @pytest.mark.parametrize("fault", ["fail 105", "fail 10", "garbage"])
 def test_flickrs_own_troubles_pass_too(flickr: FlickrServer, tmp_path: Path, fault: str) -> None:
     flickr.add("a hen")
@@ -183,6 +192,7 @@ def test_a_failure_has_an_end(flickr: FlickrServer, tmp_path: Path) -> None:
     assert flickr.asked[bad] == 3 and flickr.asked[gone] == 1
 
 
+@both
 def test_a_network_that_is_down_stops_the_crawl(flickr: FlickrServer, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(web, "RETRIES", 0)
     for photo in flickr.add("a hen", 12):
@@ -192,12 +202,14 @@ def test_a_network_that_is_down_stops_the_crawl(flickr: FlickrServer, tmp_path: 
     assert crawl(flickr, tmp_path) == {"kept": 10, "failed": 2} and crawl(flickr, tmp_path) == {"kept": 12}
 
 
+@both
 def test_a_server_that_stays_away_is_one_line(flickr: FlickrServer, tmp_path: Path) -> None:
     flickr.faults["search"] = ["500"] * 20
     with pytest.raises(UserError, match=r"cannot be reached .*goes on where it stopped"):
         crawl(flickr, tmp_path)
 
 
+@both
 def test_every_request_waits_for_its_turn(flickr: FlickrServer, tmp_path: Path, monkeypatch) -> None:
     waits = []
     monkeypatch.setattr(web.Pace, "wait", lambda pace: waits.append(pace))
@@ -206,12 +218,30 @@ def test_every_request_waits_for_its_turn(flickr: FlickrServer, tmp_path: Path, 
     assert len(waits) == sum(flickr.asked.values()) == 9 and len(set(map(id, waits))) == 2  # API and images
 
 
+@both
+@pytest.mark.parametrize("fault", ["fail 98", "fail 100", "401"])
+def test_a_key_that_is_refused_is_one_line(flickr: FlickrServer, tmp_path: Path, fault: str) -> None:
+    flickr.faults["search"] = [fault]
+    with pytest.raises(UserError, match=r"Flickr refuses the key .*check FLICKR_API_KEY"):
+        crawl(flickr, tmp_path)
+    assert len(flickr.times["search"]) == 1
+
+
+@both
+@pytest.mark.parametrize("fault", ["fail 3", "403"])
+def test_a_call_that_is_refused_is_one_line(flickr: FlickrServer, tmp_path: Path, fault: str) -> None:
+    flickr.faults["search"] = [fault]
+    with pytest.raises(UserError, match=r"Flickr refuses a call .*goes on where it stopped"):
+        crawl(flickr, tmp_path)
+    assert len(flickr.times["search"]) == 1
+
+
 # -- kills
 
 CHILD = """
 import sys
 from tests.mad.crawling.test_crawl_requests import *
-class Server: api = sys.argv[1]
+class Server: api, client = sys.argv[1], "flickrapi"
 crawl(Server, Path(sys.argv[2]), per_page=5, cap=9)
 """
 

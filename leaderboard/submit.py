@@ -93,10 +93,10 @@ def show(records: Sequence[Record]) -> None:
 def _at_knobs(choice: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:
     if sweep is None:
         return [choice]
-    found = knob_of(choice.config)
-    if found is None:
+    knob = knob_of(choice.config)
+    if knob is None:
         return [choice]
-    return [choice.at_knob(value) for value in (sweep or found[1])]
+    return [choice.at_knob(value) for value in (sweep or knob.sweep)]
 
 
 def main(

@@ -43,9 +43,9 @@ def choose_settings(
     steps: list[tuple[str, Sequence[float]]] = []
     if hasattr(choice.config, "lr"):
         steps.append(("lr", rates))
-    found = knob_of(choice.config)
-    if found is not None:
-        steps.append(found)
+    knob = knob_of(choice.config)
+    if knob is not None:
+        steps.append(knob)
     for field, values in steps:
         rows = [_try(choice, field, value, judge, settings) for value in values]
         tried.extend(rows)

@@ -1,4 +1,4 @@
-"""What an editor is and what an edit is. A third party writes an `Editor`, and nothing else."""
+"""An editor, and what it is given. A third party writes an `Editor`, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,32 +15,18 @@ from torch import Tensor, nn
 from benchmark.core.errors import first_line
 from benchmark.data.dataset import LabelledImages
 from benchmark.images.decode import Preprocessing
-from benchmark.models.vit import Cut
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One edited model, as what differs from the base.
-
-    `overrides` maps parameter names to the tensors that stand in for them, of any shape that the tail
-    accepts (see `benchmark.models.vit`). An editor that changes no weights gives `tail` instead: a callable from the
-    tokens (n, T, N) at `cut` to logits (n, classes). `module` is a whole model, scored the slow way.
-    `failure` says why there is no edited model; such an edit counts as wrong everywhere.
-    """
-
-    overrides: dict[str, Tensor] = field(default_factory=dict)
-    tail: Callable[[Tensor], Tensor] | None = None
-    cut: Cut | None = None
-    module: nn.Module | None = None
-    steps: int = 0
-    failure: str | None = None
+from editors.core.edit import Edit, FailedEdit
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Labelled images an editor may learn from in `fit`; never the images it is scored on.
+    """Labelled images that an editor may learn from in `fit`; never the images it is scored on.
 
     They are read when first asked for: data without any is no obstacle to an editor that needs none.
+
+    load: reads the images and their table.
+    preprocessing: the base's.
+    device: the place of the tensors that come from here.
     """
 
     load: Callable[[], LabelledImages]
@@ -90,15 +76,15 @@ class Editor(ABC):
         return {}
 
     def provenance(self) -> dict[str, str]:
-        """Where what `fit` learned came from (data and base hashes, counts, settings); goes into the record."""
+        """The origin of what `fit` learned (data and base hashes, counts, settings); goes into the record."""
         return {}
 
     @abstractmethod
     def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit | nn.Module:
         """Correct one failure of `model` from n samples of it, n = 1 as a rule.
 
-        `images` (n, 3, H, W) are preprocessed, `labels` (n,) int64 are the right classes. Return an `Edit`
-        or a changed *copy* of the model; `model` itself must stay as it is.
+        `images` (n, 3, H, W) are preprocessed, `labels` (n,) int64 are the right classes. Return an edit (see
+        `editors.core.edit`) or a changed *copy* of the model; `model` itself must stay as it is.
         """
 
     def edit_many(
@@ -110,12 +96,12 @@ class Editor(ABC):
         edit and counts as one; any other exception is a bug, which is no score, and ends the run.
         """
         edits: list[Edit | nn.Module] = []
-        for one_images, one_labels, seed in zip(images, labels, seeds, strict=True):
+        for sample_images, sample_labels, seed in zip(images, labels, seeds, strict=True):
             torch.manual_seed(seed)
             try:
-                edits.append(self.edit(model, one_images, one_labels))
+                edits.append(self.edit(model, sample_images, sample_labels))
             except (ArithmeticError, torch.linalg.LinAlgError) as error:
-                edits.append(Edit(failure=f"{type(error).__name__}: {first_line(error)}"))
+                edits.append(FailedEdit(f"{type(error).__name__}: {first_line(error)}"))
         return edits
 
 
@@ -133,13 +119,20 @@ class BatchEditor(Editor):
 
 
 def knob(default: float, sweep: Sequence[float]) -> Any:
-    """A config field that trades generalisation against locality, and the values a sweep gives it."""
+    """A config field that is the config's `Knob`."""
     return field(default=default, metadata={"sweep": tuple(sweep)})
 
 
-def knob_of(config: type | object) -> tuple[str, tuple[float, ...]] | None:
-    """Name and sweep values of a config's knob, or None if it has none."""
-    for entry in dataclasses.fields(config):  # type: ignore[arg-type]
-        if "sweep" in entry.metadata:
-            return entry.name, entry.metadata["sweep"]
+class Knob(NamedTuple):
+    """The setting that trades generalisation against locality, and the values that a sweep gives it."""
+
+    name: str
+    sweep: tuple[float, ...]
+
+
+def knob_of(config: type | object) -> Knob | None:
+    """The knob of a config, or None if it has none."""
+    for setting in dataclasses.fields(config):  # type: ignore[arg-type]
+        if "sweep" in setting.metadata:
+            return Knob(setting.name, setting.metadata["sweep"])
     return None

@@ -6,18 +6,17 @@ own gradient, and elementwise optimisers keep them apart. A failure that is done
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmark.models.vit import Cut, forward_tail
-from editors.core.base import Edit
+from editors.core.edit import Edit, FailedEdit, WeightEdit
 
-Trainable = dict[str, Tensor]
+Trainable = dict[str, Tensor]  # by name, one row a failure
 
 LOSS_BELOW = 0.01  # the stop rule of the paper (4.1): right, and cross-entropy below this
 MAX_STEPS = 100
@@ -25,10 +24,14 @@ MAX_STEPS = 100
 
 @dataclass(frozen=True)
 class DescentConfig:
-    """How to step and when to stop.
+    """The optimiser and the stop rule of a descent.
 
-    `first_step_sgd`: the released FT takes one plain SGD step before RMSProp begins. torch's first RMSProp
-    step moves every weight by about 10 lr, so this matters. `loss_below` 0 never stops early.
+    lr: learning rate.
+    optimizer: torch's, with its defaults.
+    first_step_sgd: take one plain SGD step before the optimiser begins, as the released FT does. torch's first
+        RMSProp step moves every weight by about 10 lr, so this matters.
+    max_steps: steps at most.
+    loss_below: stop when all samples are right and their mean cross-entropy is below this; 0 never stops early.
     """
 
     lr: float
@@ -38,95 +41,123 @@ class DescentConfig:
     loss_below: float = LOSS_BELOW
 
 
+@dataclass(frozen=True)
+class Descent:
+    """The descent of one failure.
+
+    values: the trained tensors by name at the failure's own stop, without the axis of failures; none if it failed.
+    steps: taken until then.
+    failure: why it failed, or None.
+    """
+
+    values: dict[str, Tensor]
+    steps: int
+    failure: str | None = None
+
+
 def descend(
-    model: nn.Module,
+    forward: Callable[[Trainable, Tensor], Tensor],
     tokens: Tensor,
     labels: Tensor,
-    cut: Cut,
     start: Mapping[str, Tensor],
-    rule: DescentConfig,
+    config: DescentConfig,
     *,
-    overrides: Callable[[Trainable], Mapping[str, Tensor]] = dict,
     masks: Mapping[str, Tensor] | None = None,
     penalty: Callable[[Trainable, Tensor], Tensor] | None = None,
     project: Callable[[Trainable, Tensor], None] | None = None,
-    forward: Callable[[nn.Module, Tensor, Cut, Mapping[str, Tensor]], Tensor] = forward_tail,
-) -> list[Edit]:
+) -> list[Descent]:
     """Train `start` on m failures until each is right and its cross-entropy small (paper, 4.1).
 
     Args:
-        model: the frozen base.
-        tokens: prefix of each failure's n editing samples at `cut`, (m, n, T, N).
+        forward: logits (m', n, classes) of the failures that are still in the batch, from their trainable tensors,
+            (m', ...) each, and their tokens (m', n, T, N).
+        tokens: of each failure's n editing samples, (m, n, T, N), as `forward` takes them.
         labels: right classes (m, n), int64.
-        start: initial values of what is trainable, each (m, ...), one row a failure.
-        overrides: from the trained tensors to the weight overrides they stand for; identity by default.
+        start: initial values of the trainable tensors, each (m, ...), one row a failure.
+        config: optimiser and stop rule.
         masks: gradients are multiplied by these before the step, (m, ...), broadcast behind the first axis.
         penalty: (m',) added to the losses of the failures that are still in the batch; the stop rule looks at
-            the cross-entropy alone. Called with what is trained of those, and with their numbers (m',).
-        project: called in the same way after every step, to bring what is trained back, in place, into a set.
-        forward: logits (m', n, classes) from model, tokens, cut and overrides; for an editor that changes no
-            weights, whose "overrides" are what its own forward takes.
+            the cross-entropy alone. Called with their trainable tensors and with their numbers (m',).
+        project: called in the same way after every step, to bring the trainable tensors back, in place, into a set.
 
     Returns:
-        One `Edit` a failure, with the overrides at its own stop, and the number of steps it took. A loss
-        that is not finite ends that failure alone, as a failed edit.
+        One `Descent` a failure. A loss that is not finite ends that failure alone.
     """
-    edits: list[Edit | None] = [None] * len(tokens)
+    descents: list[Descent | None] = [None] * len(tokens)
     active = torch.arange(len(tokens), device=tokens.device)
     trainable = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
     masks = dict(masks or {})
-    optimizer = _optimizer(rule, trainable)
+    optimizer = _optimizer(config, trainable)
 
-    for step in range(rule.max_steps + 1):
-        values = overrides(trainable)
-        logits = forward(model, tokens, cut, values)
-        fit = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
+    for step in range(config.max_steps + 1):
+        logits = forward(trainable, tokens)
+        samples = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+        cross_entropy = samples.mean(1)
         right = (logits.argmax(-1) == labels).all(1)
-        broken = ~fit.isfinite()
-        going = ~(broken | (right & (fit < rule.loss_below)))
-        if step == rule.max_steps:
-            going = torch.zeros_like(going)
-        for row in (~going).nonzero().flatten().tolist():
+        broken = ~cross_entropy.isfinite()
+        unfinished = ~(broken | (right & (cross_entropy < config.loss_below)))
+        if step == config.max_steps:
+            unfinished = torch.zeros_like(unfinished)
+        for row in (~unfinished).nonzero().flatten().tolist():
             if broken[row]:
-                edit = Edit(steps=step, failure=f"the loss was not finite after {step} steps")
+                descent = Descent({}, step, f"the loss was not finite after {step} steps")
             else:
-                edit = Edit({name: value[row].detach().clone() for name, value in values.items()}, steps=step)
-            edits[int(active[row])] = edit
-        if not going.any():
+                descent = Descent({name: value[row].detach().clone() for name, value in trainable.items()}, step)
+            descents[int(active[row])] = descent
+        if not unfinished.any():
             break
-        loss = fit if penalty is None else fit + penalty(trainable, active)
-        gradients = dict(zip(trainable, torch.autograd.grad(loss[going].sum(), list(trainable.values())), strict=True))
-        if not going.all():  # the finished leave the batch
-            active, tokens, labels = active[going], tokens[going], labels[going]
-            masks = {name: mask[going] for name, mask in masks.items()}
-            gradients = {name: gradient[going] for name, gradient in gradients.items()}
-            trainable, optimizer = _keep(trainable, optimizer, going, rule)
+        loss = cross_entropy if penalty is None else cross_entropy + penalty(trainable, active)
+        gradients = torch.autograd.grad(loss[unfinished].sum(), list(trainable.values()))
+        gradient_of = dict(zip(trainable, gradients, strict=True))
+        if not unfinished.all():  # the finished leave the batch
+            active, tokens, labels = active[unfinished], tokens[unfinished], labels[unfinished]
+            masks = {name: mask[unfinished] for name, mask in masks.items()}
+            gradient_of = {name: gradient[unfinished] for name, gradient in gradient_of.items()}
+            trainable, optimizer = _keep(trainable, optimizer, unfinished, config)
         for name, mask in masks.items():
-            gradients[name] = gradients[name] * mask
+            gradient_of[name] = gradient_of[name] * mask
         for name, value in trainable.items():
-            value.grad = gradients[name]
-            if step == 0 and rule.first_step_sgd:
-                value.data.add_(value.grad, alpha=-rule.lr)
-        if step > 0 or not rule.first_step_sgd:
+            value.grad = gradient_of[name]
+            if step == 0 and config.first_step_sgd:
+                value.data.add_(value.grad, alpha=-config.lr)
+        if step > 0 or not config.first_step_sgd:
             optimizer.step()
         if project is not None:
             with torch.no_grad():
                 project(trainable, active)
-    return [edit for edit in edits if edit is not None]
+    return [descent for descent in descents if descent is not None]
 
 
-def _optimizer(rule: DescentConfig, trainable: Trainable) -> torch.optim.Optimizer:
-    kinds = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
-    return kinds[rule.optimizer](list(trainable.values()), lr=rule.lr)
+def weight_edits(
+    descents: Sequence[Descent], overrides: Callable[[Trainable], Mapping[str, Tensor]] = dict
+) -> list[Edit]:
+    """Edits of weights, one a descent; a failed one where the descent failed.
+
+    `overrides` makes weight overrides (1, ...) of the trained tensors (1, ...) of one failure; by default the
+    trained tensors are the overrides.
+    """
+    edits: list[Edit] = []
+    for descent in descents:
+        if descent.failure is not None:
+            edits.append(FailedEdit(descent.failure, descent.steps))
+        else:
+            made = overrides({name: value[None] for name, value in descent.values.items()})
+            edits.append(WeightEdit({name: value[0] for name, value in made.items()}, descent.steps))
+    return edits
+
+
+def _optimizer(config: DescentConfig, trainable: Trainable) -> torch.optim.Optimizer:
+    classes = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+    return classes[config.optimizer](list(trainable.values()), lr=config.lr)
 
 
 def _keep(
-    trainable: Trainable, optimizer: torch.optim.Optimizer, going: Tensor, rule: DescentConfig
+    trainable: Trainable, optimizer: torch.optim.Optimizer, unfinished: Tensor, config: DescentConfig
 ) -> tuple[Trainable, torch.optim.Optimizer]:
-    """The same trained tensors and optimiser state for the failures that go on."""
-    kept = {name: value.detach()[going].requires_grad_() for name, value in trainable.items()}
-    fresh = _optimizer(rule, kept)
+    """The trainable tensors and the optimiser's state of the unfinished failures."""
+    kept = {name: value.detach()[unfinished].requires_grad_() for name, value in trainable.items()}
+    fresh = _optimizer(config, kept)
     for old, new in zip(trainable.values(), kept.values(), strict=True):
         for key, state in optimizer.state[old].items():
-            fresh.state[new][key] = state[going] if state.shape == old.shape else state
+            fresh.state[new][key] = state[unfinished] if state.shape == old.shape else state
     return kept, fresh

@@ -5,30 +5,26 @@ Source: WiSE-FT (Wortsman et al. 2022, section 3) and PAINT (Ilharco et al. 2022
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from editors.core.base import Edit
+from editors.core.edit import Edit, FailedEdit, WeightEdit
 
 
 def interpolated(model: nn.Module, edit: Edit, alpha: float) -> Edit:
     """The edit at `alpha`: 0 is the base, 1 the edit as it is, in between a bit of both.
 
     Where an edit adds neurons, the base is one with the same neurons that nothing listens to: an added output (row)
-    stays as the edit has it, an added input (column) starts from zero and is scaled. Raises `UserError` for an
-    edit that is no change of weights.
+    stays as the edit has it, an added input (column) starts from zero and is scaled. A failed edit stays one. Raises
+    `UserError` for an edit that is no change of weights.
     """
-    if edit.failure is not None:
+    if isinstance(edit, FailedEdit):
         return edit
-    if edit.tail is not None or edit.module is not None:
+    if not isinstance(edit, WeightEdit):
         raise UserError("this editor changes more than weights, so there is nothing to interpolate; leave it out")
-    return dataclasses.replace(
-        edit,
-        overrides={name: _between(model.get_parameter(name), value, alpha) for name, value in edit.overrides.items()},
-    )
+    between = {name: _between(model.get_parameter(name), value, alpha) for name, value in edit.overrides.items()}
+    return WeightEdit(between, edit.steps)
 
 
 def _between(base: Tensor, edited: Tensor, alpha: float) -> Tensor:

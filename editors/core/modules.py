@@ -1,7 +1,8 @@
-"""An editor may return a changed model. Is it the base with other weights, and nothing else?
+"""From a changed model that an editor returned to an edit.
 
-Only then may it be scored by its weights alone. Equal types, printed settings and state dicts are not
-enough (a hook leaves them equal), so its outputs on real images are compared as well, for every edit.
+Only a model that is the base with other weights, and nothing else, may be scored by its weights alone. Equal
+types, printed settings and state dicts are not enough (a hook leaves them equal), so its outputs on real images are
+compared as well, for every edit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import forward
-from editors.core.base import Edit
+from editors.core.edit import Edit, FailedEdit, ModuleEdit, WeightEdit
 
 # Same weights, same kernels, same batch: what is left is rounding of another summation order.
 TOLERANCE = 1e-6
@@ -20,29 +21,31 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks")
 
 @torch.no_grad()
 def to_edit(base: nn.Module, edited: Edit | nn.Module, probes: Tensor) -> Edit:
-    """What an editor returned, as an `Edit`.
+    """The edit that an editor returned, or that a returned model stands for.
 
     `probes` (n, 3, H, W) are images on which a returned model must act as its weights say; if it does not,
-    or is built differently, it is kept as a module and scored by calling it. An edit with weights that are
-    not finite, or of a model that is the base itself, is a failed edit or a `UserError`.
+    or is built differently, it is kept as a module and scored by calling it. Weights that are not finite make a
+    failed edit. Raises `UserError` for the base itself, for what is no edit, and for unknown parameters.
     """
     if isinstance(edited, nn.Module):
         if edited is base:
             raise UserError("the editor returned the base model itself; it must return a changed copy or an Edit")
-        edited = _as_overrides(base, edited.eval(), probes)
+        edited = _from_module(base, edited.eval(), probes)
     elif not isinstance(edited, Edit):
-        raise UserError(f"the editor returned {type(edited).__name__}; it must return an Edit or a model")
+        raise UserError(f"an editor must return an edit or a model, not {type(edited).__name__}")
+    if not isinstance(edited, WeightEdit):
+        return edited
     parameters = dict(base.named_parameters())
     for name, value in edited.overrides.items():
         if name not in parameters:
             raise UserError(f'the edit overrides "{name}", which is no parameter of the base model')
         if not value.isfinite().all():
-            return Edit(steps=edited.steps, failure=f"{name} is not finite")
+            return FailedEdit(f"{name} is not finite", edited.steps)
     return edited
 
 
-def _as_overrides(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
-    slow = Edit(module=edited)
+def _from_module(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
+    slow = ModuleEdit(edited)
     if repr(base) != repr(edited) or _types(base) != _types(edited) or _hooked(edited):
         return slow
     ours, theirs = base.state_dict(), edited.state_dict()
@@ -57,14 +60,14 @@ def _as_overrides(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
     if called.shape != computed.shape:
         return slow
     bound = TOLERANCE * max(1.0, computed.abs().max().item())
-    return Edit(overrides) if (called - computed).abs().max().item() <= bound else slow
+    return WeightEdit(overrides) if (called - computed).abs().max().item() <= bound else slow
 
 
 def _types(module: nn.Module) -> list[type]:
-    return [type(part) for part in module.modules()]
+    return [type(submodule) for submodule in module.modules()]
 
 
 def _hooked(module: nn.Module) -> bool:
-    return any(getattr(part, hooks) for part in module.modules() for hooks in HOOKS) or any(
-        "forward" in vars(part) for part in module.modules()
+    return any(getattr(submodule, hooks) for submodule in module.modules() for hooks in HOOKS) or any(
+        "forward" in vars(submodule) for submodule in module.modules()
     )

@@ -1,4 +1,4 @@
-"""From what is written on the command line to an editor.
+"""From an editor's spec, as written on the command line, to the editor.
 
     ft    ft-l2:c=0.01    random-mask:sparsity=0.9,lr=1e-4    my_editor.py:MyEditor    my_editor.py:MyEditor:lr=0.1
 
@@ -13,6 +13,7 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import inspect
 import json
 import math
 import sys
@@ -44,11 +45,20 @@ BUILT_IN = {
 }
 SETTINGS = Path(__file__).parent / "settings.json"
 INTERPOLATE = "interpolate"  # a setting of every editor
+CALLED = ("fit", "state_dict", "provenance", "edit", "edit_many")  # methods that the harness calls, by position
 
 
 @dataclass(frozen=True)
 class ChosenEditor:
-    """An editor that has been chosen: its name, its class, its settings, and which of them were written."""
+    """An editor and its settings, as chosen on the command line or by a script.
+
+    name: the registered name, or ``file.py:Class``.
+    editor_class: makes the editor of its config.
+    config: all settings, of type ``editor_class.Config``.
+    written: names of the settings that were written; the others are defaults.
+    notes: sentences for the user about settings that were taken for want of better ones.
+    interpolate: alpha of `editors.core.interpolation`; 1 leaves the edit as it is.
+    """
 
     name: str
     editor_class: type[Editor]
@@ -60,8 +70,8 @@ class ChosenEditor:
     @property
     def spec(self) -> str:
         """The editor as one would write it: its name, what was written, and always its knob."""
-        found = knob_of(self.config)
-        shown = dict.fromkeys([*self.written, *([found[0]] if found else [])])
+        knob = knob_of(self.config)
+        shown = dict.fromkeys([*self.written, *([knob.name] if knob else [])])
         settings = [f"{name}={getattr(self.config, name)}" for name in shown]
         settings += [f"{INTERPOLATE}={self.interpolate}"] if self.interpolate != 1 else []
         return ":".join([self.name, *filter(None, [",".join(settings)])])
@@ -77,14 +87,14 @@ class ChosenEditor:
 
     def at_knob(self, value: float) -> ChosenEditor:
         """The same editor with its knob at another value."""
-        found = knob_of(self.config)
-        if found is None:
+        knob = knob_of(self.config)
+        if knob is None:
             raise UserError(f"{self.name} has no knob to sweep; leave --sweep out")
-        if isinstance(getattr(self.config, found[0]), int):
+        if isinstance(getattr(self.config, knob.name), int):
             if not float(value).is_integer():
-                raise UserError(f"{self.name}: {found[0]} is a whole number, and {value} is none")
+                raise UserError(f"{self.name}: {knob.name} must be a whole number, not {value}")
             value = int(value)
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, **{found[0]: value}))
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **{knob.name: value}))
 
 
 def choose(spec: str, base: str) -> ChosenEditor:
@@ -138,38 +148,54 @@ def _from_file(path: Path, class_name: str) -> type[Editor]:
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     editor_class = getattr(module, class_name, None)
     if editor_class is None:
-        found = [
+        editors = [
             n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Editor) and v is not Editor
         ]
-        raise unknown(f"class in {path}", class_name, found)
+        raise unknown(f"class in {path}", class_name, editors)
     if not (isinstance(editor_class, type) and issubclass(editor_class, Editor)):
         raise UserError(f"{path}:{class_name} is no editor; derive it from editors.core.base.Editor")
     if getattr(editor_class, "__abstractmethods__", None):
         raise UserError(f"{path}:{class_name} lacks the method {sorted(editor_class.__abstractmethods__)[0]}")
+    for method in CALLED:
+        _check_signature(path, editor_class, method)
     return editor_class
 
 
+def _check_signature(path: Path, editor_class: type[Editor], method: str) -> None:
+    """Raise `UserError` unless a method takes the arguments that `Editor`'s own takes, by position."""
+    expected = inspect.signature(getattr(Editor, method))
+    _, *arguments = expected.parameters
+    bound = getattr(object.__new__(editor_class), method)  # no __init__ has run
+    try:
+        inspect.signature(bound).bind(*arguments)
+    except TypeError:
+        written = getattr(editor_class, method)
+        shown = f"{method}{inspect.signature(written)}" if callable(written) else type(written).__name__
+        right = f"{method}({', '.join(expected.parameters)})"
+        raise UserError(f"{path}:{editor_class.__name__}: {method} must be {right}, not {shown}") from None
+
+
 def _fields(config: type) -> dict[str, dataclasses.Field]:
-    return {entry.name: entry for entry in dataclasses.fields(config)}
+    return {field.name: field for field in dataclasses.fields(config)}
 
 
 def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
     fields = _fields(config)
     types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
     values: dict[str, Any] = {}
-    for item in filter(None, written.split(",")):
-        key, equals, text = item.partition("=")
+    for setting in filter(None, written.split(",")):
+        key, equals, text = setting.partition("=")
         if key not in types_of:
             raise unknown(f"setting of {name}", key, fields) if fields else UserError(f"{name} has no settings")
         if not equals:
-            raise UserError(f"{name}: {key} wants a value; write {key}=VALUE")
+            raise UserError(f"{name}: {key} needs a value; write {key}=VALUE")
         values[key] = _parse(name, key, text, types_of[key])
     return values
 
 
-def _parse(name: str, key: str, text: str, wanted: Any) -> Any:
+def _parse(name: str, key: str, text: str, declared: Any) -> Any:
     """A setting's text as the type its config declares."""
-    allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    allowed = typing.get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in allowed or Path in allowed:
         return Path(text) if Path in allowed else text
     if bool in allowed and text.lower() in ("true", "false"):
@@ -186,4 +212,4 @@ def _parse(name: str, key: str, text: str, wanted: Any) -> Any:
     if value is not None and type(value) in allowed:  # and so no bool for an int
         return value
     names = " or ".join(getattr(t, "__name__", str(t)) for t in allowed)
-    raise UserError(f'{name}: {key}="{text}" should be of type {names}')
+    raise UserError(f'{name}: {key} must be of type {names}, not "{text}"')

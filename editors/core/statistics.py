@@ -1,4 +1,4 @@
-"""What editors with a memory learn from training images: where the [cls] token stands at some cut of the base.
+"""Statistics for editors with a memory: [cls] tokens of training images at a cut of the base.
 
 Behind the last attention only [cls] reaches the head, so for `t-patcher` and `rome` one vector of width N an image
 says all about the last FFN: its ``norm2`` is what ``fc1`` takes, and the activations behind ``fc1`` are what
@@ -34,16 +34,16 @@ FORMAT = 1  # of what is on disk; raise it when the same key would stand for oth
 
 @dataclass(frozen=True)
 class Statistics:
-    """[cls] of n training images at a cut, and where they came from.
+    """[cls] of n training images at a cut, and the origin of the images.
 
     tokens: (n, N), in the base's own precision and on its device, in the random order of the draw.
     labels: (n,), the images' classes.
-    facts: number and hash of the images, hash of the base's weights; for the record.
+    provenance: number and hash of the images, hash of the base's weights; for the record.
     """
 
     tokens: Tensor
     labels: Tensor
-    facts: dict[str, str]
+    provenance: dict[str, str]
 
 
 def last_ffn(model: nn.Module) -> Cut:
@@ -63,14 +63,14 @@ def collect(model: nn.Module, training: TrainingImages, cut: Cut, most: int = IM
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(DRAW_SEED))
     rows = order[:most].tolist()
     images = hashlib.sha256("\n".join(training.samples.table["sha256"].iloc[rows]).encode()).hexdigest()
-    facts = {
+    provenance = {
         "training_images": str(len(rows)),
         "training_images_sha256": images,
         "statistics_base_sha256": hash_weights(model),
     }
     weight = next(model.parameters())
     key = {
-        **facts,
+        **provenance,
         "format": FORMAT,
         "cut": [cut.block, cut.ffn],
         "base": model_identity(model, training.preprocessing),
@@ -84,7 +84,7 @@ def collect(model: nn.Module, training: TrainingImages, cut: Cut, most: int = IM
     if tokens is None:
         tokens = _compute(model, training, rows, cut)
         _write(path, tokens)
-    return Statistics(tokens.to(weight.device), training.labels[rows], facts)
+    return Statistics(tokens.to(weight.device), training.labels[rows], provenance)
 
 
 class StatisticsEditor(BatchEditor):
@@ -103,12 +103,12 @@ class StatisticsEditor(BatchEditor):
         return {} if self._statistics is None else {"tokens": self._statistics.tokens}
 
     def provenance(self) -> dict[str, str]:
-        """How many images, the hash over theirs, and the hash of the base's weights."""
-        return {} if self._statistics is None else dict(self._statistics.facts)
+        """The number of images, the hash over theirs, and the hash of the base's weights."""
+        return {} if self._statistics is None else dict(self._statistics.provenance)
 
     @property
     def statistics(self) -> Statistics:
-        """What `fit` took. Raises `UserError` before that."""
+        """The statistics that `fit` took. Raises `UserError` before that."""
         if self._statistics is None:
             raise UserError(f"{type(self).__name__} learns from training images first; call fit(model, training)")
         return self._statistics
@@ -116,23 +116,23 @@ class StatisticsEditor(BatchEditor):
 
 @torch.no_grad()
 def _compute(model: nn.Module, training: TrainingImages, rows: list[int], cut: Cut) -> Tensor:
-    weight, parts = next(model.parameters()), []
+    weight, batches = next(model.parameters()), []
     with tqdm(total=len(rows), unit="image", desc="statistics", leave=False, delay=5) as bar:
         for start in range(0, len(rows), BATCH):
-            some = rows[start : start + BATCH]
-            parts.append(forward_prefix(model, training.images(some).to(weight), cut)[:, 0].cpu())
-            bar.update(len(some))
-    return torch.cat(parts)
+            batch = rows[start : start + BATCH]
+            batches.append(forward_prefix(model, training.images(batch).to(weight), cut)[:, 0].cpu())
+            bar.update(len(batch))
+    return torch.cat(batches)
 
 
 def _read(path: Path) -> Tensor | None:
     """The vectors in a file, or None if there is none that is whole."""
     try:
         with safe_open(path, "pt") as file:
-            tokens, wanted = file.get_tensor("tokens"), (file.metadata() or {}).get("sha256")
+            tokens, written_hash = file.get_tensor("tokens"), (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    return tokens if hash_tensors({"tokens": tokens}) == wanted else None
+    return tokens if hash_tensors({"tokens": tokens}) == written_hash else None
 
 
 def _write(path: Path, tokens: Tensor) -> None:

@@ -18,8 +18,8 @@ from benchmark.core.timing import Comparison, interleaved
 from benchmark.models.checks import check_supported
 from benchmark.models.load import noise_images, random_base
 from benchmark.models.vit import Model, edits_at_once, ffn_matrices
-from editors.core.base import Edit
 from editors.core.descent import LOSS_BELOW, DescentConfig
+from editors.core.edit import Edit, WeightEdit
 from editors.core.flops import step_flops
 from editors.methods.finetune import FineTune, FineTuneConfig
 
@@ -63,7 +63,7 @@ class EditSpeed:
 
 def plain_edit(
     model: Model, image: Tensor, label: Tensor, lr: float, max_steps: int, loss_below: float = LOSS_BELOW
-) -> Edit:
+) -> WeightEdit:
     """Fine-tune a copy of `model` on one image (1, 3, H, W) with label (1,): the plain reference."""
     edited = copy.deepcopy(model)
     weights = {name: edited.get_parameter(name).requires_grad_() for name in ffn_matrices(model)}
@@ -78,7 +78,7 @@ def plain_edit(
         (rmsprop if step else first).step()
     else:
         step = max_steps
-    return Edit({name: weight.detach() for name, weight in weights.items()}, steps=step)
+    return WeightEdit({name: weight.detach() for name, weight in weights.items()}, steps=step)
 
 
 def measure_editing(base: str, device: str = "cpu", quick: bool = False) -> EditSpeed:
@@ -96,7 +96,7 @@ def measure_editing(base: str, device: str = "cpu", quick: bool = False) -> Edit
     def ours() -> list[Edit]:
         return FixedSteps(config).edit_many(model, images[:, None], labels[:, None], [0] * count)
 
-    def plain() -> list[Edit]:
+    def plain() -> list[WeightEdit]:
         pairs = zip(images.split(1), labels.split(1), strict=True)
         return [plain_edit(model, image, label, LR, steps, 0.0) for image, label in pairs]
 
@@ -134,15 +134,15 @@ def failures(model: Model, count: int) -> tuple[Tensor, Tensor]:
     return noise_images(model, count), labels.to(next(model.parameters()).device)
 
 
-def compare(model: Model, ours: list[Edit], plain: list[Edit], bound: float) -> Distances:
+def compare(model: Model, ours: list[Edit], plain: list[WeightEdit], bound: float) -> Distances:
     """Distances between the same edits made in two ways.
 
     Raises `AssertionError` for other step counts, or if the weights are further apart than `bound`.
     """
-    start = _weights(model, Edit({name: model.get_parameter(name) for name in ffn_matrices(model)}))
+    start = _weights(model, WeightEdit({name: model.get_parameter(name) for name in ffn_matrices(model)}))
     weights, change = 0.0, 0.0
     for our_edit, plain_one in zip(ours, plain, strict=True):
-        assert our_edit.failure is None, our_edit.failure
+        assert isinstance(our_edit, WeightEdit), our_edit
         assert our_edit.steps == plain_one.steps, f"{our_edit.steps} steps against {plain_one.steps}"
         our_weights, plain_weights = _weights(model, our_edit), _weights(model, plain_one)
         distance = (our_weights - plain_weights).norm()
@@ -152,5 +152,5 @@ def compare(model: Model, ours: list[Edit], plain: list[Edit], bound: float) -> 
     return Distances(weights, change, tuple(edit.steps for edit in ours))
 
 
-def _weights(model: Model, edit: Edit) -> Tensor:
+def _weights(model: Model, edit: WeightEdit) -> Tensor:
     return torch.cat([edit.overrides[name].flatten() for name in ffn_matrices(model)])

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import cut_for, ffn_matrices, forward_prefix
-from editors.core.base import BatchEditor, Edit, knob
-from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
+from benchmark.models.vit import cut_for, ffn_matrices, forward_prefix, forward_tail
+from editors.core.base import BatchEditor, knob
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
+from editors.core.edit import Edit
 
 PENALTIES = (0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1)
 
@@ -44,36 +45,36 @@ class FineTune(BatchEditor):
         names = self.matrices(model)
         base = {name: model.get_parameter(name) for name in names}
         cut = cut_for(model, names)
-        assert cut is not None  # they lie in the blocks
+        assert cut is not None  # they lie in the blocks or behind them
         with torch.no_grad():
             tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
         start = {name: weight.expand(len(images), *weight.shape) for name, weight in base.items()}
-        return descend(
-            model,
+        descents = descend(
+            lambda weights, tokens: forward_tail(model, tokens, cut, weights),
             tokens,
             labels,
-            cut,
             start,
             self.descent_config(),
             masks=self.masks(model, images, labels, seeds),
-            penalty=lambda trainable, _: self.penalty(trainable, base),
+            penalty=lambda weights, _: self.penalty(weights, base),
         )
+        return weight_edits(descents)
 
     def matrices(self, model: nn.Module) -> tuple[str, ...]:
         """Names of the weight matrices that are tuned: those of the edited FFNs here."""
         return ffn_matrices(model)
 
     def descent_config(self) -> DescentConfig:
-        """How to step: the released FT's first step is plain SGD."""
+        """Optimiser and stop rule: the released FT's first step is plain SGD."""
         return DescentConfig(self.config.lr, first_step_sgd=True, max_steps=self.config.max_steps)
 
     def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
-        """Which weights may move: masks by parameter name, one row a failure; none here."""
+        """Masks over the weights that may move, by parameter name, one row a failure; none here."""
         return {}
 
-    def penalty(self, trainable: Trainable, base: Mapping[str, Tensor]) -> Tensor:
+    def penalty(self, weights: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """Added to each failure's loss, (m,); zero here."""
-        return next(iter(trainable.values())).new_zeros(())
+        return next(iter(weights.values())).new_zeros(())
 
 
 class FineTuneL1(FineTune):
@@ -81,9 +82,9 @@ class FineTuneL1(FineTune):
 
     Config = PenaltyConfig
 
-    def penalty(self, trainable: Trainable, base: Mapping[str, Tensor]) -> Tensor:
+    def penalty(self, weights: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """c times the l1 norm of the change, (m,)."""
-        return self.config.c * sum((trainable[n] - base[n]).abs().flatten(1).sum(1) for n in base)
+        return self.config.c * sum((weights[n] - base[n]).abs().flatten(1).sum(1) for n in base)
 
 
 class FineTuneL2(FineTune):
@@ -91,6 +92,6 @@ class FineTuneL2(FineTune):
 
     Config = PenaltyConfig
 
-    def penalty(self, trainable: Trainable, base: Mapping[str, Tensor]) -> Tensor:
+    def penalty(self, weights: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """c / 2 times the squared l2 norm of the change, (m,)."""
-        return self.config.c / 2 * sum((trainable[n] - base[n]).square().flatten(1).sum(1) for n in base)
+        return self.config.c / 2 * sum((weights[n] - base[n]).square().flatten(1).sum(1) for n in base)

@@ -18,7 +18,7 @@ What the source leaves open, or settles for language models that are edited agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail
-from editors.core.base import BatchEditor, Edit, TrainingImages, knob
-from editors.core.descent import MAX_STEPS, DescentConfig, descend
+from editors.core.base import BatchEditor, TrainingImages, knob
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
+from editors.core.edit import Edit, FailedEdit, TailEdit
 from editors.core.statistics import collect
 
 RADII = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -61,14 +62,6 @@ def neighbour_distance(tokens: Tensor, labels: Tensor) -> Tensor:
     distances = torch.cdist(tokens, tokens, compute_mode="donot_use_mm_for_euclid_dist")
     distances.masked_fill_(labels[:, None] == labels, torch.inf)
     return distances.min(dim=1).values.median()
-
-
-def with_values(model: nn.Module, tokens: Tensor, cut: Cut, values: Mapping[str, Tensor]) -> Tensor:
-    """Logits (m, n, classes) with each failure's values (m, n, N) in the place of [cls] at `cut`.
-
-    A key's own sample lies at distance 0 from it, so this is the memory as its editing samples see it.
-    """
-    return forward_tail(model, torch.cat([values["values"][..., None, :], tokens[..., 1:, :]], dim=-2), cut, {})
 
 
 @dataclass(frozen=True)
@@ -109,12 +102,12 @@ class GRACE(BatchEditor):
         Raises `UserError` unless they are of two classes or more.
         """
         block = self.block(model)
-        found = collect(model, training, Cut(block), MEASURED)
-        if len(found.labels.unique()) < 2:
-            raise UserError("grace measures how far apart training images of two classes are, and there are no two")
-        self._distance = neighbour_distance(found.tokens, found.labels)
+        statistics = collect(model, training, Cut(block), MEASURED)
+        if len(statistics.labels.unique()) < 2:
+            raise UserError("grace needs training images of two classes to measure their distance")
+        self._distance = neighbour_distance(statistics.tokens, statistics.labels)
         self._provenance = {
-            **found.facts,
+            **statistics.provenance,
             "statistic": f"median distance to the nearest [cls] of another class before block {block}",
         }
 
@@ -149,15 +142,22 @@ class GRACE(BatchEditor):
         with torch.no_grad():
             entering = forward_prefix(model, images.flatten(0, 1), Cut(block))
             leaving = model.get_submodule(f"blocks.{block}")(entering)
-        keys, tokens = (some.unflatten(0, images.shape[:2]) for some in (entering[:, 0], leaving))
-        rule = DescentConfig(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
-        trained = descend(model, tokens, labels, behind, {"values": tokens[:, :, 0]}, rule, forward=with_values)
+        keys = entering[:, 0].unflatten(0, images.shape[:2])
+        tokens = leaving.unflatten(0, images.shape[:2])
+
+        def forward(trainable: Trainable, tokens: Tensor) -> Tensor:
+            # a key's own sample lies at distance 0 from it, so this is the memory as its editing samples see it
+            memorised = torch.cat([trainable["values"][..., None, :], tokens[..., 1:, :]], dim=-2)
+            return forward_tail(model, memorised, behind, {})
+
+        config = DescentConfig(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
+        descents = descend(forward, tokens, labels, {"values": tokens[:, :, 0]}, config)
         epsilon = self.config.epsilon * float(self._distance)
-        return [
-            edit
-            if edit.failure is not None
-            else Edit(
-                tail=Memory(model, block, key, edit.overrides["values"], epsilon), cut=Cut(block), steps=edit.steps
-            )
-            for key, edit in zip(keys, trained, strict=True)
-        ]
+        edits: list[Edit] = []
+        for key, descent in zip(keys, descents, strict=True):
+            if descent.failure is not None:
+                edits.append(FailedEdit(descent.failure, descent.steps))
+            else:
+                memory = Memory(model, block, key, descent.values["values"], epsilon)
+                edits.append(TailEdit(memory, Cut(block), descent.steps))
+        return edits

@@ -34,7 +34,7 @@ from benchmark.models.vit import (
     hidden_width,
     tokens_after_ffn,
 )
-from editors.core.base import Edit
+from editors.core.edit import Edit, FailedEdit, WeightEdit
 from editors.methods.masked import MaskedConfig, MaskedFineTune, keep_top
 
 POINTS = 20  # of the Riemann sum (Dai et al., 3.2): i / 20 for i = 0..19, as in the released code and SPEC 5
@@ -85,15 +85,15 @@ def attributions(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
     One FFN at a time is scaled, as in the released code. `images` (k, 3, H, W) are preprocessed.
     """
-    found = []
+    scored = []
     for block in edited_blocks(model):
         cut = Cut(block, ffn=True)
         with torch.no_grad():
             tokens = forward_prefix(model, images, cut)
         size = max(1, VALUES_AT_ONCE // (POINTS * tokens.shape[1] * hidden_width(model)))
         chunks = zip(tokens.split(size), labels.split(size), strict=True)
-        found.append(torch.cat([integrated_gradients(model, *chunk, block) for chunk in chunks]))
-    return torch.stack(found, dim=1)
+        scored.append(torch.cat([integrated_gradients(model, *chunk, block) for chunk in chunks]))
+    return torch.stack(scored, dim=1)
 
 
 def unit_ranks(neurons: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ class KnowledgeNeurons(MaskedFineTune):
 
     def scores(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """The units' places by attribution (see `unit_ranks`), (m, layers, N_m); nothing is random."""
-        found = attributions(model, images.flatten(0, 1), labels.flatten())
-        return unit_ranks(found.unflatten(0, labels.shape).mean(1))
+        neurons = attributions(model, images.flatten(0, 1), labels.flatten())
+        return unit_ranks(neurons.unflatten(0, labels.shape).mean(1))
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """See `Editor.edit_many`."""
@@ -142,7 +142,7 @@ def overwrite(model: nn.Module, images: Tensor, labels: Tensor, kept: Tensor, l1
         l2: share of the label that is given.
 
     Returns:
-        One `Edit` a failure, with no steps; a failed one where the unedited model's logits are not finite.
+        One edit a failure, with no steps; a failed one where the unedited model's logits are not finite.
     """
     logits = forward(model, images.flatten(0, 1), {}).unflatten(0, labels.shape)
     directions = F.normalize(model.get_parameter("head.weight"), dim=1)
@@ -153,8 +153,8 @@ def overwrite(model: nn.Module, images: Tensor, labels: Tensor, kept: Tensor, l1
         overrides[name] = values + change[:, :, None] * (values.norm(dim=0) * kept[:, ffn])[:, None]
     broken = (~logits.isfinite()).flatten(1).any(1).tolist()
     return [
-        Edit(failure="the unedited model's logits were not finite")
+        FailedEdit("the unedited model's logits were not finite")
         if failed
-        else Edit({name: weights[row] for name, weights in overrides.items()})
+        else WeightEdit({name: weights[row] for name, weights in overrides.items()})
         for row, failed in enumerate(broken)
     ]

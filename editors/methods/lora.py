@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import Cut, depth, forward_prefix, msa_matrices
-from editors.core.base import BatchEditor, Edit, knob
-from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
+from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail, msa_matrices
+from editors.core.base import BatchEditor, knob
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
+from editors.core.edit import Edit
 
 RANKS = (1, 2, 4, 8, 16, 32)
 QUERY_AND_VALUE = 2  # of the three parts of a fused query-key-value matrix; keys stay as they are
@@ -79,8 +80,11 @@ class LoRA(BatchEditor):
         start = {"a": a, "b": a.new_zeros(*a.shape[:3], rows, self.config.rank)}
 
         def overrides(trainable: Trainable) -> Mapping[str, Tensor]:
-            parts = zip(base.items(), trainable["a"].unbind(1), trainable["b"].unbind(1), strict=True)
-            return {name: with_updates(weight, own_a, own_b) for (name, weight), own_a, own_b in parts}
+            blocks = zip(base.items(), trainable["a"].unbind(1), trainable["b"].unbind(1), strict=True)
+            return {name: with_updates(weight, block_a, block_b) for (name, weight), block_a, block_b in blocks}
 
-        rule = DescentConfig(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
-        return descend(model, tokens, labels, cut, start, rule, overrides=overrides)
+        def forward(trainable: Trainable, tokens: Tensor) -> Tensor:
+            return forward_tail(model, tokens, cut, overrides(trainable))
+
+        config = DescentConfig(self.config.lr, optimizer="adam", max_steps=self.config.max_steps)
+        return weight_edits(descend(forward, tokens, labels, start, config), overrides)

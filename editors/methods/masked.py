@@ -1,4 +1,4 @@
-"""What masked fine-tuning editors share: a score a unit, the top ones kept, RMSProp on those alone.
+"""Shared by masked fine-tuning editors: a score a unit, the top ones kept, RMSProp on those alone.
 
 A unit is row i of an ``fc1.weight`` or column i of an ``fc2.weight`` of the edited FFNs; there are
 N_m x 6 of them (paper, 3.2). Editors differ only in how they score the units.

@@ -9,12 +9,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from benchmark.models.vit import ffn_matrices
-from editors.core.base import Edit, Editor
+from editors.core.base import Editor
+from editors.core.edit import WeightEdit
 
 
 class NullEdit(Editor):
     """No edit at all, by the route of one. SR 0 and LR that of the base, by construction."""
 
-    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit:
+    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> WeightEdit:
         """Equal copies of the six matrices."""
-        return Edit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
+        return WeightEdit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})

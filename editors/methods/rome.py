@@ -8,7 +8,7 @@ reaches the head behind the last block, so what v* was trained to do is what the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import depth, forward_prefix, forward_tail, hidden_activations
-from editors.core.base import Edit, TrainingImages, knob
+from editors.core.base import TrainingImages, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
+from editors.core.edit import Edit, FailedEdit, WeightEdit
 from editors.core.statistics import StatisticsEditor, last_ffn
 
 WEIGHT_DECAY = 0.5  # SPEC 5
@@ -62,40 +63,43 @@ class ROME(StatisticsEditor):
         self._factor, self._ridge = factor(keys, self.config.ridge)
 
     def provenance(self) -> dict[str, str]:
-        """Where the statistics came from, and the ridge as it was added to C."""
-        facts = super().provenance()
-        return {**facts, "ridge": f"{self._ridge:.6g}"} if facts else {}
+        """The origin of the statistics, and the ridge as it was added to C."""
+        provenance = super().provenance()
+        return {**provenance, "ridge": f"{self._ridge:.6g}"} if provenance else {}
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """All failures in one descent; nothing here is random, so the seeds are not used."""
         held_out, cut = self.statistics.tokens[:KL_IMAGES], last_ffn(model)
-        names = [f"blocks.{cut.block}.mlp.fc2.{kind}" for kind in ("weight", "bias")]
-        weight, bias = map(model.get_parameter, names)
+        fc2 = f"blocks.{cut.block}.mlp.fc2"
+        weight, bias = model.get_parameter(f"{fc2}.weight"), model.get_parameter(f"{fc2}.bias")
         with torch.no_grad():
             tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
             keys = hidden_activations(model, tokens, cut.block).mean((1, 2))
             sizes = F.linear(keys, weight, bias).norm(dim=1)
             before = forward_tail(model, held_out[:, None], cut, {}).log_softmax(-1)
 
-        def values(trainable: Trainable) -> dict[str, Tensor]:
-            return {names[1]: bias + trainable["change"]}  # at [cls], to change the value is to change the bias
+        def forward(trainable: Trainable, tokens: Tensor) -> Tensor:
+            # at [cls], to change the value is to change the bias
+            return forward_tail(model, tokens, cut, {f"{fc2}.bias": bias + trainable["change"]})
 
         def penalty(trainable: Trainable, rows: Tensor) -> Tensor:
-            seen = held_out[:, None].expand(len(rows), -1, -1, -1)
-            after = forward_tail(model, seen, cut, values(trainable)).log_softmax(-1)
+            after = forward(trainable, held_out[:, None].expand(len(rows), -1, -1, -1)).log_softmax(-1)
             return decay(trainable["change"], sizes[rows]) + KL_WEIGHT * divergence(after, before)
 
         def project(trainable: Trainable, rows: Tensor) -> None:
             trainable["change"].copy_(clamped(trainable["change"], self.config.clamp * sizes[rows]))
 
         start = {"change": bias.new_zeros(len(keys), len(bias))}
-        rule = DescentConfig(self.config.lr, "adam", max_steps=self.config.max_steps)
-        edits = descend(model, tokens, labels, cut, start, rule, overrides=values, penalty=penalty, project=project)
+        config = DescentConfig(self.config.lr, "adam", max_steps=self.config.max_steps)
+        descents = descend(forward, tokens, labels, start, config, penalty=penalty, project=project)
         assert self._factor is not None  # `fit` made it with the statistics
-        for number, (edit, key) in enumerate(zip(edits, keys, strict=True)):
-            if edit.failure is None:
-                written = insert(weight, key, edit.overrides[names[1]] - bias, self._factor)
-                edits[number] = replace(edit, overrides={names[0]: written})
+        edits: list[Edit] = []
+        for key, descent in zip(keys, descents, strict=True):
+            if descent.failure is not None:
+                edits.append(FailedEdit(descent.failure, descent.steps))
+            else:
+                written = insert(weight, key, descent.values["change"], self._factor)
+                edits.append(WeightEdit({f"{fc2}.weight": written}, descent.steps))
         return edits
 
 

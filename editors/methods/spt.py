@@ -44,8 +44,8 @@ class SPT(MaskedFineTune):
         cut = ffn_cut(model, ffn_matrices(model))
         size = edits_at_once(model, images.device)
         scored = []
-        for some_images, some_labels in zip(images.split(size), labels.split(size), strict=True):
+        for batch_images, batch_labels in zip(images.split(size), labels.split(size), strict=True):
             with torch.no_grad():
-                tokens = forward_prefix(model, some_images.flatten(0, 1), cut).unflatten(0, some_labels.shape)
-            scored.append(sensitivities(model, tokens, some_labels, cut))
+                tokens = forward_prefix(model, batch_images.flatten(0, 1), cut).unflatten(0, batch_labels.shape)
+            scored.append(sensitivities(model, tokens, batch_labels, cut))
         return torch.cat(scored)

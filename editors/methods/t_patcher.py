@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.vit import Model, forward_prefix
-from editors.core.base import Edit, knob
-from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
+from benchmark.models.vit import Model, forward_prefix, forward_tail
+from editors.core.base import knob
+from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
+from editors.core.edit import Edit
 from editors.core.statistics import StatisticsEditor, last_ffn
 
 MULTIPLIER = 10.0  # of the value, to start with (paper, appendix; SPEC 5)
@@ -50,23 +51,19 @@ class TPatcher(StatisticsEditor):
             inputs = fc1_inputs(model, tokens[:, :, 0])
             memory = fc1_inputs(model, self.statistics.tokens)
 
-        def penalty(trainable: Trainable, rows: Tensor) -> Tensor:
-            return neuron_losses(trainable, inputs[rows], memory, self.config.memory_weight)
+        def penalty(neurons: Trainable, rows: Tensor) -> Tensor:
+            return neuron_losses(neurons, inputs[rows], memory, self.config.memory_weight)
 
-        return descend(
-            model,
-            tokens,
-            labels,
-            cut,
-            new_neurons(inputs, seeds),
-            DescentConfig(self.config.lr, "adam", max_steps=self.config.max_steps),
-            overrides=lambda trainable: widened(model, trainable),
-            penalty=penalty,
-        )
+        def forward(neurons: Trainable, tokens: Tensor) -> Tensor:
+            return forward_tail(model, tokens, cut, widened(model, neurons))
+
+        config = DescentConfig(self.config.lr, "adam", max_steps=self.config.max_steps)
+        descents = descend(forward, tokens, labels, new_neurons(inputs, seeds), config, penalty=penalty)
+        return weight_edits(descents, lambda neurons: widened(model, neurons))
 
 
 def fc1_inputs(model: Model, tokens: Tensor) -> Tensor:
-    """What the last ``fc1`` takes, (..., N), from tokens (..., N) between attention and FFN of the last block."""
+    """The inputs of the last ``fc1``, (..., N), from tokens (..., N) between attention and FFN of the last block."""
     return model.blocks[-1].norm2(tokens)
 
 

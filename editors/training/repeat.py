@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from editors.core.base import Edit
+from editors.core.edit import Edit, FailedEdit, WeightEdit
 
 Weights = Mapping[str, Tensor]
 
@@ -53,10 +53,10 @@ def until_right(
             going = torch.zeros_like(going)
         for place in (~going).nonzero().flatten().tolist():
             if broken[place]:
-                edit = Edit(steps=step, failure=f"the loss was not finite after {step} steps")
+                edits[int(rows[place])] = FailedEdit(f"the loss was not finite after {step} steps", step)
             else:
-                edit = Edit({name: value[place].clone() for name, value in weights.items()}, steps=step)
-            edits[int(rows[place])] = edit
+                own = {name: value[place].clone() for name, value in weights.items()}
+                edits[int(rows[place])] = WeightEdit(own, step)
         if not going.any():
             break
         weights, rows = {name: value[going] for name, value in seen.change().items()}, rows[going]

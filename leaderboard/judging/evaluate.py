@@ -21,6 +21,7 @@ from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
 from editors.core.base import Editor, TrainingImages
+from editors.core.edit import FailedEdit
 from editors.core.interpolation import interpolated
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor
@@ -118,7 +119,7 @@ def _edit_batch(
             edit = interpolated(base.module, edit, choice.interpolate)
         group_id = table.table["group_id"].iloc[row]
         start = time.perf_counter()
-        group, locality, way = judge.judge(edit, group_id)
+        group_predictions, locality_predictions, forward_path = judge.predict(edit, group_id)
         result.append(
             {
                 "sample": int(row),
@@ -127,10 +128,10 @@ def _edit_batch(
                 "steps": edit.steps,
                 "seconds": seconds,
                 "score_seconds": time.perf_counter() - start,
-                "failure": edit.failure,
-                "scored": way,
-                "group_predictions": group,
-                "locality_predictions": locality,
+                "failure": edit.reason if isinstance(edit, FailedEdit) else None,
+                "scored": forward_path,
+                "group_predictions": group_predictions,
+                "locality_predictions": locality_predictions,
             }
         )
     return result

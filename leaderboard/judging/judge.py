@@ -1,10 +1,12 @@
-"""What an edited model says of the images it is judged on: computed fast, and exactly.
+"""Predictions of an edited model for the images it is judged on: computed fast, and exactly.
 
 An edit touches blocks >= k. What lies below is computed once an image and cached; only the tail runs for
 each edit. The base's own predictions are computed once.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,7 +20,9 @@ from benchmark.models.vit import Cut, cut_for, ffn_matrices, forward, forward_pr
 from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
-from editors.core.base import Edit
+from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+
+Forward = Callable[[Tensor], Tensor]  # logits (n, classes) of one batch, of images or of tokens at a cut
 
 
 class Judge:
@@ -36,22 +40,25 @@ class Judge:
         check_supported(base.module)
         self.benchmark, self.base_edit, self.base_locality = filter_benchmark(base, benchmark, score_batch)
 
-    def judge(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
-        """Predictions of one edited model: on its group (|S|,), on D_l (|D_l|,), int16; and the way taken."""
-        group = self._predict(edit, group_id)
-        return group, self._predict(edit, ""), self._way(edit)
+    def predict(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
+        """Predictions of one edited model, int16, -1 of a failed edit; and its forward path, as outcomes name it.
+
+        Those on its group (|S|,), those on D_l (|D_l|,), and "tail", "full" (every block again) or "called" (a module).
+        """
+        forward_path, forward_fn, cut = self._forward_of(edit)
+        return self._run(forward_fn, cut, group_id), self._run(forward_fn, cut, ""), forward_path
 
     def noise_floor(self) -> tuple[int, int]:
-        """Flips between the full forward and the tail under equal copies of the six matrices, and of how many.
+        """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
 
         Over D_l and the first group, with the cut of an FFN edit.
         """
         model = self.base.module
-        same = Edit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
+        same = WeightEdit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
         first = self.benchmark.groups[0]
         expected = np.concatenate([self.base_edit[self.benchmark.members(first)], self.base_locality])
-        found = np.concatenate(self.judge(same, first)[:2])
-        return int((found != expected).sum()), len(expected)
+        predictions = np.concatenate(self.predict(same, first)[:2])
+        return int((predictions != expected).sum()), len(expected)
 
     def checksum(self) -> int:
         """A cheap sum over the bits of the base's weights, to find an editor that damages them."""
@@ -63,25 +70,29 @@ class Judge:
         """The base's hash as it is now."""
         return hash_weights(self.base.module)
 
+    def _forward_of(self, edit: Edit) -> tuple[str, Forward | None, Cut | None]:
+        """Forward path, function, and the cut whose tokens it takes; it takes images where there is no cut."""
+        match edit:
+            case FailedEdit():
+                return "tail", None, None
+            case TailEdit():
+                return "tail", edit.tail, edit.cut
+            case ModuleEdit():
+                return "called", edit.module, None
+            case WeightEdit():
+                model, overrides = self.base.module, edit.overrides
+                cut = cut_for(model, overrides)
+                if cut is None:
+                    return "full", lambda images: forward(model, images, overrides), None
+                return "tail", lambda tokens: forward_tail(model, tokens, cut, overrides), cut
+
     @torch.no_grad()
-    def _predict(self, edit: Edit, where: str) -> np.ndarray:
-        model = self.base.module
-        if edit.failure is not None:
+    def _run(self, forward_fn: Forward | None, cut: Cut | None, where: str) -> np.ndarray:
+        if forward_fn is None:
             count = len(self.benchmark.members(where)) if where else len(self.benchmark.locality)
             return np.full(count, NOWHERE, np.int16)
-        cut = edit.cut if edit.tail is not None else cut_for(model, edit.overrides)
-        if edit.module is not None or cut is None:
-            images = self._decoded(where)
-            run = edit.module if edit.module is not None else lambda batch: forward(model, batch, edit.overrides)
-            return _classes(torch.cat([run(batch) for batch in images.split(self.score_batch)]))
-        tokens = self._prefix(where, cut)
-        run = edit.tail or (lambda batch: forward_tail(model, batch, cut, edit.overrides))
-        return _classes(torch.cat([run(batch) for batch in tokens.split(self.score_batch)]))
-
-    def _way(self, edit: Edit) -> str:
-        if edit.module is not None:
-            return "called"
-        return "full" if edit.tail is None and cut_for(self.base.module, edit.overrides) is None else "tail"
+        inputs = self._decoded(where) if cut is None else self._prefix(where, cut)
+        return _classes(torch.cat([forward_fn(batch) for batch in inputs.split(self.score_batch)]))
 
     def _decoded(self, where: str) -> Tensor:
         if where not in self._images:

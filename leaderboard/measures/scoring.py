@@ -28,7 +28,7 @@ from benchmark.images.memory import EncodedImages
 from benchmark.models.checks import check_supported
 from benchmark.models.load import noise_images, random_base
 from benchmark.models.vit import Model, ffn_cut, ffn_matrices
-from editors.core.base import Edit
+from editors.core.edit import WeightEdit
 from editors.core.flops import forward_flops, tail_flops
 from leaderboard.judging.judge import SCORE_BATCH, Judge
 
@@ -76,7 +76,7 @@ class ScoreSpeed:
     decoded: float
 
 
-def plain_judge(model: Model, edit: Edit, images: Tensor) -> tuple[Tensor, Tensor]:
+def plain_judge(model: Model, edit: WeightEdit, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (n, classes) of the edited and of the unedited model, both run in full: the plain reference."""
     edited = copy.deepcopy(model)
     edited.load_state_dict(edit.overrides, strict=False)
@@ -106,13 +106,13 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
 
     start = time.perf_counter()
     judge = Judge(base, noise_benchmark(pixels, group))
-    ours = judge.judge(edit, GROUP_ID)
+    ours = judge.predict(edit, GROUP_ID)
     wait(where)
     first = time.perf_counter() - start
     near, flips, changed = agreement(np.concatenate(ours[:2]), *plain_judge(model, edit, pixels))
 
     timing = interleaved(
-        {"ours": lambda: judge.judge(edit, GROUP_ID), "plain": lambda: plain_judge(model, edit, pixels)},
+        {"ours": lambda: judge.predict(edit, GROUP_ID), "plain": lambda: plain_judge(model, edit, pixels)},
         3 if quick else 7, where,
     )  # fmt: skip
     cut = ffn_cut(model, edit.overrides)
@@ -129,10 +129,10 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
     )  # fmt: skip
 
 
-def random_edit(model: Model) -> Edit:
+def random_edit(model: Model) -> WeightEdit:
     """The six FFN matrices, each changed by noise as large as itself."""
     weights = {name: model.get_parameter(name) for name in ffn_matrices(model)}
-    return Edit({name: weight + weight.std() * torch.randn_like(weight) for name, weight in weights.items()})
+    return WeightEdit({name: weight + weight.std() * torch.randn_like(weight) for name, weight in weights.items()})
 
 
 def noise_benchmark(pixels: Tensor, group: int) -> Benchmark:

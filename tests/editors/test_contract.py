@@ -14,7 +14,8 @@ from torch import Tensor
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import cut_for, forward_prefix, forward_tail
-from editors.core.base import Edit, Editor
+from editors.core.base import Editor
+from editors.core.edit import Edit, FailedEdit, TailEdit, WeightEdit
 from editors.core.modules import to_edit
 from editors.core.registry import BUILT_IN, choose
 from tests.conftest import PREPROCESSING, small_vit
@@ -25,16 +26,16 @@ SEEDS = [11, 12]
 
 
 @lru_cache
-def base_of(kind: str) -> BaseModel:
+def base_of(architecture: str) -> BaseModel:
     """A random base in float64, whose logits differ between images."""
-    if kind == "small":
+    if architecture == "small":
         model = small_vit(dtype=torch.float64)
-        return BaseModel(kind, model, PREPROCESSING, hash_weights(model))
+        return BaseModel(architecture, model, PREPROCESSING, hash_weights(model))
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", img_size=112)  # a quarter of the tokens, for time
     torch.nn.init.normal_(model.head.weight)
     model = model.double().eval().requires_grad_(False)
-    return BaseModel(kind, model, dataclasses.replace(PREPROCESSING, size=112, resize=112), hash_weights(model))
+    return BaseModel(architecture, model, dataclasses.replace(PREPROCESSING, size=112, resize=112), hash_weights(model))
 
 
 def failures(base: BaseModel) -> tuple[Tensor, Tensor]:
@@ -81,15 +82,15 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=["small", "vit_tiny"])
-def kind(request: pytest.FixtureRequest) -> str:
+def architecture(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module", params=BUILT_IN)
-def case(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(architecture: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        base = base_of(kind)
+        base = base_of(architecture)
         add_untrained(base, tmp_path_factory.mktemp("shipped"), patch)
         found = Case(base, fitted(request.param, base), *failures(base), [])
     found.edits = found.run([0, 1])
@@ -98,19 +99,23 @@ def case(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 
 def fast(case: Case, edit: Edit, images: Tensor) -> Tensor:
     """Logits as the harness computes them: cached prefix, then the tail."""
-    cut = edit.cut if edit.tail is not None else cut_for(case.base.module, edit.overrides)
-    tokens = forward_prefix(case.base.module, images, cut)
-    return edit.tail(tokens) if edit.tail is not None else forward_tail(case.base.module, tokens, cut, edit.overrides)
+    model = case.base.module
+    if isinstance(edit, TailEdit):
+        return edit.tail(forward_prefix(model, images, edit.cut))
+    assert isinstance(edit, WeightEdit)
+    cut = cut_for(model, edit.overrides)
+    return forward_tail(model, forward_prefix(model, images, cut), cut, edit.overrides)
 
 
 def slow(case: Case, edit: Edit, image: Tensor) -> Tensor:
     """Logits of one image (1, 3, H, W) by timm's own forward of a changed copy; a tail edit is put in by a hook."""
     edited = copy.deepcopy(case.base.module)
-    for name, value in edit.overrides.items():
-        owner, _, field = name.rpartition(".")
-        setattr(edited.get_submodule(owner), field, torch.nn.Parameter(value, requires_grad=False))
-    if edit.tail is None:
+    if isinstance(edit, WeightEdit):
+        for name, value in edit.overrides.items():
+            owner, _, field = name.rpartition(".")
+            setattr(edited.get_submodule(owner), field, torch.nn.Parameter(value, requires_grad=False))
         return edited(image)
+    assert isinstance(edit, TailEdit)
     seen: list[Tensor] = []
     (edited.blocks[edit.cut.block].norm2 if edit.cut.ffn else edited.blocks[edit.cut.block]).register_forward_pre_hook(
         lambda module, inputs: seen.append(inputs[0])
@@ -123,7 +128,6 @@ def slow(case: Case, edit: Edit, image: Tensor) -> Tensor:
 def test_the_fast_path_equals_the_full_forward_of_the_edited_model(case: Case) -> None:
     images = case.probes()
     for edit in case.edits:
-        assert edit.failure is None
         logits = fast(case, edit, images)
         assert logits.shape == (len(images), case.base.module.num_classes) and logits.isfinite().all()
         plain = torch.cat([slow(case, edit, image[None]) for image in images])
@@ -143,13 +147,12 @@ def test_an_edit_changes_the_edited_image(case: Case, request: pytest.FixtureReq
 def equal(one: Edit, other: Edit, images: Tensor, case: Case, exactly: bool = True) -> bool:
     """The same steps, overrides and logits; to rounding if not `exactly`."""
     tolerance = {"rtol": 0, "atol": 0} if exactly else {"rtol": 1e-6, "atol": 1e-9}
-    pairs = [(one.overrides[name], other.overrides[name]) for name in one.overrides]
-    pairs.append((fast(case, one, images), fast(case, other, images)))
-    return (
-        one.overrides.keys() == other.overrides.keys()
-        and one.steps == other.steps
-        and all(torch.allclose(a, b, **tolerance) for a, b in pairs)
-    )
+    pairs = [(fast(case, one, images), fast(case, other, images))]
+    if isinstance(one, WeightEdit):
+        if one.overrides.keys() != other.overrides.keys():
+            return False
+        pairs += [(one.overrides[name], other.overrides[name]) for name in one.overrides]
+    return one.steps == other.steps and all(torch.allclose(a, b, **tolerance) for a, b in pairs)
 
 
 def test_the_same_seed_gives_the_same_edit_and_nothing_is_carried_over(case: Case) -> None:
@@ -182,7 +185,7 @@ def test_a_loss_that_is_not_finite_is_a_failed_edit_of_that_failure_alone(
     images[1] = torch.nan
     found = case.editor.edit_many(case.base.module, images, case.labels, SEEDS)
     good, broken = (to_edit(case.base.module, one, image) for one, image in zip(found, images, strict=True))
-    assert broken.failure
+    assert isinstance(broken, FailedEdit)
     assert equal(good, case.edits[0], case.probes(), case, exactly=False)
 
 

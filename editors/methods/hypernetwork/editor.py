@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import cls_features, ffn_matrices, unit_masks
-from editors.core.base import Edit
+from editors.core.edit import Edit
 from editors.methods.hypernetwork.checkpoint import STORE, load
 from editors.methods.masked import MaskedConfig, MaskedFineTune
 from editors.training.checkpoint import Checkpoint

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import Model, forward_prefix, forward_tail, last_ffn_matrices
-from editors.core.base import Edit, knob
+from editors.core.base import knob
 from editors.core.descent import MAX_STEPS
+from editors.core.edit import Edit
 from editors.methods.ke.checkpoint import STORE, load
 from editors.methods.ke.network import KEFactors, conditions, cut_of, features_at
 from editors.training.checkpoint import Checkpoint

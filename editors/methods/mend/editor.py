@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import ffn_cut, forward_prefix, last_ffn_matrices
-from editors.core.base import Edit, knob
+from editors.core.base import knob
 from editors.core.descent import MAX_STEPS
+from editors.core.edit import Edit
 from editors.methods.mend.checkpoint import STORE, load
 from editors.methods.mend.factors import factors
 from editors.methods.mend.network import stepped

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.models import vit
-from editors.core.descent import DescentConfig, descend
+from editors.core.descent import Descent, DescentConfig, Trainable, descend, weight_edits
+from editors.core.edit import FailedEdit
 from editors.methods.finetune import FineTune, FineTuneConfig, FineTuneL1, FineTuneL2, PenaltyConfig
 from editors.methods.masked import MaskedConfig, keep_top
 from editors.methods.random_mask import RandomMask
@@ -102,7 +103,7 @@ def test_a_loss_that_is_not_finite_ends_that_edit_alone() -> None:
     images, labels = failures(3)
     images[1, 0, 0, 0, 0] = torch.nan
     edits = EDITORS["ft"].edit_many(model, images, labels, [0] * 3)
-    assert edits[1].failure is not None and "not finite" in edits[1].failure
+    assert isinstance(edits[1], FailedEdit) and "not finite" in edits[1].reason
     alone = EDITORS["ft"].edit_many(model, images[2:], labels[2:], [0])[0]
     for key, value in edits[2].overrides.items():
         torch.testing.assert_close(value, alone.overrides[key], rtol=1e-9, atol=1e-12)
@@ -112,22 +113,41 @@ def test_adam_keeps_its_state_when_others_leave() -> None:
     """Adam's state has a scalar step beside tensors of the weight's shape; compaction must keep both right."""
     model = small_vit(dtype=torch.float64)
     names = vit.ffn_matrices(model)
-    cut = vit.cut_for(model, names)
+    cut = vit.ffn_cut(model, names)
     images, labels = failures(5)
     tokens = vit.forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, (5, 1))
-    rule = DescentConfig(0.001, "adam", max_steps=40)
+    config = DescentConfig(0.001, "adam", max_steps=40)
 
-    def run(rows: slice) -> list:
+    def forward(weights: Trainable, tokens: torch.Tensor) -> torch.Tensor:
+        return vit.forward_tail(model, tokens, cut, weights)
+
+    def run(rows: slice) -> list[Descent]:
         start = {name: model.get_parameter(name).expand(len(labels[rows]), -1, -1) for name in names}
-        return descend(model, tokens[rows], labels[rows], cut, start, rule)
+        return descend(forward, tokens[rows], labels[rows], start, config)
 
     together = run(slice(None))
-    assert len({edit.steps for edit in together}) > 1
-    for number, edit in enumerate(together):
+    assert len({descent.steps for descent in together}) > 1
+    for number, descent in enumerate(together):
         alone = run(slice(number, number + 1))[0]
-        assert alone.steps == edit.steps
+        assert alone.steps == descent.steps
         for name in names:
-            torch.testing.assert_close(edit.overrides[name], alone.overrides[name], rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(descent.values[name], alone.values[name], rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_trained_need_not_be_weights() -> None:
+    """One logit a failure, moved by Adam; the edits are made of the trained value and of nothing else."""
+    labels, config = torch.tensor([[0], [1]]), DescentConfig(0.5, "adam", max_steps=50)
+
+    def forward(trainable: Trainable, tokens: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.zeros_like(trainable["logit"]), trainable["logit"]], dim=-1)[:, None]
+
+    first, second = descend(forward, torch.zeros(2, 1, 1, 1), labels, {"logit": torch.zeros(2)}, config)
+    assert first.values["logit"] < -4.5 and second.values["logit"] > 4.5  # log(e^0.01 - 1) = -4.6
+    failed = Descent({}, 7, "overflow")
+    edits = weight_edits([first, failed], lambda values: {"head.bias": 2 * values["logit"][:, None]})
+    assert torch.equal(edits[0].overrides["head.bias"], 2 * first.values["logit"][None])
+    assert edits[0].overrides.keys() == {"head.bias"} and edits[0].steps == first.steps
+    assert edits[1] == FailedEdit("overflow", 7)
 
 
 def test_masks_keep_exactly_k_units_and_nothing_else_moves() -> None:

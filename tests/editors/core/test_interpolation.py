@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from benchmark.core.errors import UserError
 from benchmark.models import vit
-from editors.core.base import Edit
+from editors.core.edit import FailedEdit, ModuleEdit, TailEdit, WeightEdit
 from editors.core.interpolation import interpolated
 from tests.conftest import small_vit
 
@@ -18,7 +18,7 @@ MODEL = small_vit(dtype=torch.float64, depth=2)
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def logits(edit: Edit) -> torch.Tensor:
+def logits(edit: WeightEdit) -> torch.Tensor:
     return vit.forward(MODEL, IMAGES, edit.overrides)
 
 
@@ -27,7 +27,9 @@ def test_equal_shapes_are_the_weighted_mean_of_two_models() -> None:
     """Against averaged parameters in a copy of the model."""
     random = torch.Generator().manual_seed(2)
     names = [*vit.ffn_matrices(MODEL), "head.bias"]
-    edit = Edit({n: (p := MODEL.get_parameter(n)) + torch.randn(p.shape, generator=random) for n in names}, steps=3)
+    edit = WeightEdit(
+        {n: (p := MODEL.get_parameter(n)) + torch.randn(p.shape, generator=random) for n in names}, steps=3
+    )
     mean = copy.deepcopy(MODEL)
     for name in names:
         mean.get_parameter(name).copy_(0.75 * MODEL.get_parameter(name) + 0.25 * edit.overrides[name])
@@ -43,7 +45,7 @@ def test_of_an_added_neuron_only_the_value_is_scaled() -> None:
     """Hand-worked: the last FFN's output gains alpha * gelu(key x + b) * value, whatever alpha."""
     key, bias, value = torch.randn(24).double(), torch.randn(1).double(), torch.randn(24).double()
     mlp = MODEL.blocks[1].mlp
-    edit = Edit(
+    edit = WeightEdit(
         {
             "blocks.1.mlp.fc1.weight": torch.cat([mlp.fc1.weight, key[None]]),
             "blocks.1.mlp.fc1.bias": torch.cat([mlp.fc1.bias, bias]),
@@ -62,8 +64,8 @@ def test_of_an_added_neuron_only_the_value_is_scaled() -> None:
 
 
 def test_what_has_no_middle() -> None:
-    failed = Edit(failure="overflow")
+    failed = FailedEdit("overflow", steps=3)
     assert interpolated(MODEL, failed, 0.5) is failed
-    for edit in (Edit(module=MODEL), Edit(tail=lambda tokens: tokens, cut=vit.Cut(1))):
+    for edit in (ModuleEdit(MODEL), TailEdit(lambda tokens: tokens, vit.Cut(1))):
         with pytest.raises(UserError, match="nothing to interpolate"):
             interpolated(MODEL, edit, 0.5)

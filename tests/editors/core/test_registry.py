@@ -49,8 +49,8 @@ def test_learning_rates_belong_to_the_pair_of_editor_and_base() -> None:
         ("zzz", "known: ft, ft-l1"),
         ("ft:rate=1", 'no setting of ft is called "rate"'),
         ("ft:lr", "write lr=VALUE"),
-        ("ft:lr=fast", 'ft: lr="fast" should be of type float'),
-        ("ft:max_steps=1.5", "should be of type int"),
+        ("ft:lr=fast", 'ft: lr must be of type float, not "fast"'),
+        ("ft:max_steps=1.5", "must be of type int"),
         ("null-edit:lr=1", "null-edit has no settings"),
         ("nowhere.py:MyEditor", "nowhere.py: no such file"),
     ],
@@ -70,7 +70,8 @@ def write(folder: Path, text: str) -> str:
 def test_third_party_files(tmp_path: Path) -> None:
     good = """
 from dataclasses import dataclass
-from editors.core.base import Edit, Editor, knob
+from editors.core.base import Editor, knob
+from editors.core.edit import WeightEdit
 
 @dataclass(frozen=True)
 class Settings:
@@ -80,7 +81,7 @@ class Settings:
 class Mine(Editor):
     Config = Settings
     def edit(self, model, images, labels):
-        return Edit()
+        return WeightEdit({})
 
 class Unfinished(Editor):
     pass
@@ -100,6 +101,47 @@ class NoEditor:
     ):
         with pytest.raises(UserError, match=words):
             choose(spec, "mini")
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (
+            "def edit(self, model, image): pass",
+            "edit must be edit(self, model, images, labels), not edit(self, model, image)",
+        ),
+        ("def edit(self, model, images, labels, lr): pass", "not edit(self, model, images, labels, lr)"),
+        ("def edit(self, model, *, images, labels): pass", "not edit(self, model, *, images, labels)"),
+        ("edit = 3", "edit must be edit(self, model, images, labels), not int"),
+        ("def edit(self, *both): pass", ""),
+        ("def edit(self, model, x, y, lr=0.1): pass", ""),
+        ("@staticmethod\n    def edit(model, images, labels): pass", ""),
+        (
+            "edit = Editor.edit_many\n    def edit_many(self, model, images, labels): pass",
+            "edit must be edit(self, model, images, labels)",
+        ),
+        (
+            "def edit(self, *both): pass\n    def edit_many(self, model, images, labels): pass",
+            "edit_many must be edit_many(self, model, images, labels, seeds), not edit_many(self, model, images, ",
+        ),
+        (
+            "def edit(self, *both): pass\n    def fit(self, model): pass",
+            "fit must be fit(self, model, training), not fit",
+        ),
+    ],
+)
+def test_a_method_that_cannot_be_called_is_refused_when_the_editor_is_chosen(
+    tmp_path: Path, method: str, words: str
+) -> None:
+    """Before any fit, in one line with file, class and the right signature."""
+    path = write(tmp_path, f"from editors.core.base import Editor\n\nclass Mine(Editor):\n    {method}\n")
+    if not words:
+        choose(f"{path}:Mine", "mini")
+        return
+    with pytest.raises(UserError) as error:
+        choose(f"{path}:Mine", "mini")
+    assert str(error.value).startswith(f"{path}:Mine: ") and words in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_third_party_file_with_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:

@@ -73,11 +73,11 @@ def test_a_large_pool_is_drawn_from(tmp_path: Path) -> None:
     torch.manual_seed(2)
     assert torch.equal(collect(model, training, 7).tokens, drawn.tokens), "the draw hangs on no global seed"
     torch.testing.assert_close(drawn.tokens, everything.tokens[:7], rtol=1e-5, atol=1e-5)
-    assert (drawn.facts["training_images"], everything.facts["training_images"]) == ("7", "20")
+    assert (drawn.provenance["training_images"], everything.provenance["training_images"]) == ("7", "20")
     assert torch.equal(drawn.labels, everything.labels[:7])
     order = torch.randperm(20, generator=torch.Generator().manual_seed(statistics.DRAW_SEED))
     assert torch.equal(everything.labels, training.labels[order])
-    assert drawn.facts["training_images_sha256"] != everything.facts["training_images_sha256"]
+    assert drawn.provenance["training_images_sha256"] != everything.provenance["training_images_sha256"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def test_ten_thousand_images_of_a_larger_pool_are_taken_and_all_of_a_smaller_one
         )
         taken = statistics.collect(model, AllAlike(lambda: samples, PREPROCESSING, torch.device("cpu")), Cut(0))  # noqa: B023
         assert len(taken.tokens) == len(set(taken.labels.tolist())) == expected
-        assert taken.facts["training_images"] == str(expected)
+        assert taken.provenance["training_images"] == str(expected)
     assert TRAINING_IMAGES == 10_000
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from editors.core.edit import FailedEdit
 from editors.measures import editing
 from editors.methods.finetune import FineTune, FineTuneConfig
 from tests.conftest import small_vit
@@ -28,4 +29,4 @@ def test_edits_that_differ_are_found() -> None:
     with pytest.raises(AssertionError, match="differ"):
         editing.compare(model, edits, plain[::-1], 1e-9)
     with pytest.raises(AssertionError, match="not finite"):
-        editing.compare(model, [replace(edits[0], failure="not finite"), edits[1]], plain, 1e-9)
+        editing.compare(model, [FailedEdit("not finite"), edits[1]], plain, 1e-9)

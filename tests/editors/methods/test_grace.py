@@ -14,6 +14,7 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import LabelledImages, training_images
 from benchmark.models import vit
 from editors.core.base import TrainingImages
+from editors.core.edit import FailedEdit, TailEdit
 from editors.methods.grace import GRACE, GRACEConfig, Memory, neighbour_distance
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.conftest import failures
@@ -74,7 +75,7 @@ def test_the_same_logits_as_hooks_on_a_copy_inside_and_outside_of_epsilon(block:
     editor.fit(model, training)
     edits = editor.edit_many(model, images, labels, [0, 0])
     for edit, own, some, label in zip(edits, images, probes, labels, strict=True):
-        assert isinstance(edit.tail, Memory) and edit.cut == vit.Cut(block % 6) and not edit.overrides
+        assert isinstance(edit, TailEdit) and isinstance(edit.tail, Memory) and edit.cut == vit.Cut(block % 6)
         plain = Hooked(model, block, entering(model, block, own), edit.tail.values, editor.config.epsilon * unit)
         expected, inside = plain(some), torch.tensor(plain.inside)
         assert inside[:2].all() and 6 < inside.sum() < 26
@@ -116,7 +117,7 @@ def test_the_value_is_what_adam_on_the_token_alone_finds(block: int, training: T
             loss.backward()
             adam.step()
             steps += 1
-        assert isinstance(edit.tail, Memory) and edit.steps == steps
+        assert isinstance(edit, TailEdit) and isinstance(edit.tail, Memory) and edit.steps == steps
         torch.testing.assert_close(edit.tail.values, value.detach(), rtol=1e-7, atol=1e-9)
 
 
@@ -157,9 +158,9 @@ def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(training: Tra
     images[1, 0, 0, 0, 0] = torch.nan
     for number, edit in enumerate(editor.edit_many(model, images, labels, list(range(4)))):
         alone = editor.edit(model, images[number], labels[number])
-        assert (edit.steps, edit.failure) == (alone.steps, alone.failure)
-        assert (edit.failure is not None) == (number == 1)
-        if edit.failure is None:
+        assert edit.steps == alone.steps
+        assert type(edit) is type(alone) is (FailedEdit if number == 1 else TailEdit)
+        if isinstance(edit, TailEdit):
             assert isinstance(edit.tail, Memory) and isinstance(alone.tail, Memory)
             torch.testing.assert_close(edit.tail.values, alone.tail.values, rtol=1e-9, atol=1e-12)
             assert edit.cut == vit.Cut(4), "the second last of six blocks, from 0"

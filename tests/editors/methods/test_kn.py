@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from captum.attr import IntegratedGradients
 
 from benchmark.models import vit
+from editors.core.edit import FailedEdit, WeightEdit
 from editors.methods import kn
 from editors.methods.kn import KnowledgeNeurons, KnowledgeNeuronsConfig, attributions, overwrite, unit_ranks
 from tests.conftest import small_vit
@@ -163,8 +164,8 @@ def test_an_image_that_is_not_finite_fails_alone(original: bool) -> None:
     images[1, 0, 0, 0, 0] = torch.nan
     editor = KnowledgeNeurons(KnowledgeNeuronsConfig(lr=0.01, max_steps=2, sparsity=0.9, original=original))
     first, broken, last = editor.edit_many(model, images, labels, [0, 1, 2])
-    assert broken.failure is not None and "not finite" in broken.failure and not broken.overrides
+    assert isinstance(broken, FailedEdit) and "not finite" in broken.reason
     for number, edit in ((0, first), (2, last)):
-        assert edit.failure is None and all(weight.isfinite().all() for weight in edit.overrides.values())
+        assert isinstance(edit, WeightEdit) and all(weight.isfinite().all() for weight in edit.overrides.values())
         logits = vit.forward(model, images[number], edit.overrides)
         assert F.cross_entropy(logits, labels[number]) != F.cross_entropy(model(images[number]), labels[number])

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from benchmark.models import vit
-from editors.core.base import Edit, knob_of
+from editors.core.base import knob_of
+from editors.core.edit import FailedEdit, WeightEdit
 from editors.core.registry import choose
 from editors.methods.lora import LoRA, LoRAConfig, draw_a, with_updates
 from tests.conftest import small_vit
@@ -130,7 +131,7 @@ def test_a_is_drawn_as_the_reference_code_draws_it() -> None:
     assert torch.equal(a, draw_a(model, 64, seed=1)) and not torch.equal(a, draw_a(model, 64, seed=2))
 
 
-def same(one: Edit, other: Edit) -> None:
+def same(one: WeightEdit, other: WeightEdit) -> None:
     assert one.steps == other.steps
     assert one.overrides.keys() == other.overrides.keys() == {f"blocks.{i}.attn.qkv.weight" for i in range(6)}
     for key, value in one.overrides.items():
@@ -142,7 +143,7 @@ def test_batched_equals_one_at_a_time_and_a_call_under_torchs_seed() -> None:
     images, labels = failures(3, samples=2)
     images[1, 0, 0, 0, 0] = torch.nan
     together = editor.edit_many(model, images, labels, [11, 12, 13])
-    assert together[1].failure is not None and "not finite" in together[1].failure
+    assert isinstance(together[1], FailedEdit) and "not finite" in together[1].reason
     assert together[0].steps != together[2].steps, "both leave the batch together, so leaving it is not tested"
     for number in (0, 2):
         same(together[number], editor.edit_many(model, images[[number]], labels[[number]], [11 + number])[0])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.models import vit
+from editors.core.edit import FailedEdit
 from editors.methods import spt
 from editors.methods.masked import MaskedConfig
 from editors.methods.spt import SPT
@@ -96,7 +97,7 @@ def test_an_image_that_is_not_finite_fails_alone() -> None:
     images[1, 0, 0, 0, 0] = torch.nan
     editor = SPT(MaskedConfig(lr=0.01, max_steps=2, sparsity=0.9))
     edits = editor.edit_many(model, images, labels, [0, 1, 2])
-    assert edits[1].failure is not None and "not finite" in edits[1].failure
+    assert isinstance(edits[1], FailedEdit) and "not finite" in edits[1].reason
     alone = editor.edit(model, images[2], labels[2])
     for name, weight in edits[2].overrides.items():
         torch.testing.assert_close(weight, alone.overrides[name], rtol=1e-9, atol=1e-12)

@@ -14,6 +14,7 @@ from torch import nn
 from benchmark.models import vit
 from editors.core import statistics
 from editors.core.base import TrainingImages
+from editors.core.edit import FailedEdit, WeightEdit
 from editors.methods.t_patcher import TPatcher, TPatcherConfig, neuron_losses, new_neurons, widened
 from tests.conftest import small_vit
 from tests.editors.conftest import failures
@@ -125,7 +126,7 @@ def test_training_against_a_plain_loop(training: TrainingImages, samples: int) -
     edits, steps = editor.edit_many(model, images, labels, [5, 6, 7, 8]), set()
     for number, edit in enumerate(edits):
         patch, count = plain_training(model, images[number], labels[number], memory, 5 + number)
-        assert edit.failure is None and edit.steps == count
+        assert isinstance(edit, WeightEdit) and edit.steps == count
         steps.add(count)
         close = {"rtol": 1e-7, "atol": 1e-9}
         fc1, bias, fc2 = (edit.overrides[f"blocks.5.mlp.{name}"] for name in ("fc1.weight", "fc1.bias", "fc2.weight"))
@@ -153,7 +154,7 @@ def test_batched_equals_one_at_a_time_and_a_broken_one_fails_alone(training: Tra
     images[1, 0, 0, 0, 0] = torch.nan
     before = copy.deepcopy(model.state_dict())
     together = editor.edit_many(model, images, labels, list(range(5)))
-    assert [edit.failure is not None for edit in together] == [False, True, False, False, False]
+    assert [isinstance(edit, FailedEdit) for edit in together] == [False, True, False, False, False]
     for number in (0, 2, 3, 4):
         alone = editor.edit_many(model, images[number][None], labels[number][None], [number])[0]
         assert alone.steps == together[number].steps
@@ -168,7 +169,7 @@ def test_an_exponential_that_overflows_is_a_failed_edit(training: TrainingImages
     images, labels = failures(4)
     editor = fitted(model, training, TPatcherConfig(lr=1e4, max_steps=2))
     edits = editor.edit_many(model, images, labels, [0, 1, 2, 3])
-    assert all(edit.failure is not None and edit.steps == 2 and not edit.overrides for edit in edits)
+    assert all(isinstance(edit, FailedEdit) and edit.steps == 2 for edit in edits)
     neurons = {k: v + 1e4 for k, v in random_neurons(1).items()}
     assert math.isinf(neuron_losses(neurons, torch.ones(1, 1, 24).double(), torch.ones(3, 24).double(), 5.0).item())
 

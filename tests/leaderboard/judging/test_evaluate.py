@@ -15,7 +15,8 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from editors.core.base import Edit, Editor, TrainingImages
+from editors.core.base import Editor, TrainingImages
+from editors.core.edit import WeightEdit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.evaluate import Settings, chosen_samples, edit_seed, evaluate
 from leaderboard.judging.judge import Judge
@@ -162,14 +163,14 @@ class Breaks(Editor):
 
     calls = 0
 
-    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> WeightEdit:
         type(self).calls += 1
         if self.calls % 3 == 0:
             raise FloatingPointError("overflow")
         weight = model.head.weight.clone()
         if self.calls % 2 == 0:
             weight[0, 0] = torch.nan
-        return Edit({"head.weight": weight})
+        return WeightEdit({"head.weight": weight})
 
 
 def test_failed_edits_count_and_are_not_dropped(judge: Judge, tmp_path: Path) -> None:
@@ -183,9 +184,9 @@ def test_failed_edits_count_and_are_not_dropped(judge: Judge, tmp_path: Path) ->
 
 
 class Damages(Editor):
-    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> WeightEdit:
         model.head.bias.data[3] += 1
-        return Edit({"head.bias": model.head.bias.clone()})
+        return WeightEdit({"head.bias": model.head.bias.clone()})
 
 
 def test_an_editor_that_changes_the_base_is_caught(judge: Judge, tmp_path: Path) -> None:
@@ -267,8 +268,8 @@ class Learns(Editor):
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {"mean": self.mean}
 
-    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
-        return Edit({"head.bias": model.head.bias + self.mean})
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> WeightEdit:
+        return WeightEdit({"head.bias": model.head.bias + self.mean})
 
 
 def test_fit_gets_training_images_and_its_state_is_recorded(judge: Judge, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from benchmark.data.dataset import UNKNOWN, Benchmark, load
 from benchmark.images.decode import decode
 from benchmark.models.load import BaseModel
 from benchmark.predict import engine
-from editors.core.base import Edit, Editor, TrainingImages
+from editors.core.base import Editor, TrainingImages
+from editors.core.edit import FailedEdit, WeightEdit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.evaluate import Settings, evaluate
 from leaderboard.judging.judge import Judge
@@ -38,14 +39,14 @@ def test_the_base_is_asked_once_for_all_judges(
     first = Judge(base, small_benchmark, score_batch=5)
     assert first.base_locality.tolist() == plain(base, small_benchmark.locality)
     assert first.base_edit.tolist() == plain(base, first.benchmark.edit)
-    edit = Edit({"head.bias": base.module.head.bias + 1})
-    expected = first.judge(edit, "line")
+    edit = WeightEdit({"head.bias": base.module.head.bias + 1})
+    expected = first.predict(edit, "line")
     monkeypatch.setattr(engine, "top2", no_forward)
     second = Judge(base, small_benchmark, score_batch=5)
     assert np.array_equal(second.base_edit, first.base_edit)
     assert np.array_equal(second.base_locality, first.base_locality)
     assert second.benchmark.fingerprint == first.benchmark.fingerprint
-    for found, wanted in zip(second.judge(edit, "line")[:2], expected[:2], strict=True):
+    for found, wanted in zip(second.predict(edit, "line")[:2], expected[:2], strict=True):
         assert np.array_equal(found, wanted)
 
 
@@ -70,8 +71,8 @@ def test_without_all_labels_lr_is_undefined_and_agreement_stands(base: BaseModel
     """A failed edit predicts -1 everywhere, which must not be taken for the unknown label."""
     judge = Judge(base, without_labels(small_data))
     rows = []
-    for number, edit in enumerate((Edit({"head.bias": base.module.head.bias * 2}), Edit(failure="no"))):
-        group, locality, way = judge.judge(edit, "line")
+    for number, edit in enumerate((WeightEdit({"head.bias": base.module.head.bias * 2}), FailedEdit("no"))):
+        group_predictions, locality_predictions, forward_path = judge.predict(edit, "line")
         sample = int(judge.benchmark.members("line")[number])
         rows.append(
             {
@@ -81,10 +82,10 @@ def test_without_all_labels_lr_is_undefined_and_agreement_stands(base: BaseModel
                 "steps": 1,
                 "seconds": 0.0,
                 "score_seconds": 0.0,
-                "failure": edit.failure,
-                "scored": way,
-                "group_predictions": group,
-                "locality_predictions": locality,
+                "failure": edit.reason if isinstance(edit, FailedEdit) else None,
+                "scored": forward_path,
+                "group_predictions": group_predictions,
+                "locality_predictions": locality_predictions,
             }
         )
     samples = outcomes.sample_table(judge.benchmark, judge.base_edit, judge.base_locality)
@@ -131,8 +132,8 @@ class Learns(Editor):
     def provenance(self) -> dict[str, str]:
         return {"images": " ".join(sorted(self.seen))}
 
-    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
-        return Edit({"head.bias": model.head.bias + 0.1})
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> WeightEdit:
+        return WeightEdit({"head.bias": model.head.bias + 0.1})
 
 
 def test_fit_takes_the_training_images_it_is_given(base: BaseModel, small_benchmark: Benchmark, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
-from editors.core.base import Edit, Editor
+from editors.core.base import Editor
+from editors.core.edit import WeightEdit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
@@ -93,12 +94,12 @@ class Listens(Editor):
 
     seeds: list[int]
 
-    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> Edit:
+    def edit(self, model: nn.Module, images: Tensor, labels: Tensor) -> WeightEdit:
         raise NotImplementedError
 
-    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
+    def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[WeightEdit]:
         type(self).seeds += seeds
-        return [Edit({"head.bias": model.head.bias}) for _ in seeds]
+        return [WeightEdit({"head.bias": model.head.bias}) for _ in seeds]
 
 
 @pytest.mark.parametrize("batch", [1, 5])

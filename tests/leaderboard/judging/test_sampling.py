@@ -61,7 +61,7 @@ def test_a_run_names_the_samples_it_edited_on_and_edits_on_all(
         torch.as_tensor(samples.labels[row])[None],
         [edit_seed(0, samples.table["sha256"].iloc[row[0]])],
     )[0]
-    assert np.array_equal(judge.judge(edit, edits["group_id"].iloc[0])[1], edits["locality_predictions"].iloc[0])
+    assert np.array_equal(judge.predict(edit, edits["group_id"].iloc[0])[1], edits["locality_predictions"].iloc[0])
     alone = evaluate(choice, judge, Settings(), tmp_path / "alone", progress=False)
     assert alone.key != record.key
 

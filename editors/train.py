@@ -10,6 +10,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmark.core.cli import Command
 from benchmark.core.cli import run as run_command
@@ -33,7 +34,7 @@ def hypernetwork(run: TrainingRun, recipe: HypernetworkRecipe, bank: BankOptions
     """
     base, pictures = run.open()
     hypernetworks.train(base, pictures, recipe, bank, run.out, run.seed, run.checkpoint_every)
-    run.report("hypernetwork", recipe.iterations)
+    _report(run.out, "hypernetwork", recipe.iterations)
 
 
 def ke(run: TrainingRun, recipe: KERecipe) -> None:
@@ -45,7 +46,7 @@ def ke(run: TrainingRun, recipe: KERecipe) -> None:
     """
     base, pictures = run.open()
     knowledge_editors.train(base, pictures, recipe, run.out, run.seed, run.checkpoint_every)
-    run.report("ke", recipe.iterations)
+    _report(run.out, "ke", recipe.iterations)
 
 
 def mend(run: TrainingRun, recipe: MENDRecipe) -> None:
@@ -57,7 +58,11 @@ def mend(run: TrainingRun, recipe: MENDRecipe) -> None:
     """
     base, pictures = run.open()
     editor_networks.train(base, pictures, recipe, run.out, run.seed, run.checkpoint_every)
-    run.report("mend", recipe.iterations)
+    _report(run.out, "mend", recipe.iterations)
+
+
+def _report(out: Path, editor: str, iterations: int) -> None:
+    print(f"{out}: {iterations:,} iterations; use it as {editor}:checkpoint={out}")
 
 
 def commands(words: Sequence[str]) -> dict[str, Command]:

@@ -1,7 +1,7 @@
 """Make the packaged parts of WordNet again: class hypernyms and ambiguous keywords.
 
-python -m mad.rebuild wordnet --out out/wordnet
-python -m mad.rebuild keywords --out out/wordnet
+    python -m mad.rebuild wordnet --out out/wordnet
+    python -m mad.rebuild keywords --out out/wordnet
 
 What is packaged lies in mad/mining/assets; a test compares both where WordNet 3.0 is installed.
 """

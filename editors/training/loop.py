@@ -55,10 +55,6 @@ class TrainingRun:
         check_supported(base.module)
         return base, open_training_images(self.data)
 
-    def report(self, editor: str, iterations: int) -> None:
-        """Print where the checkpoint is, and how to use it."""
-        print(f"{self.out}: {iterations:,} iterations; use it as {editor}:checkpoint={self.out}")
-
 
 @dataclass
 class TrainingLoop:

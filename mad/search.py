@@ -24,7 +24,8 @@ more than two; the other direction of a pair has the same disagreements, and its
 
 Predictions are kept in ~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a search that was stopped goes on there,
 and other rules, another rival or a pool that has grown cost only what is new. `image` is the path below the pool's
-folder, FILE#ROW in parquet, SPLIT/ROW in a data set of the Hub, or the SHA-256 of the file in the embedded pool.
+folder, FILE#ROW in parquet, SPLIT/ROW in a data set of the Hub (SPLIT/ROW/FILE where its files have names), or the
+SHA-256 of the file in the embedded pool.
 """
 
 from __future__ import annotations

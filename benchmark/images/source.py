@@ -119,6 +119,9 @@ class Selected(ImageSource):
     def read(self, position: int) -> bytes:
         return self._source.read(int(self._positions[position]))
 
+    def require(self, position: int, draft: int | None = None) -> Image.Image:
+        return self._source.require(int(self._positions[position]), draft)
+
     def take(self, positions: Sequence[int] | np.ndarray) -> ImageSource:
         import numpy as np
 

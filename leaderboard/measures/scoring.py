@@ -12,21 +12,22 @@ import io
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from benchmark.core.devices import device_name, matmul_ceiling, pick, wait
 from benchmark.core.timing import Comparison, interleaved
 from benchmark.data.dataset import Benchmark, LabelledImages
-from benchmark.images.decode import Preprocessing, decode
-from benchmark.images.memory import EncodedImages
+from benchmark.images.decode import BrokenImage, Preprocessing, decode
+from benchmark.images.source import ImageSource
 from benchmark.models.checks import check_supported
-from benchmark.models.load import noise_images, random_base
+from benchmark.models.load import BaseModel, noise_images, random_base
 from benchmark.models.vit import Model, ffn_cut, ffn_matrices
 from editors.core.edit import WeightEdit
 from editors.core.flops import forward_flops, tail_flops
@@ -39,18 +40,39 @@ CPU_FLOPS = {False: 1.2e12, True: 0.3e12}  # of one full pass over the images, b
 
 
 @dataclass(frozen=True)
-class NoiseImages(LabelledImages):
-    """Labelled images whose pixels (n, 3, H, W) are there already, so that decoding takes no part."""
+class Preprocessed(Preprocessing):
+    """A preprocessing that leaves alone what is preprocessed already, so that decoding takes no part."""
 
-    pixels: Tensor
+    def __call__(self, image: Any) -> Tensor:
+        """The tensor (3, H, W) that `NoiseImages` opens, as it is; an image as ever."""
+        return image if isinstance(image, Tensor) else super().__call__(image)
 
-    def take(self, rows: np.ndarray | Sequence[int]) -> NoiseImages:
-        """See `LabelledImages.take`."""
-        return NoiseImages(self.table.iloc[rows].reset_index(drop=True), self.source, self.images(None, rows))
 
-    def images(self, preprocessing: Preprocessing | None, rows: np.ndarray | Sequence[int] | None = None) -> Tensor:
-        """The images of all rows or of some, whatever the preprocessing."""
-        return self.pixels if rows is None else self.pixels[torch.as_tensor(rows)]
+class NoiseImages(ImageSource):
+    """Images whose pixels (n, 3, H, W) are there already: each opens as a tensor, for a `Preprocessed` base."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self._pixels = pixels.cpu()
+
+    @property
+    def title(self) -> str:
+        return "noise"
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        return [f"noise {number}" for number in range(len(self._pixels))]
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        return self.ids
+
+    def read(self, position: int) -> bytes:
+        """There is no file of noise."""
+        raise BrokenImage("not encoded")
+
+    def require(self, position: int, draft: int | None = None) -> Any:
+        """See `ImageSource.require`."""
+        return self._pixels[position]
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,7 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
     take some seconds. Raises `AssertionError` if the predictions differ.
     """
     where = pick(device)
-    base = random_base(base_name, device=device)
+    base = preprocessed(random_base(base_name, device=device))
     model: Model = base.module
     check_supported(model)
     if images is None:
@@ -137,13 +159,14 @@ def random_edit(model: Model) -> WeightEdit:
 
 def noise_benchmark(pixels: Tensor, group: int) -> Benchmark:
     """The first `group` images as one group, the others as D_l; nothing is classified rightly."""
+    table = pd.DataFrame({"label": -1, "group_id": GROUP_ID, "subset": GROUP_ID}, index=range(len(pixels)))
+    samples = LabelledImages(table, NoiseImages(pixels))
+    return Benchmark("noise", "1", samples.take(range(group)), samples.take(range(group, len(pixels))))
 
-    def samples(images: Tensor) -> NoiseImages:
-        columns = {"label": -1, "group_id": GROUP_ID, "subset": GROUP_ID}
-        nothing = EncodedImages("noise", [], pa.chunked_array([[]]))
-        return NoiseImages(pd.DataFrame(columns, index=range(len(images))), nothing, images)
 
-    return Benchmark("noise", "1", samples(pixels[:group]), samples(pixels[group:]))
+def preprocessed(base: BaseModel) -> BaseModel:
+    """The same base for images that are preprocessed already."""
+    return replace(base, preprocessing=Preprocessed(**vars(base.preprocessing)))
 
 
 def agreement(ours: np.ndarray, edited: Tensor, unedited: Tensor) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from benchmark.subsets.oil_painting import read
 from generation import clip_filter
 from generation.core.folder import read_table, write_table
 from mad.review.groups import read_candidates
+from mad.review.images import find_images
 
 Pictures = Callable[..., Path]
 
@@ -99,7 +100,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     assert (groups["group_id"] == groups["strong_index"].astype(str) + "-" + groups["base_index"].astype(str)).all()
     assert all((out / image).is_file() for image in members["image"])
     candidates = read_candidates(out)
-    assert len(candidates.items) == len(open_images(candidates).positions) == len(kept), "mad.review takes it"
+    assert len(candidates.items) == len(find_images(candidates).positions) == len(kept), "mad.review takes it"
     assert json.loads((out / "search.json").read_text())["pool"]["images"] == len(kept)
     again = pictures(tmp_path / "double", {"6": 1, "stingray": 1})
     with pytest.raises(UserError, match=r"two images would become 6/0\.png"):
@@ -111,7 +112,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
 def test_what_cannot_be_read_or_had_is_one_line(tiny_clip: tuple[str, str], tmp_path: Path, pictures: Pictures) -> None:
     made = pictures(tmp_path / "made", {"6": 1})
     (made / "6" / "1.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"1\.png: not an image"):
+    with pytest.raises(UserError, match=r"6/1\.png is broken \(not an image"):
         clip_filter.similarities(clip_filter.load_clip(*tiny_clip), open_images(made, labelled=True), "stage_light")
     with pytest.raises(UserError, match=r"open_clip model tiny-clip with .*nowhere.*--pretrained FILE"):
         clip_filter.load_clip("tiny-clip", str(tmp_path / "nowhere.pt"))

@@ -107,7 +107,7 @@ def test_the_command_saves_a_token_that_the_pipeline_takes(
     assert torch.equal(added, token.embedding[0])
     with pytest.raises(UserError, match="one class"):
         oil_painting.main(tmp_path / "tokens", **{**given, "classes": ()})
-    with pytest.raises(UserError, match="no images there"):
+    with pytest.raises(UserError, match="no such file or folder"):
         oil_painting.main(tmp_path / "tokens", **{**given, "learn_token": tmp_path / "nowhere"})
 
 

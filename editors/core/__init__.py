@@ -1,1 +1,1 @@
-"""What an editor is and what an edit is, and what the methods share."""
+"""An editor, an edit, and what the methods share."""

@@ -72,7 +72,7 @@ class Editor(ABC):
         """Learn once from training images, before any edit. Most editors have nothing to learn."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What `fit` learned; its hash goes into the record."""
+        """Tensors that `fit` learned; their hash goes into the record."""
         return {}
 
     def provenance(self) -> dict[str, str]:

@@ -116,7 +116,7 @@ class GRACE(BatchEditor):
         return {} if self._distance is None else {"neighbour_distance": self._distance[None]}
 
     def provenance(self) -> dict[str, str]:
-        """What was measured, where, and on how many images."""
+        """The statistic that `fit` measured, its place, and the images it is of."""
         return dict(self._provenance)
 
     def block(self, model: nn.Module) -> int:

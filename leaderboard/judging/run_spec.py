@@ -78,7 +78,7 @@ def _editor_section(choice: ChosenEditor, editor: Editor, sources: dict[str, str
         name=choice.name,
         spec=choice.spec,
         config={name: str(value) if isinstance(value, Path) else value for name, value in config.items()},
-        knob=knob[0] if knob else None,
+        knob=knob.name if knob else None,
         interpolate=choice.interpolate,
         source_sha256=_digest(sources),
         files=hash_named_files(config),

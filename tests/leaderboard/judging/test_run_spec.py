@@ -24,7 +24,8 @@ from tests.conftest import PREPROCESSING, small_vit
 HELPED = """
 from dataclasses import dataclass
 from pathlib import Path
-from editors.core.base import Edit, Editor
+from editors.core.base import Editor
+from editors.core.edit import WeightEdit
 from own_helper import STEP
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Config:
 class Helped(Editor):
     Config = Config
     def edit(self, model, images, labels):
-        return Edit({"head.bias": model.head.bias + STEP})
+        return WeightEdit({"head.bias": model.head.bias + STEP})
 """
 
 

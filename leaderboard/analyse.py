@@ -17,11 +17,11 @@ from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
 from benchmark.data import dataset
 from benchmark.models.load import load_base
+from editors.core.masks import SPARSITIES
 from editors.core.registry import ChosenEditor, choose
-from editors.methods.hypernetwork.recipe import preset
-from editors.methods.masked import SPARSITIES
 from editors.training.images import open_training_images
-from leaderboard.analyses import ablation as studies
+from editors.training.studies import StudyOptions
+from leaderboard.analyses import ablation as ablations
 from leaderboard.analyses import figures, swaps
 from leaderboard.analyses import iou as overlaps
 from leaderboard.analyses import layers as depths
@@ -80,7 +80,7 @@ def layers(on: Annotated[On, Flat] = On(), out: Path = Path("out/analysis/layers
         on: what is analysed.
         out: where runs, layers.csv and layers.png go.
     """
-    found = depths.search(on.choose("ft"), on.judge(), on.settings, out / "runs")
+    found = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs")
     rows = [
         {"part": one.part, "first": one.first, "last": one.last, **curves.columns(curves.shown(one.record))}
         for one in found
@@ -133,9 +133,9 @@ def iou(
 
 
 def ablation(
-    what: studies.What,
+    what: str,
     editor: str = "hypernetwork",
-    recipe: Literal["released", "paper"] = "released",
+    recipe: str = "released",
     pictures: str = "mini",
     bank_size: int = 1024,
     iterations: int = 1000,
@@ -144,30 +144,33 @@ def ablation(
     on: Annotated[On, Flat] = On(data="mini-dev"),
     out: Path = Path("out/analysis/ablation"),
 ) -> None:
-    """What matters in the method: hypernetworks trained with one item changed (Figs. J-N), or 1 to 3 editing samples.
+    """Train networks with one field of their recipe changed (Figs. J-N), or edit on 1 to 3 samples, and compare.
 
     Settings are chosen on dev data; give --data mini for what is published.
 
     Args:
-        what: what is varied; samples trains nothing.
+        what: a study of the editor (hypernetwork: T, inner-lr, lambda, blocks, pseudo); or samples, which trains none.
         editor: the editor that is scored; but for samples, its checkpoint is the one trained here.
-        recipe: the recipe of which one item is changed.
-        pictures: what hypernetworks are trained on: a folder of images per class, a data set on the Hub, or mini.
+        recipe: the published recipe of which one field is changed: released or paper.
+        pictures: images to train on: a folder of images by class, a data set on the Hub, or mini.
         bank_size: pseudo-samples in each bank of targets.
         iterations: batches of each fit.
         seeds: of the fits; each value is fitted once a seed.
-        sparsities: where each hypernetwork is scored.
+        sparsities: knob values at which each network is scored.
         on: what is analysed.
-        out: where banks, hypernetworks, runs, WHAT.csv and WHAT.png go.
+        out: where banks, networks, runs, WHAT.csv and WHAT.png go.
     """
     judge, choice = on.judge(), on.choose(editor)
     if what == "samples":
-        found = studies.of_samples(choice, judge, sparsities, on.settings, out)
+        title = ablations.SAMPLES_TITLE
+        found = ablations.of_samples(choice, judge, sparsities, on.settings, out)
     else:
-        changed = preset(recipe).but(iterations=iterations)
-        training = studies.Training(changed, open_training_images(pictures), bank_size, seeds)
-        found = studies.of_recipe(what, choice, judge, training, sparsities, on.settings, out)
-    _show_curves(found, f"Ablation: {studies.TITLES[what]}", out / what)
+        title = ablations.find_study(choice, what).title
+        options = StudyOptions(recipe, bank_size, iterations)
+        found = ablations.of_recipe(
+            what, choice, judge, open_training_images(pictures), options, seeds, sparsities, on.settings, out
+        )
+    _show_curves(found, f"Ablation: {title}", out / what)
 
 
 def curve(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("out/analysis/curve")) -> None:

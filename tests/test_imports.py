@@ -155,6 +155,13 @@ def test_any_machine_will_do(package: str) -> None:
                 assert is_ours or "encoding" in named, f"{path}:{node.lineno} names no encoding"
 
 
+def test_the_leaderboard_imports_no_method() -> None:
+    """Editors are chosen by their specs; what an analysis needs of one is said by the rooms below the methods."""
+    for path in modules("leaderboard"):
+        named = {name for name in imported(path) if name.startswith("editors.methods")}
+        assert not named, f"{path} imports {named}"
+
+
 def test_no_branch_on_a_methods_name() -> None:
     """Only the registry knows methods by name."""
     from editors.core.registry import BUILT_IN

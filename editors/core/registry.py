@@ -43,6 +43,9 @@ BUILT_IN = {
     "head-only": "editors.methods.head_only:HeadOnly",
     "grace": "editors.methods.grace:GRACE",
 }
+FOR_ANALYSES = {  # chosen by name like the others, but no editor that one compares with them
+    "ft-at": "editors.methods.finetune_at:FineTuneAt",
+}
 SETTINGS = Path(__file__).parent / "settings.json"
 INTERPOLATE = "interpolate"  # a setting of every editor
 CALLED = ("fit", "state_dict", "provenance", "edit", "edit_many")  # methods that the harness calls, by position
@@ -122,9 +125,10 @@ def _find(spec: str) -> tuple[str, type[Editor], str]:
     if head.endswith(".py"):
         class_name, _, written = rest.partition(":")
         return f"{Path(head).name}:{class_name}", _from_file(Path(head), class_name), written
-    if head not in BUILT_IN:
+    places = {**BUILT_IN, **FOR_ANALYSES}
+    if head not in places:
         raise unknown("editor", head, BUILT_IN, "(or give a file: my_editor.py:MyEditor)")
-    module, _, class_name = BUILT_IN[head].partition(":")
+    module, _, class_name = places[head].partition(":")
     return head, getattr(importlib.import_module(module), class_name), rest
 
 

@@ -35,7 +35,8 @@ from benchmark.models.vit import (
     tokens_after_ffn,
 )
 from editors.core.edit import Edit, FailedEdit, WeightEdit
-from editors.methods.masked import MaskedConfig, MaskedFineTune, keep_top
+from editors.core.masks import keep_top
+from editors.methods.masked import MaskedConfig, MaskedFineTune
 
 POINTS = 20  # of the Riemann sum (Dai et al., 3.2): i / 20 for i = 0..19, as in the released code and SPEC 5
 VALUES_AT_ONCE = 2**25  # activations of one FFN held at once, which bounds memory: a few gigabytes for a ViT-B/16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from benchmark.models.identity import hash_weights
 from editors.core.base import BatchEditor, TrainingImages
 from editors.training.checkpoint import Checkpoint, CheckpointStore
+from editors.training.studies import Study
 
 RECORDED = ("format", "recipe", "base_weights_sha256", "matrices", "seed", "data", "iteration")
 
@@ -32,6 +34,11 @@ class PretrainedEditor(BatchEditor):
     def fit(self, model: nn.Module, pool: TrainingImages) -> None:
         """Load the checkpoint for this base; ``python -m editors.train`` makes one."""
         self.checkpoint(model)
+
+    @classmethod
+    def studies(cls) -> Mapping[str, Study]:
+        """Studies of what matters in its training, by name; none here."""
+        return {}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The network's tensors, once it is loaded."""

@@ -1,22 +1,18 @@
-"""What matters in the method: training with one item changed (Figs. J-N), or several editing samples (Fig. 5b)."""
+"""Ablations: training with one field of the recipe changed (Figs. J-N), or several editing samples (Fig. 5b)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, unknown
 from benchmark.images.source import ImageSource
 from editors.core.registry import ChosenEditor
-from editors.methods.hypernetwork import fit
-from editors.methods.hypernetwork.bank import BankOptions
-from editors.methods.hypernetwork.recipe import HypernetworkRecipe
+from editors.training.pretrained import PretrainedEditor
+from editors.training.studies import Study, StudyOptions
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
@@ -25,68 +21,43 @@ from leaderboard.records.record import Record, Score
 from leaderboard.scores import metrics
 from leaderboard.scores.curves import Line, line
 
-What = Literal["T", "inner-lr", "lambda", "blocks", "pseudo", "samples"]
-
-
-@dataclass(frozen=True)
-class Study:
-    """An item of the recipe and the values it takes; `title` names it and the paper's figure."""
-
-    item: str
-    values: tuple[Any, ...]
-    title: str
-
-
-STUDIES = {
-    "T": Study("inner_steps", (1, 5, 10), "gradient steps T of the inner loop (Fig. L)"),
-    "inner-lr": Study("inner_lr", (1e-4, 1e-3, 1e-2), "learning rate of the inner loop (Fig. M)"),
-    "lambda": Study("sparsity_weight", (0.1, 1.0, 10.0), "sparsity weight lambda (Fig. K)"),
-    "blocks": Study("blocks", (1, 3, 5), "attention blocks of the hypernetwork (Fig. N)"),
-    "pseudo": Study("pseudo", ("cutmix", "pgd"), "pseudo-samples (Fig. J)"),
-}
 SAMPLES = (1, 2, 3)
-TITLES = {
-    **{what: study.title for what, study in STUDIES.items()},
-    "samples": "editing samples of one failure (Fig. 5b)",
-}
+SAMPLES_TITLE = "editing samples of one failure (Fig. 5b)"
 
 
-@dataclass(frozen=True)
-class Training:
-    """How each hypernetwork of a study is trained: recipe, images, pairs in the bank, and the seeds of its fits."""
-
-    recipe: HypernetworkRecipe
-    pictures: ImageSource
-    bank_size: int
-    seeds: tuple[int, ...] = (0,)
+def find_study(choice: ChosenEditor, name: str) -> Study:
+    """The study `name` of an editor's training. Raises `UserError` for an editor that has none, or no such one."""
+    studies = choice.editor_class.studies() if issubclass(choice.editor_class, PretrainedEditor) else {}
+    if not studies:
+        raise UserError(f"{choice.name} takes no trained network to study; leave --editor out, or vary samples")
+    if name not in studies:
+        raise unknown("study", name, [*studies, "samples"])
+    return studies[name]
 
 
 def of_recipe(
-    what: str,
+    name: str,
     choice: ChosenEditor,
     judge: Judge,
-    training: Training,
+    pictures: ImageSource,
+    options: StudyOptions,
+    seeds: Sequence[int],
     sparsities: Sequence[float],
     settings: Settings,
     out: Path,
 ) -> list[Line]:
-    """One line a value of the item; the editor gets a hypernetwork trained for it. All in `out` is gone on with.
+    """One line a value of the study `name`; the editor gets a network trained for it. All in `out` is gone on with.
 
-    The decoupled form only: values that leave the targets as they are share one bank. Raises `UserError` for an
-    editor that takes no checkpoint.
+    Raises `UserError` for an editor whose training has no such study.
     """
-    if not hasattr(choice.config, "checkpoint"):
-        raise UserError(f"{choice.name} takes no trained hypernetwork; leave --editor out, or vary samples")
-    study, arms = STUDIES[what], []
+    study, arms = find_study(choice, name), []
     for value in study.values:
-        recipe = training.recipe.but(**{study.item: value})
         choices = []
-        for seed in training.seeds:
-            checkpoint = out / "hypernetworks" / f"{what}={value}-seed={seed}.safetensors"
-            _train(judge, replace(training, recipe=recipe), seed, checkpoint, out / "banks")
+        for seed in seeds:
+            checkpoint = study.train(value, judge.base, pictures, options, seed, out)
             config = replace(choice.config, checkpoint=checkpoint)
             choices.append(replace(choice, config=config, written=(*choice.written, "checkpoint")))
-        arms.append((f"{what} = {value}", choices, settings))
+        arms.append((f"{name} = {value}", choices, settings))
     return _score(arms, judge, sparsities, out / "runs")
 
 
@@ -115,13 +86,6 @@ def of_samples(
         for count in SAMPLES
     ]
     return _score(arms, judge, sparsities, out / "runs", on_common_images)
-
-
-def _train(judge: Judge, training: Training, seed: int, checkpoint: Path, banks: Path) -> None:
-    base, recipe, pictures = judge.base, training.recipe, training.pictures
-    items = json.dumps({**recipe.target_fields(), "base": base.weights_sha256, "pictures": pictures.signature})
-    bank = BankOptions(banks / hashlib.sha256(items.encode()).hexdigest()[:12], training.bank_size)
-    fit.train(base, pictures, recipe, bank, checkpoint, seed)
 
 
 def _score(

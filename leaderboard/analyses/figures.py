@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.core.files import replacing
 from leaderboard.analyses.iou import Overlap
-from leaderboard.analyses.layers import PARTS, Position
+from leaderboard.analyses.layers import COMPONENTS, Position
 from leaderboard.records.record import Score
 from leaderboard.scores.curves import Line, place
 
@@ -58,7 +58,7 @@ def layers(positions: Sequence[Position], title: str, path: Path) -> None:
     """
     figure, axes = _figure(6.4, 4.8)
     notes = []
-    for number, part in enumerate(PARTS):
+    for number, part in enumerate(COMPONENTS):
         mine = [position for position in positions if position.part == part]
         scores = [(position.record.scores["gr"], position.record.scores["lr"]) for position in mine]
         colour, marker = COLOURS[number], MARKERS[number]

@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import edits_at_once
+from editors.core.masks import MaskingEditor, keep_top
 from editors.core.registry import ChosenEditor
-from editors.methods.masked import MaskedFineTune, keep_top
 from leaderboard.judging.evaluate import fit
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
@@ -42,11 +42,11 @@ def overlap(choice: ChosenEditor, judge: Judge, sparsity: float, settings: Setti
 
     Raises `UserError` for an editor that masks no units.
     """
-    if not issubclass(choice.editor_class, MaskedFineTune):
+    if not issubclass(choice.editor_class, MaskingEditor):
         raise UserError(f"{choice.name} masks no units; give editors that do, such as random-mask")
     choice = choice.at_knob(sparsity)
     editor = choice.make()
-    assert isinstance(editor, MaskedFineTune)
+    assert isinstance(editor, MaskingEditor)
     fit(editor, judge, settings)
     rows = chosen_samples(judge.benchmark, settings)
     values = pairwise(masks(editor, judge, rows, settings.seed, progress))
@@ -74,7 +74,7 @@ def overlap(choice: ChosenEditor, judge: Judge, sparsity: float, settings: Setti
 
 
 @torch.no_grad()
-def masks(editor: MaskedFineTune, judge: Judge, rows: np.ndarray, seed: int, progress: bool = True) -> np.ndarray:
+def masks(editor: MaskingEditor, judge: Judge, rows: np.ndarray, seed: int, progress: bool = True) -> np.ndarray:
     """The units this editor keeps for each of these editing samples alone, bool (len(rows), layers * N_m)."""
     base, samples = judge.base, judge.benchmark.edit
     step, parts = edits_at_once(base.module, base.device), []

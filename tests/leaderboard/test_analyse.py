@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from benchmark.core import cli
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import Benchmark, training_images
+from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import forward, hidden_width
+from benchmark.models.vit import hidden_width
 from editors.core.registry import ChosenEditor, choose
-from editors.methods.finetune import FineTune, FineTuneConfig
-from editors.methods.hypernetwork.recipe import HypernetworkRecipe
+from editors.methods.hypernetwork.recipe import PRESETS, HypernetworkRecipe
 from editors.methods.masked import MaskedFineTune
+from editors.training.images import open_training_images
+from editors.training.studies import StudyOptions
 from leaderboard import analyse
-from leaderboard.analyses import ablation, iou, layers
+from leaderboard.analyses import ablation, iou
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, with_partners
@@ -61,29 +62,6 @@ def test_layers_scores_every_position_and_goes_on(analysed, tmp_path: Path, caps
     assert len(before) == 8
     analysed("layers", "--limit", 2, "--out", tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("record.json")}
-
-
-def at(part: layers.Part, first: int) -> layers.FineTuneAt:
-    return layers.FineTuneAt(layers.FineTuneAtConfig(lr=1e-3, max_steps=3, part=part, first=first))
-
-
-def test_tuning_the_usual_three_ffns_is_plain_fine_tuning(vit: nn.Module) -> None:
-    images, labels = torch.randn(2, 1, 3, 32, 32), torch.tensor([[3], [5]])
-    usual = FineTune(FineTuneConfig(lr=1e-3, max_steps=3)).edit_many(vit, images, labels, [0, 0])
-    same = at("ffn", 1).edit_many(vit, images, labels, [0, 0])  # blocks 1, 2, 3 of 6
-    for one, other in zip(usual, same, strict=True):
-        assert one.overrides.keys() == other.overrides.keys()
-        assert all(torch.equal(one.overrides[name], other.overrides[name]) for name in one.overrides)
-
-
-@pytest.mark.parametrize("first", [0, 3])
-def test_tuning_three_msas_moves_their_weight_matrices_and_lowers_the_loss(vit: nn.Module, first: int) -> None:
-    image, label = torch.randn(1, 3, 32, 32), torch.tensor([3])
-    edit = at("msa", first).edit(vit, image, label)
-    blocks = range(first, first + 3)
-    assert set(edit.overrides) == {f"blocks.{b}.attn.{layer}.weight" for b in blocks for layer in ("qkv", "proj")}
-    losses = [nn.functional.cross_entropy(forward(vit, image, some), label) for some in ({}, edit.overrides)]
-    assert losses[1] < losses[0]
 
 
 def test_iou_by_hand() -> None:
@@ -237,21 +215,20 @@ def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -
     assert found[0].points[0].scores["gr"].value == pytest.approx(np.mean(rates))
 
 
-def test_ablation_refits_from_one_bank_and_goes_on(judge: Judge, small_data: Path, tmp_path: Path) -> None:
-    training = ablation.Training(
-        HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1, iterations=2),
-        training_images(str(small_data)).source,
-        bank_size=8,
-        seeds=(0, 1),
-    )
-    choice = choose("hypernetwork:max_steps=1", "small")
+def test_ablation_refits_from_one_bank_and_goes_on(
+    judge: Judge, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "released", HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1))
+    pictures = open_training_images(str(small_data))
+    choice, options = choose("hypernetwork:max_steps=1", "small"), StudyOptions("released", 8, 2)
 
-    def study(what: str) -> list[curves.Line]:
-        return ablation.of_recipe(what, choice, judge, training, [0.5], Settings(limit=2), tmp_path)
+    def study(name: str) -> list[curves.Line]:
+        settings = Settings(limit=2)
+        return ablation.of_recipe(name, choice, judge, pictures, options, (0, 1), [0.5], settings, tmp_path)
 
-    found = study("blocks")
-    assert [line.label for line in found] == ["blocks = 1", "blocks = 3", "blocks = 5"]
-    assert [len(line.runs) for line in found] == [2, 2, 2]
+    lines = study("blocks")
+    assert [line.label for line in lines] == ["blocks = 1", "blocks = 3", "blocks = 5"]
+    assert [len(line.runs) for line in lines] == [2, 2, 2]
     assert len(list((tmp_path / "banks").iterdir())) == 1
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.suffix in (".safetensors", ".json")}
     study("blocks")
@@ -260,6 +237,9 @@ def test_ablation_refits_from_one_bank_and_goes_on(judge: Judge, small_data: Pat
     assert len(list((tmp_path / "banks").iterdir())) == 3, "T = 1 shares the bank of the recipe, 5 and 10 do not"
 
 
-def test_ablation_of_training_wants_an_editor_that_is_trained(judge: Judge, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="takes no trained hypernetwork"):
-        ablation.of_recipe("T", choose("ft", "small"), judge, None, [0.5], Settings(), tmp_path)  # type: ignore[arg-type]
+def test_ablation_of_training_wants_an_editor_that_is_trained() -> None:
+    for spec in ("ft", "ke"):
+        with pytest.raises(UserError, match="takes no trained network to study"):
+            ablation.find_study(choose(spec, "small"), "T")
+    with pytest.raises(UserError, match='no study is called "lamda"; did you mean "lambda"'):
+        ablation.find_study(choose("hypernetwork", "small"), "lamda")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from editors.methods.hypernetwork.checkpoint import STORE, load
 from editors.methods.masked import MaskedConfig, MaskedFineTune
 from editors.training.checkpoint import Checkpoint
 from editors.training.pretrained import PretrainedEditor
+from editors.training.studies import Study
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Hypernetwork(PretrainedEditor, MaskedFineTune):
     def load(self, path: Path, base_weights_sha256: str) -> Checkpoint:
         """See `editors.methods.hypernetwork.checkpoint.load`."""
         return load(path, base_weights_sha256)
+
+    @classmethod
+    def studies(cls) -> Mapping[str, Study]:
+        """See `PretrainedEditor.studies`; what trains is imported only here."""
+        from editors.methods.hypernetwork.studies import STUDIES
+
+        return STUDIES
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """See `Editor.edit_many`. Raises `UserError` for images or labels this base does not take."""

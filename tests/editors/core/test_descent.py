@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from benchmark.models import vit
 from editors.core.descent import Descent, DescentConfig, Trainable, descend, weight_edits
 from editors.core.edit import FailedEdit
+from editors.core.masks import keep_top
 from editors.methods.finetune import FineTune, FineTuneConfig, FineTuneL1, FineTuneL2, PenaltyConfig
-from editors.methods.masked import MaskedConfig, keep_top
+from editors.methods.masked import MaskedConfig
 from editors.methods.random_mask import RandomMask
 from tests.conftest import small_vit
 from tests.editors.conftest import failures

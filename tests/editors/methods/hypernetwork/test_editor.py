@@ -13,13 +13,13 @@ from benchmark.models import vit
 from benchmark.models.identity import hash_tensors, hash_weights
 from benchmark.models.load import BaseModel
 from editors.core.descent import DescentConfig
+from editors.core.masks import SPARSITIES, keep_top
 from editors.core.registry import choose
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.hypernetwork.checkpoint import STORE, run_metadata
 from editors.methods.hypernetwork.editor import Hypernetwork, HypernetworkConfig
 from editors.methods.hypernetwork.network import HypernetworkShape, new_network
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
-from editors.methods.masked import SPARSITIES, keep_top
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.conftest import failures
 from tests.editors.core.test_descent import plain_finetuning

@@ -1,0 +1,36 @@
+"""`ft-at`: fine-tuning of other blocks than the usual ones, for the analysis of where to edit (paper, Fig. 2b)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.core.errors import UserError
+from benchmark.models.vit import ffn_matrices, msa_matrices
+from editors.methods.finetune import FineTune, FineTuneConfig
+
+
+@dataclass(frozen=True)
+class FineTuneAtConfig(FineTuneConfig):
+    """Settings of `ft-at`: the FFNs or the MSAs of three blocks from block `first` on (from 0)."""
+
+    BLOCKS = 3  # consecutive ones, as in the paper
+
+    part: str = "ffn"
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if self.part not in ("ffn", "msa"):
+            raise UserError(f"ft-at: part must be ffn or msa, not {self.part}")
+
+
+class FineTuneAt(FineTune):
+    """Plain fine-tuning of the weight matrices of three consecutive FFNs or MSAs."""
+
+    Config = FineTuneAtConfig
+
+    def matrices(self, model: nn.Module) -> tuple[str, ...]:
+        """Both FC matrices of each FFN, or the qkv and projection matrices of each MSA."""
+        blocks = range(self.config.first, self.config.first + self.config.BLOCKS)
+        return ffn_matrices(model, blocks) if self.config.part == "ffn" else msa_matrices(blocks)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.models import vit
-from editors.core.descent import Descent, DescentConfig, Trainable, descend, weight_edits
+from editors.core.descent import LOSS_BELOW, Descent, DescentConfig, Trainable, descend, weight_edits
 from editors.core.edit import FailedEdit
 from editors.core.masks import keep_top
 from editors.methods.finetune import FineTune, FineTuneConfig, FineTuneL1, FineTuneL2, PenaltyConfig
@@ -87,6 +87,23 @@ def test_batched_equals_one_at_a_time(name: str) -> None:
             torch.testing.assert_close(value, alone.overrides[key], rtol=1e-9, atol=1e-12)
 
 
+def test_several_samples_an_edit_share_one_loss_their_mean() -> None:
+    """The first step is plain SGD, so a loss of another scale would be another edit."""
+    model, editor = small_vit(dtype=torch.float64), EDITORS["ft"]
+    images, labels = failures(4, samples=2)
+    for number, edit in enumerate(editor.edit_many(model, images, labels, [0] * 4)):
+        plain, steps = plain_finetuning(model, images[number], labels[number], **RATES)
+        assert edit.steps == steps
+        for key, value in edit.overrides.items():
+            torch.testing.assert_close(value, plain.get_parameter(key).detach(), rtol=1e-8, atol=1e-10)
+
+
+def test_the_settings_that_nobody_writes_are_the_papers() -> None:
+    """Paper, 4.1: until right and cross-entropy below 0.01; SPEC, 5: 100 steps, 2e-5 for a ViT-B/16."""
+    config = FineTuneConfig()
+    assert (config.lr, config.max_steps, LOSS_BELOW) == (2e-5, 100, 0.01)
+
+
 def test_a_finished_edit_is_right_and_sure_and_takes_no_step_too_many() -> None:
     model = small_vit(dtype=torch.float64)
     images, labels = failures(5)
@@ -108,6 +125,13 @@ def test_a_loss_that_is_not_finite_ends_that_edit_alone() -> None:
     alone = EDITORS["ft"].edit_many(model, images[2:], labels[2:], [0])[0]
     for key, value in edits[2].overrides.items():
         torch.testing.assert_close(value, alone.overrides[key], rtol=1e-9, atol=1e-12)
+
+
+def test_a_failed_edit_says_after_how_many_steps() -> None:
+    model = small_vit(dtype=torch.float64)
+    images, labels = failures(2)
+    for edit in FineTune(FineTuneConfig(lr=1e200, max_steps=9)).edit_many(model, images, labels, [0, 0]):
+        assert isinstance(edit, FailedEdit) and edit.steps == 1 and edit.reason.endswith("after 1 steps")
 
 
 def test_adam_keeps_its_state_when_others_leave() -> None:

@@ -40,6 +40,34 @@ def test_learning_rates_belong_to_the_pair_of_editor_and_base() -> None:
     assert choose("ft:lr=0.5", "vits16").config.lr == 0.5
     assert choose("ft", "vitb16").notes == ()
     assert "learning rate" in choose("ft", "deit_tiny_patch16_224").notes[0]
+    assert choose("ft:lr=0.5", "deit_tiny_patch16_224").notes == (), "what is written needs no note"
+
+
+def test_files_are_paths_and_whole_knobs_stay_whole(tmp_path: Path) -> None:
+    assert choose("hypernetwork:checkpoint=a/b.safetensors", "mini").config.checkpoint == Path("a/b.safetensors")
+    path = write(
+        tmp_path,
+        """
+from dataclasses import dataclass
+from editors.core.base import Editor, knob
+
+@dataclass(frozen=True)
+class Settings:
+    lr: float = 0.1
+    count: int = knob(3, sweep=(1, 2, 3))
+
+class Mine(Editor):
+    Config = Settings
+    def edit(self, model, images, labels):
+        raise NotImplementedError
+""",
+    )
+    chosen = choose(f"{path}:Mine", "a base without settings")
+    assert chosen.notes == (), "a file's own learning rate was chosen by who wrote it"
+    count = chosen.at_knob(2.0).config.count
+    assert count == 2 and isinstance(count, int)
+    with pytest.raises(UserError, match="count must be a whole number"):
+        chosen.at_knob(2.5)
 
 
 @pytest.mark.parametrize(

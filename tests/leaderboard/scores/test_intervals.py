@@ -21,15 +21,15 @@ RUN = RECORDS[0].parent
 @pytest.mark.parametrize("path", RECORDS[::5], ids=lambda path: path.parent.name)
 def test_committed_intervals_come_out_of_the_outcomes(path: Path) -> None:
     scores = record.read(path).scores
-    intervals = metrics.intervals(metrics.judged(outcomes.read(path.parent)))
+    intervals = metrics.intervals(metrics.compute_hits(outcomes.read(path.parent)))
     assert {"sr", "gr", "lr", "lr_agreement"} < intervals.keys()
     for name, interval in intervals.items():
         assert interval == pytest.approx((scores[name].low, scores[name].high), abs=1e-9), name
 
 
 def test_intervals_are_the_same_twice_and_others_with_another_seed() -> None:
-    judged = metrics.judged(outcomes.read(RUN))
-    first, again, other = (metrics.intervals(judged, seed=seed, replicates=50) for seed in (1, 1, 2))
+    hits = metrics.compute_hits(outcomes.read(RUN))
+    first, again, other = (metrics.intervals(hits, seed=seed, replicates=50) for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -38,9 +38,9 @@ def test_a_locality_image_without_a_label_leaves_lr_unknown_and_agreement_as_it_
     samples = run.samples.copy()
     first = samples.index[samples["split"] == "locality"][0]
     samples.loc[first, "label"] = UNKNOWN
-    known = metrics.scores(metrics.judged(run))
-    judged = metrics.judged(replace(run, samples=samples))
-    unknown, intervals = metrics.scores(judged), metrics.intervals(judged)
+    known = metrics.scores(metrics.compute_hits(run))
+    hits = metrics.compute_hits(replace(run, samples=samples))
+    unknown, intervals = metrics.scores(hits), metrics.intervals(hits)
     assert {name for name, value in unknown.items() if math.isnan(value)} == {"lr", "lr_groups"}
     assert {name: value for name, value in unknown.items() if not math.isnan(value)} == {
         name: value for name, value in known.items() if name not in ("lr", "lr_groups")
@@ -57,5 +57,5 @@ def test_lr_over_groups_counts_each_group_once() -> None:
         for name, edits in (("A", 3), ("B", 1))
     ]
     locality = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], bool)
-    scores = metrics.scores(metrics.Judged(groups, locality, locality, {}, np.arange(2)))
+    scores = metrics.scores(metrics.Hits(groups, locality, locality, {}, np.arange(2)))
     assert (scores["lr"], scores["lr_groups"]) == (3 / 8, 1 / 4)

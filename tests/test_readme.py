@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.core import cli
 from leaderboard import submit
-from leaderboard.records import record
+from leaderboard.records.runs import find_runs
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,7 +21,7 @@ def test_the_example_is_complete_short_and_scored(tmp_path: Path, monkeypatch: p
     (tmp_path / "my_editor.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     cli.run(submit.main, ["my_editor.py:MyEditor", "--limit", "2", "--out", "out"])
-    (found,) = (one for _, one in record.find([tmp_path / "out"]))
+    ((_, found),) = find_runs([tmp_path / "out"])
     assert found.scores["sr"].value == 1
     assert found.outcomes.called == 0, "it changes weights only, so it is scored by its weights"
 

@@ -16,7 +16,7 @@ from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
-from editors.core.registry import BUILT_IN, ChosenEditor, choose
+from editors.core.registry import ChosenEditor, built_in, choose
 from leaderboard.judging.evaluate import Settings, evaluate, folder_name
 from leaderboard.judging.judge import Judge
 from leaderboard.records.record import Record
@@ -42,7 +42,7 @@ def score(
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
     `train` holds the images that editors learn from, if not the data itself.
     """
-    names = [name for spec in editors for name in (BUILT_IN if spec == "all" else [spec])]
+    names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
     choices = [one for spec in names for one in _at_knobs(choose(spec, base.partition("=")[0]), sweep)]
     if interpolate:
         choices = [replace(one, interpolate=alpha) for one in choices for alpha in interpolate]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib
+import functools
 import importlib.util
 import inspect
 import json
@@ -19,36 +19,53 @@ import math
 import sys
 import types
 import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.plugins import import_room
 from editors.core.base import Editor, knob_of
 
-BUILT_IN = {
-    "null-edit": "editors.methods.null_edit:NullEdit",
-    "ft": "editors.methods.finetune:FineTune",
-    "ft-l1": "editors.methods.finetune:FineTuneL1",
-    "ft-l2": "editors.methods.finetune:FineTuneL2",
-    "random-mask": "editors.methods.random_mask:RandomMask",
-    "hypernetwork": "editors.methods.hypernetwork.editor:Hypernetwork",
-    "t-patcher": "editors.methods.t_patcher:TPatcher",
-    "kn": "editors.methods.kn:KnowledgeNeurons",
-    "spt": "editors.methods.spt:SPT",
-    "rome": "editors.methods.rome:ROME",
-    "lora": "editors.methods.lora:LoRA",
-    "ke": "editors.methods.ke.editor:KnowledgeEditor",
-    "mend": "editors.methods.mend.editor:MEND",
-    "head-only": "editors.methods.head_only:HeadOnly",
-    "grace": "editors.methods.grace:GRACE",
-}
-FOR_ANALYSES = {  # chosen by name like the others, but no editor that one compares with them
-    "ft-at": "editors.methods.finetune_at:FineTuneAt",
-}
 SETTINGS = Path(__file__).parent / "settings.json"
+METHODS = "editors.methods"  # the room of those that come with this project
 INTERPOLATE = "interpolate"  # a setting of every editor
 CALLED = ("fit", "state_dict", "provenance", "edit", "edit_many")  # methods that the harness calls, by position
+E = TypeVar("E", bound=type[Editor])
+_REGISTERED: dict[type[Editor], tuple[str, bool]] = {}  # name of each class, and whether it is listed
+
+
+def register_editor(name: str, *, listed: bool = True) -> Callable[[E], E]:
+    """Name an editor that comes with this project: a class decorator, for the files in ``editors/methods``.
+
+    Elsewhere it has no effect: a copy of such a file, changed and chosen as ``file.py:Class``, takes nobody's name.
+    One that is not `listed` is chosen by its name like the others, but stands in no list that compares editors.
+    """
+
+    def register(editor_class: E) -> E:
+        _REGISTERED[editor_class] = name, listed
+        return editor_class
+
+    return register
+
+
+@functools.cache
+def built_in(*, listed_only: bool = True) -> Mapping[str, type[Editor]]:
+    """The editors that come with this project by their names, in alphabetical order.
+
+    Each is a file in ``editors/methods``, or a folder there with the editor in ``editor.py``; they are imported when
+    this is first called. Raises `ValueError` if two have one name.
+    """
+    rooms = {module.__name__ for module in import_room(METHODS, "editor")}
+    editors: dict[str, type[Editor]] = {}
+    for editor_class, (name, listed) in _REGISTERED.items():
+        if editor_class.__module__ not in rooms or (listed_only and not listed):
+            continue
+        if editors.setdefault(name, editor_class) is not editor_class:
+            raise ValueError(f"{editor_class.__module__}: another editor is called {name}")
+    return MappingProxyType(dict(sorted(editors.items())))
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,7 @@ def choose(spec: str, base: str) -> ChosenEditor:
     interpolate = values.pop(INTERPOLATE, 1.0)
     usual = json.loads(SETTINGS.read_text(encoding="utf-8")).get(base, {}).get(name, {})
     notes: tuple[str, ...] = ()
-    if name in BUILT_IN and "lr" in _fields(editor_class.Config) and "lr" not in {**usual, **values}:
+    if name in built_in() and "lr" in _fields(editor_class.Config) and "lr" not in {**usual, **values}:
         notes = (
             f"no learning rate was chosen for {name} on {base}; the paper's for ViT-B/16 is used "
             "(python -m leaderboard.tune chooses one)",
@@ -125,11 +142,10 @@ def _find(spec: str) -> tuple[str, type[Editor], str]:
     if head.endswith(".py"):
         class_name, _, written = rest.partition(":")
         return f"{Path(head).name}:{class_name}", _from_file(Path(head), class_name), written
-    places = {**BUILT_IN, **FOR_ANALYSES}
-    if head not in places:
-        raise unknown("editor", head, BUILT_IN, "(or give a file: my_editor.py:MyEditor)")
-    module, _, class_name = places[head].partition(":")
-    return head, getattr(importlib.import_module(module), class_name), rest
+    editors = built_in(listed_only=False)
+    if head not in editors:
+        raise unknown("editor", head, built_in(), "(or give a file: my_editor.py:MyEditor)")
+    return head, editors[head], rest
 
 
 def _from_file(path: Path, class_name: str) -> type[Editor]:

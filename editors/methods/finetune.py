@@ -16,6 +16,7 @@ from benchmark.models.vit import cut_for, ffn_matrices, forward_prefix, forward_
 from editors.core.base import BatchEditor, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
 from editors.core.edit import Edit
+from editors.core.registry import register_editor
 
 PENALTIES = (0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1)
 
@@ -35,6 +36,7 @@ class PenaltyConfig(FineTuneConfig):
     c: float = knob(0.001, sweep=PENALTIES)
 
 
+@register_editor("ft")
 class FineTune(BatchEditor):
     """Plain fine-tuning: one SGD step, then RMSProp, until right with cross-entropy below 0.01."""
 
@@ -77,6 +79,7 @@ class FineTune(BatchEditor):
         return next(iter(weights.values())).new_zeros(())
 
 
+@register_editor("ft-l1")
 class FineTuneL1(FineTune):
     """Fine-tuning with c * sum |Delta| added to the loss."""
 
@@ -87,6 +90,7 @@ class FineTuneL1(FineTune):
         return self.config.c * sum((weights[n] - base[n]).abs().flatten(1).sum(1) for n in base)
 
 
+@register_editor("ft-l2")
 class FineTuneL2(FineTune):
     """Fine-tuning with c / 2 * sum Delta^2 added to the loss."""
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import ffn_matrices, msa_matrices
+from editors.core.registry import register_editor
 from editors.methods.finetune import FineTune, FineTuneConfig
 
 
@@ -25,6 +26,7 @@ class FineTuneAtConfig(FineTuneConfig):
             raise UserError(f"ft-at: part must be ffn or msa, not {self.part}")
 
 
+@register_editor("ft-at", listed=False)
 class FineTuneAt(FineTune):
     """Plain fine-tuning of the weight matrices of three consecutive FFNs or MSAs."""
 

@@ -29,6 +29,7 @@ from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail
 from editors.core.base import BatchEditor, TrainingImages, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
 from editors.core.edit import Edit, FailedEdit, TailEdit
+from editors.core.registry import register_editor
 from editors.core.statistics import collect
 
 RADII = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -86,6 +87,7 @@ class Memory:
         return forward_tail(self.model, torch.cat([cls[:, None], outputs[:, 1:]], dim=1), Cut(self.block + 1), {})
 
 
+@register_editor("grace")
 class GRACE(BatchEditor):
     """A trained [cls] token for images whose [cls] token lies near to the editing sample's; Adam on the token."""
 

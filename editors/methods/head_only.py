@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from editors.core.registry import register_editor
 from editors.methods.finetune import FineTune
 
 
+@register_editor("head-only")
 class HeadOnly(FineTune):
     """Fine-tuning of the head's weight and bias, until right with cross-entropy below 0.01; features stay."""
 

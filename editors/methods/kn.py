@@ -36,6 +36,7 @@ from benchmark.models.vit import (
 )
 from editors.core.edit import Edit, FailedEdit, WeightEdit
 from editors.core.masks import keep_top
+from editors.core.registry import register_editor
 from editors.methods.masked import MaskedConfig, MaskedFineTune
 
 POINTS = 20  # of the Riemann sum (Dai et al., 3.2): i / 20 for i = 0..19, as in the released code and SPEC 5
@@ -108,6 +109,7 @@ def unit_ranks(neurons: Tensor) -> Tensor:
     return -torch.stack([2 * place + 1, 2 * place], dim=2).flatten(1, 2)
 
 
+@register_editor("kn")
 class KnowledgeNeurons(MaskedFineTune):
     """Masked fine-tuning of the neurons to which the label's probability is attributed most."""
 

@@ -18,6 +18,7 @@ from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail, msa_m
 from editors.core.base import BatchEditor, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
 from editors.core.edit import Edit
+from editors.core.registry import register_editor
 
 RANKS = (1, 2, 4, 8, 16, 32)
 QUERY_AND_VALUE = 2  # of the three parts of a fused query-key-value matrix; keys stay as they are
@@ -64,6 +65,7 @@ def with_updates(weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([query + updates[:, 0], key.expand(len(a), *key.shape), value + updates[:, 1]], dim=1)
 
 
+@register_editor("lora")
 class LoRA(BatchEditor):
     """Low-rank updates of queries and values in all blocks by Adam, until right with cross-entropy below 0.01."""
 

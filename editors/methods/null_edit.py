@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from benchmark.models.vit import ffn_matrices
 from editors.core.base import Editor
 from editors.core.edit import WeightEdit
+from editors.core.registry import register_editor
 
 
+@register_editor("null-edit")
 class NullEdit(Editor):
     """No edit at all, by the route of one. SR 0 and LR that of the base, by construction."""
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.models.vit import ffn_matrices, hidden_width
+from editors.core.registry import register_editor
 from editors.methods.masked import MaskedFineTune
 
 
+@register_editor("random-mask")
 class RandomMask(MaskedFineTune):
     """Units scored by chance, drawn from each failure's own seed."""
 

@@ -19,6 +19,7 @@ from benchmark.models.vit import depth, forward_prefix, forward_tail, hidden_act
 from editors.core.base import TrainingImages, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
 from editors.core.edit import Edit, FailedEdit, WeightEdit
+from editors.core.registry import register_editor
 from editors.core.statistics import StatisticsEditor, last_ffn
 
 WEIGHT_DECAY = 0.5  # SPEC 5
@@ -40,6 +41,7 @@ class ROMEConfig:
     ridge: float = 1e-3
 
 
+@register_editor("rome")
 class ROME(StatisticsEditor):
     """Train a value for the sample with Adam, then write it into ``fc2.weight`` by constrained least squares.
 

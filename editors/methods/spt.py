@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.models.vit import Cut, edits_at_once, ffn_cut, ffn_matrices, forward_prefix, forward_tail, unit_sums
+from editors.core.registry import register_editor
 from editors.methods.masked import MaskedFineTune
 
 
@@ -36,6 +37,7 @@ def sensitivities(model: nn.Module, tokens: Tensor, labels: Tensor, cut: Cut) ->
     return unit_sums({name: gradient.square() for name, gradient in zip(weights, gradients, strict=True)})
 
 
+@register_editor("spt")
 class SPT(MaskedFineTune):
     """Masked fine-tuning of the most sensitive units, scored by one backward pass through the unedited model."""
 

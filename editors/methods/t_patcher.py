@@ -16,6 +16,7 @@ from benchmark.models.vit import Model, forward_prefix, forward_tail
 from editors.core.base import knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
 from editors.core.edit import Edit
+from editors.core.registry import register_editor
 from editors.core.statistics import StatisticsEditor, last_ffn
 
 MULTIPLIER = 10.0  # of the value, to start with (paper, appendix; SPEC 5)
@@ -34,6 +35,7 @@ class TPatcherConfig:
     memory_weight: float = knob(5.0, sweep=(0.0, 0.001, 0.01, 0.1, 1.0, 5.0))
 
 
+@register_editor("t-patcher")
 class TPatcher(StatisticsEditor):
     """A key (N,), a bias, a value (N,) and a multiplier of the value (N,), trained with Adam.
 

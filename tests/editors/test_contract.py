@@ -17,11 +17,11 @@ from benchmark.models.vit import cut_for, forward_prefix, forward_tail
 from editors.core.base import Editor
 from editors.core.edit import Edit, FailedEdit, TailEdit, WeightEdit
 from editors.core.modules import to_edit
-from editors.core.registry import BUILT_IN, choose
+from editors.core.registry import built_in, choose
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.conftest import add_untrained, training_pool
 
-EDITING = [name for name in BUILT_IN if name != "null-edit"]  # it computes no loss, and so has none to report
+EDITING = [name for name in built_in() if name != "null-edit"]  # it computes no loss, and so has none to report
 SEEDS = [11, 12]
 
 
@@ -86,7 +86,7 @@ def architecture(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module", params=BUILT_IN)
+@pytest.fixture(scope="module", params=built_in())
 def case(architecture: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -189,7 +189,7 @@ def test_a_loss_that_is_not_finite_is_a_failed_edit_of_that_failure_alone(
     assert equal(good, case.edits[0], case.probes(), case, exactly=False)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", built_in())
 def test_its_settings_come_back_from_what_it_writes(name: str) -> None:
     choice = choose(name, "vitb16")
     written = {key: value for key, value in dataclasses.asdict(choice.config).items() if value is not None}

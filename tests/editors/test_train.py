@@ -12,7 +12,7 @@ import pytest
 from benchmark.models.identity import hash_tensors
 from benchmark.models.load import BaseModel
 from editors import train
-from editors.core.registry import BUILT_IN, choose
+from editors.core.registry import built_in, choose
 from editors.methods.hypernetwork import bank
 from editors.methods.hypernetwork.recipe import PRESETS, HypernetworkRecipe
 from editors.methods.ke.recipe import KERecipe
@@ -49,7 +49,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 
 def test_every_editor_with_a_trained_network_can_be_trained() -> None:
-    pretrained = {name for name in BUILT_IN if issubclass(choose(name, "mini").editor_class, PretrainedEditor)}
+    pretrained = {name for name in built_in() if issubclass(choose(name, "mini").editor_class, PretrainedEditor)}
     assert train.commands([]).keys() == pretrained == SMALL.keys()
 
 

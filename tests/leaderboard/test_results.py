@@ -10,7 +10,7 @@ import pytest
 import leaderboard
 from benchmark.data.dataset import load
 from benchmark.models.load import load_base
-from editors.core.registry import BUILT_IN, choose
+from editors.core.registry import built_in, choose
 from leaderboard.analyses.swaps import swaps
 from leaderboard.records import outcomes, record
 from leaderboard.scores import metrics, tables
@@ -67,7 +67,7 @@ def test_what_is_written_about_the_editors_is_what_the_records_say() -> None:
 
 def test_every_editor_has_a_result_and_its_shipped_settings_are_among_them() -> None:
     scored = {(found.editor.name, found.editor.spec) for found in map(record.read, RECORDS)}
-    for name in BUILT_IN:
+    for name in built_in():
         assert (name, choose(name, "mini").spec) in scored
 
 

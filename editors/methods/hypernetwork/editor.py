@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import cls_features, ffn_matrices, unit_masks
 from editors.core.edit import Edit
+from editors.core.registry import register_editor
 from editors.methods.hypernetwork.checkpoint import STORE, load
 from editors.methods.masked import MaskedConfig, MaskedFineTune
 from editors.training.checkpoint import Checkpoint
@@ -31,6 +32,7 @@ class HypernetworkConfig(MaskedConfig):
     rho: float | None = None
 
 
+@register_editor("hypernetwork")
 class Hypernetwork(PretrainedEditor, MaskedFineTune):
     """Masked fine-tuning of the units that the hypernetwork picks from the unedited model's features (paper, 3.4)."""
 

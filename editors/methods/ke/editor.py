@@ -21,6 +21,7 @@ from benchmark.models.vit import Model, forward_prefix, forward_tail, last_ffn_m
 from editors.core.base import knob
 from editors.core.descent import MAX_STEPS
 from editors.core.edit import Edit
+from editors.core.registry import register_editor
 from editors.methods.ke.checkpoint import STORE, load
 from editors.methods.ke.network import KEFactors, conditions, cut_of, features_at
 from editors.training.checkpoint import Checkpoint
@@ -42,6 +43,7 @@ class KnowledgeEditorConfig:
     checkpoint: Path | None = None
 
 
+@register_editor("ke")
 class KnowledgeEditor(PretrainedEditor):
     """Applies the network's change until the prediction is right.
 

@@ -20,6 +20,7 @@ from benchmark.models.vit import ffn_cut, forward_prefix, last_ffn_matrices
 from editors.core.base import knob
 from editors.core.descent import MAX_STEPS
 from editors.core.edit import Edit
+from editors.core.registry import register_editor
 from editors.methods.mend.checkpoint import STORE, load
 from editors.methods.mend.factors import factors
 from editors.methods.mend.network import stepped
@@ -43,6 +44,7 @@ class MENDConfig:
     checkpoint: Path | None = None
 
 
+@register_editor("mend")
 class MEND(PretrainedEditor):
     """The last three FFNs, moved by what the editor network makes of the gradient."""
 

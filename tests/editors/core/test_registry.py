@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,38 @@ import pytest
 from benchmark.core.errors import UserError
 from editors.core import registry
 from editors.core.base import Editor, knob_of
-from editors.core.registry import BUILT_IN, choose
+from editors.core.registry import built_in, choose
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", built_in())
 def test_every_registered_editor_can_be_made_and_described(name: str) -> None:
     choice = choose(name, "vitb16")
     editor = choice.make()
     assert isinstance(editor, Editor)
     assert type(editor).__doc__ and editor.config == choice.config
     assert choose(choice.spec, "vitb16").config == choice.config, "its spec means the same editor"
-    module, _, _ = BUILT_IN[name].partition(":")
-    assert importlib.import_module(module).__doc__
+    assert importlib.import_module(choice.editor_class.__module__).__doc__
+
+
+def test_a_file_in_the_room_of_methods_is_an_editor_and_a_copy_of_it_elsewhere_is_none(tmp_path: Path) -> None:
+    """The names in the files, read without importing them, are those of the registry."""
+    room = Path(importlib.import_module(registry.METHODS).__path__[0])
+    texts = [path.read_text() for path in [*room.glob("*.py"), *room.glob("*/editor.py")]]
+    names = [name for text in texts for name in re.findall(r'^@register_editor\("([^"]+)"', text, flags=re.M)]
+    assert list(built_in(listed_only=False)) == sorted(names) and len(names) >= 16
+    assert built_in().keys() == set(names) - {"ft-at"}
+    copied = tmp_path / "mine.py"
+    copied.write_text((room / "head_only.py").read_text() + "    # changed\n")
+    assert choose(f"{copied}:HeadOnly", "mini").editor_class is not built_in()["head-only"]
+    registry.built_in.cache_clear()
+    assert choose("head-only", "mini").editor_class.__module__ == "editors.methods.head_only"
+
+
+def test_two_editors_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = list(built_in().values())[:2]
+    monkeypatch.setattr(registry, "_REGISTERED", {first: ("twin", True), second: ("twin", True)})
+    with pytest.raises(ValueError, match="twin"):
+        registry.built_in.__wrapped__()
 
 
 def test_settings_are_parsed_by_the_configs_types() -> None:

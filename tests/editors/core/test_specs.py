@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from benchmark.core.errors import UserError
 from editors.core.base import knob_of
-from editors.core.registry import BUILT_IN, INTERPOLATE, choose
+from editors.core.registry import INTERPOLATE, built_in, choose
 
-CONFIGS = {name: type(choose(name, "mini").config) for name in BUILT_IN}
+CONFIGS = {name: type(choose(name, "mini").config) for name in built_in()}
 BASES = st.sampled_from(["mini", "vitb16", "a base without settings"])
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
@@ -37,7 +37,7 @@ def written_settings(name: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional={**fields, INTERPOLATE: FLOATS})
 
 
-SETTINGS = st.sampled_from(list(BUILT_IN)).flatmap(lambda name: st.tuples(st.just(name), written_settings(name)))
+SETTINGS = st.sampled_from(list(built_in())).flatmap(lambda name: st.tuples(st.just(name), written_settings(name)))
 
 
 @given(SETTINGS, BASES)
@@ -67,7 +67,7 @@ SETTING = st.tuples(
     LITERALS | st.text(max_size=6) | st.text("0123456789.eE+-_jinfa()[]{}:'\" \0", max_size=8),
 ).map("".join)
 NEARLY = st.tuples(
-    st.sampled_from([*BUILT_IN, "nowhere.py", "my_editor.py:Mine"]), st.lists(SETTING, max_size=3).map(",".join)
+    st.sampled_from([*built_in(), "nowhere.py", "my_editor.py:Mine"]), st.lists(SETTING, max_size=3).map(",".join)
 ).map(":".join)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import forward
-from editors.core.registry import BUILT_IN, choose
+from editors.core.registry import built_in, choose
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.finetune_at import FineTuneAt, FineTuneAtConfig
 
@@ -38,7 +38,7 @@ def test_tuning_three_msas_moves_their_weight_matrices_and_lowers_the_loss(vit: 
 
 def test_it_is_chosen_by_its_spec_and_compared_with_no_other() -> None:
     choice = choose("ft-at:part=msa,first=2", "mini")
-    assert choice.config == FineTuneAtConfig(part="msa", first=2) and choice.name not in BUILT_IN
+    assert choice.config == FineTuneAtConfig(part="msa", first=2) and choice.name not in built_in()
     assert choice.spec == "ft-at:part=msa,first=2"
     with pytest.raises(UserError, match="part must be ffn or msa, not mlp"):
         choose("ft-at:part=mlp", "mini")

@@ -1,4 +1,4 @@
-"""Measure the speed and the memory of mining, beside a plain way.
+"""Measure the speed and the memory of mining, beside plain code.
 
 Three figures, each measured in a process of its own, because memory is counted from a process's start:
 
@@ -6,7 +6,7 @@ Three figures, each measured in a process of its own, because memory is counted 
   plain loop on fewer;
 - `predict`: images a second from JPEG files to the predictions of two models, ours against a plain timm loop
   (`timm.data.ImageDataset`, the same preprocessing, a `DataLoader` with two workers, one model after the other,
-  same batch size and precision), checked to say the same;
+  same batch size and precision), checked to predict the same;
 - `memory`: how far predicting 200,000 tiny images and mining them raises the peak above start-up.
 """
 
@@ -52,17 +52,17 @@ def bench_predict(
     device: Literal["cpu", "cuda"] = "cpu",
     json: Path | None = None,
 ) -> None:
-    """Compare predicting large JPEGs with a plain timm loop, after a check that both say the same.
+    """Compare predicting large JPEGs with a plain timm loop, after a check that both predict the same.
 
     Args:
         pair: the mini pair as shipped, or vitb16 and clip-vitb16 with random weights.
         images: JPEG files of 2000 x 1500 pixels.
-        repeats: how often each way is timed, in turn.
+        repeats: how often each variant is timed, in turn.
         device: where the models run.
         json: write the numbers to this file too.
     """
     speed = measure_prediction(pair, images, repeats, device)
-    ours, plain, drafted = (images / way.median for way in (speed.ours, speed.plain, speed.draft))
+    ours, plain, drafted = (images / timing.median for timing in (speed.ours, speed.plain, speed.draft))
     print(
         f"predict: {' and '.join(speed.models)} over {images} JPEGs of {speed.size[0]} x {speed.size[1]}, float32: "
         f"ours {ours:.1f} images/s, a plain timm loop {plain:.1f}; {speed.ratio:.2f}x\n"
@@ -74,7 +74,7 @@ def bench_predict(
 
 
 def bench_memory(quick: bool = False, json: Path | None = None) -> None:
-    """Predict and mine 200,000 tiny images, and see how far the peak of memory rises above start-up.
+    """Predict and mine 200,000 tiny images, and measure how far the peak of memory rises above start-up.
 
     Args:
         quick: 20,000 of them.
@@ -90,7 +90,7 @@ def bench_memory(quick: bool = False, json: Path | None = None) -> None:
 
 
 def bench_all(quick: bool = False, json: Path | None = None) -> None:
-    """All figures, one after the other, each in a process of its own. Nothing else should be running.
+    """Measure all figures, one after the other, each in a process of its own. Nothing else should be running.
 
     Args:
         quick: fewer predictions, images and repeats; leaves vitb16 out.

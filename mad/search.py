@@ -1,31 +1,31 @@
-"""Find the failures of a model among unlabelled images, with a stronger model as its rival.
+"""Find the failures of a model among unlabelled images, by comparison with a stronger model.
 
     python -m mad.search --pair mini,mini-strong --out out/mad
 
 Both models classify the pool; the images on which they disagree are ranked by how far apart in WordNet their
-answers are, and gathered into (strong, base) groups. The output folder then holds
+predictions are, and gathered into (strong, base) groups. The output folder then holds
 
     predictions.parquet   image, error, and for base and strong <who>_index, <who>_probability, <who>_margin
-                          (top-1 minus top-2 probability): what was said of every image of the pool
+                          (top-1 minus top-2 probability): both predictions for every image of the pool
     ranking.csv           rank, image, base_index, base_class, base_probability, base_margin, strong_index, ...,
     ranking.parquet       distance: every disagreement, or with --diverse the varied head
     groups.csv            group_id, group, size, distance, strong_index, strong_class, base_index, base_class, and
                           the means strong_probability, base_probability: whole groups, the largest first
     membership.csv        group_id, image, rank, strong_probability, base_probability: the images of each group
-    skipped.csv           image, error: what did not decode, or has no finite logits
+    skipped.csv           image, error: images that did not decode, or have no finite logits
     attribution.csv       image, owner, title, page_url, licence, ...: of the images in groups, if the pool is a crawl
     sheets/               contact sheets: ranking.png, and <group_id>.png for the largest groups
     report.html           the same to browse, in one file
-    search.json           what was searched, with what
+    search.json           the pool, the models and the command
 
 With --models A,B,C the pool is decoded once for all of them, and each pair has such a folder, <A>-vs-<B>. Of a
 pair, the model that was named first is the base: name the weakest first. (Neither the paper nor SPEC speaks of
 more than two; the other direction of a pair has the same disagreements, and its groups the other way round.)
 
 Predictions are kept in ~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a search that was stopped goes on there,
-and other rules, another rival or a pool that has grown cost only what is new. `image` is the path below the pool's
-folder, FILE#ROW in parquet, SPLIT/ROW in a data set of the Hub (SPLIT/ROW/FILE where its files have names), or the
-SHA-256 of the file in the embedded pool.
+and other rules, another stronger model or a pool that has grown cost only what is new. `image` is the path below the
+pool's folder, FILE#ROW in parquet, SPLIT/ROW in a data set of the Hub (SPLIT/ROW/FILE where its files have names), or
+the SHA-256 of the file in the embedded pool.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from benchmark.images.source import ImageSource
     from benchmark.models.load import BaseModel
-    from mad.mining.competition import Rules
+    from mad.mining.competition import SearchConfig
 
 FIELDS = {"label": "index", "probability": "probability", "margin": "margin"}
 SEARCH = Kind("search", "search.json", identity="command", fix="name another --out, or add --overwrite")
@@ -98,38 +98,52 @@ def main(
     from benchmark.images.open import open_images
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
-    from mad.mining.competition import Rules
-    from mad.mining.models import DRAFT, folders, load_models, names_of
+    from mad.mining.competition import SearchConfig
+    from mad.mining.models import DRAFT, load_models, name_folders, parse_names
 
-    rules = Rules(distance, over, min_probability, diverse, min_group)
+    config = SearchConfig(distance, over, min_probability, diverse, min_group)
     if batch_size < 1:
-        raise UserError(f"--batch-size is at least 1, not {batch_size}")
-    names = names_of(pair, models)
+        raise UserError(f"--batch-size must be at least 1, not {batch_size}")
+    names = parse_names(pair, models)
     images = open_images(pool)
     print(f"pool: {images.title}, {len(images):,} images{'' if pool else '; --pool FOLDER mines another'}")
-    asked = load_models(names, weights, device)
-    short_side = DRAFT * max(model.preprocessing.resize for model in asked) if draft else None
+    loaded_models = load_models(names, weights, device)
+    short_side = DRAFT * max(model.preprocessing.resize for model in loaded_models) if draft else None
 
-    given = {"weights": [*weights], "pool": images.title, **dataclasses.asdict(rules), "draft": short_side}
-    facts = {"pool": {"images": len(images), "signature": images.signature}}
-    where = folders(out, asked) if models is not None else {(0, 1): out}
+    options = {"weights": [*weights], "pool": images.title, **dataclasses.asdict(config), "draft": short_side}
+    pool_note = {"pool": {"images": len(images), "signature": images.signature}}
+    folder_of_pair = name_folders(out, loaded_models) if models is not None else {(0, 1): out}
     if models is not None:
-        note = {"command": {"models": models, **given}, **facts, "searches": [folder.name for folder in where.values()]}
+        note = {
+            "command": {"models": models, **options},
+            **pool_note,
+            "searches": [folder.name for folder in folder_of_pair.values()],
+        }
         claim(out, SEARCH, note, overwrite=overwrite)
-    for (a, b), folder in where.items():
-        command = {"pair": f"{names[a]},{names[b]}", **given}
-        note = {"command": command, "base": _describe(asked[a]), "strong": _describe(asked[b]), **facts}
+    for (a, b), folder in folder_of_pair.items():
+        command = {"pair": f"{names[a]},{names[b]}", **options}
+        note = {
+            "command": command,
+            "base": _describe(loaded_models[a]),
+            "strong": _describe(loaded_models[b]),
+            **pool_note,
+        }
         claim(folder, SEARCH, note, overwrite=overwrite)
 
-    numbered = [dataclasses.replace(model, name=str(number)) for number, model in enumerate(asked)]
+    numbered = [dataclasses.replace(model, name=str(number)) for number, model in enumerate(loaded_models)]
     predictions = predict(
-        numbered, images, batch_size=batch_size, cache=predictions_folder(), draft=short_side, engine=_engine(engine)
+        numbered,
+        images,
+        batch_size=batch_size,
+        cache=predictions_folder(),
+        draft=short_side,
+        engine=_choose_engine(engine),
     )
-    for (a, b), folder in where.items():
-        _compete(predictions, a, b, asked, images, rules, short_side, folder)
+    for (a, b), folder in folder_of_pair.items():
+        _compete(predictions, a, b, loaded_models, images, config, short_side, folder)
 
 
-def _engine(name: str) -> Any:
+def _choose_engine(name: str) -> Any:
     if name == "local":
         return None
     from benchmark.predict.ray import ray_engine
@@ -143,33 +157,35 @@ def _compete(
     strong: int,
     models: Sequence[BaseModel],
     pool: ImageSource,
-    rules: Rules,
+    config: SearchConfig,
     draft: int | None,
     out: Path,
 ) -> None:
-    """One competition: its tables, its report, and its summary in the terminal."""
+    """Run one competition: write its tables and its report, and print its summary."""
     from benchmark.predict.store import NOWHERE
-    from mad.crawling.credits import attribution
+    from mad.crawling.credits import read_attribution
     from mad.mining import report
     from mad.mining.competition import compete
-    from mad.mining.models import short_name
+    from mad.mining.models import shorten_name
     from mad.mining.results import describe, print_summary, write_tables
 
     roles = {"base": base, "strong": strong}
-    columns = {f"{number}_{field}": f"{who}_{name}" for who, number in roles.items() for field, name in FIELDS.items()}
+    columns = {
+        f"{number}_{field}": f"{role}_{name}" for role, number in roles.items() for field, name in FIELDS.items()
+    }
     predictions = predictions[["image", "error", *columns]].rename(columns=columns)
     broken = (predictions[["base_index", "strong_index"]] == NOWHERE).any(axis=1)
     predictions["error"] = predictions["error"].where(broken, "")  # what a third model lacks is no matter of this pair
     skipped = predictions.loc[broken, ["image", "error"]]
-    found = compete(predictions[~broken].drop(columns="error"), rules)
-    credits = attribution(pool, [*found.membership["image"], *found.ranking["image"].head(report.ON_SHEET)])
-    write_tables(found, predictions, skipped, credits, out)
-    if not found.images:
+    result = compete(predictions[~broken].drop(columns="error"), config)
+    credits = read_attribution(pool, [*result.membership["image"], *result.ranking["image"].head(report.ON_SHEET)])
+    write_tables(result, predictions, skipped, credits, out)
+    if not result.images:
         raise UserError(f"no image of {pool.title} has predictions; {out / 'skipped.csv'} says why")
-    rivals = report.Rivals(short_name(models[base].name), short_name(models[strong].name))
-    facts = describe(found, len(skipped), models[base], models[strong], pool, rules, draft)
-    report.write(out, found, skipped, pool, rivals, facts, credits)
-    print_summary(found, len(skipped), rivals, out)
+    model_names = report.ModelNames(shorten_name(models[base].name), shorten_name(models[strong].name))
+    overview = describe(result, len(skipped), models[base], models[strong], pool, config, draft)
+    report.write(out, result, skipped, pool, model_names, overview, credits)
+    print_summary(result, len(skipped), model_names, out)
 
 
 def _describe(model: BaseModel) -> dict[str, Any]:

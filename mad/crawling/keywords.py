@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.core.files import write_text
-from mad.mining.wordnet import ASSETS, Synset, parse_nouns, read_nouns, synsets
+from mad.mining.wordnet import ASSETS, Synset, parse_nouns, read_nouns, read_synsets
 
 POLYSEMOUS = ASSETS / "polysemous.txt"
 
@@ -45,7 +45,7 @@ def _all_keywords() -> tuple[tuple[str, ...], ...]:
     from benchmark.labels import imagenet
 
     ambiguous = frozenset(POLYSEMOUS.read_text(encoding="utf-8").split("\n"))
-    return tuple(_texts(synset, synsets(), ambiguous) for synset in imagenet.synsets())
+    return tuple(_texts(synset, read_synsets(), ambiguous) for synset in imagenet.synsets())
 
 
 def _texts(synset: str, graph: Mapping[str, Synset], ambiguous: frozenset[str]) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 from benchmark.core.devices import device_name, load_average, peak_memory_bytes
-from mad.measures.memory import in_gib
+from mad.measures.memory import to_gib
 
 if TYPE_CHECKING:
-    from mad.mining.competition import Rules
+    from mad.mining.competition import SearchConfig
 
 CHECKED = 20_000  # predictions that the plain loop ranks
 
@@ -33,44 +33,46 @@ class CompetitionSpeed:
     peak_gib: float
 
 
-def random_predictions(count: int, seed: int = 0) -> pd.DataFrame:
+def draw_predictions(count: int, seed: int = 0) -> pd.DataFrame:
     """Predictions of two models at random, as `mad.mining.competition` takes them."""
     random = np.random.default_rng(seed)
     columns: dict[str, Any] = {"image": pd.Series(np.arange(count)).astype(str) + ".jpg"}
-    for who in ("base", "strong"):
-        columns[f"{who}_index"] = random.integers(0, 1000, count)
-        columns[f"{who}_probability"] = random.random(count, dtype=np.float32)
+    for role in ("base", "strong"):
+        columns[f"{role}_index"] = random.integers(0, 1000, count)
+        columns[f"{role}_probability"] = random.random(count, dtype=np.float32)
     return pd.DataFrame(columns)
 
 
-def plain_order(predictions: pd.DataFrame, rules: Rules) -> list[str]:
+def rank_plainly(predictions: pd.DataFrame, config: SearchConfig) -> list[str]:
     """The images of `mad.mining.competition.rank`, by a loop over rows and a sort."""
     from mad.mining import wordnet
 
-    distances = wordnet.distances(rules.distance, rules.over)
-    kept = []
+    distances = wordnet.compute_distances(config.distance, config.over)
+    rows = []
     for position, row in enumerate(predictions.itertuples(index=False)):
         certainty = min(row.base_probability, row.strong_probability)
-        if row.base_index != row.strong_index and certainty >= rules.min_probability:
-            kept.append((-distances[row.strong_index, row.base_index], -certainty, position, row.image))
-    return [image for *_, image in sorted(kept)]
+        if row.base_index != row.strong_index and certainty >= config.min_probability:
+            rows.append((-distances[row.strong_index, row.base_index], -certainty, position, row.image))
+    return [image for *_, image in sorted(rows)]
 
 
 def measure_competition(pairs: int) -> CompetitionSpeed:
     """Rank, filter and group `pairs` predictions. Raises `AssertionError` if the plain loop ranks otherwise."""
     from mad.mining import wordnet
-    from mad.mining.competition import Rules, compete, diverse
+    from mad.mining.competition import SearchConfig, compete, select_diverse
 
-    rules = Rules(min_probability=0.1)
-    wordnet.distances(rules.distance, rules.over)  # 4 s of start-up, whatever the pool
-    few = random_predictions(CHECKED, seed=1)
-    assert compete(few, rules).ranking["image"].tolist() == plain_order(few, rules), "the plain loop ranks otherwise"
-    predictions = random_predictions(pairs)
+    config = SearchConfig(min_probability=0.1)
+    wordnet.compute_distances(config.distance, config.over)  # 4 s of start-up, whatever the pool
+    sample = draw_predictions(CHECKED, seed=1)
+    assert compete(sample, config).ranking["image"].tolist() == rank_plainly(sample, config), (
+        "the plain loop ranks otherwise"
+    )
+    predictions = draw_predictions(pairs)
     start = time.perf_counter()
-    found = compete(predictions, rules)
-    head = diverse(found.ranking)
+    result = compete(predictions, config)
+    head = select_diverse(result.ranking)
     seconds = time.perf_counter() - start
     return CompetitionSpeed(
-        device_name(torch.device("cpu")), load_average(), pairs, found.disagreements,
-        len(found.groups), len(head), seconds, in_gib(peak_memory_bytes()),
+        device_name(torch.device("cpu")), load_average(), pairs, result.disagreements,
+        len(result.groups), len(head), seconds, to_gib(peak_memory_bytes()),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The memory that mining takes: of a process at a time, and how far it rises over a pool of tiny images."""
+"""Memory that mining takes: of a process at one time, and its rise over a pool of tiny images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Resident memory in GiB: at the start, with the models loaded, and the peak when `images` images were mined."""
+    """Resident memory in GiB: at the start, with the models loaded, and the peak over mining `images` images."""
 
     device: str
     load: float
@@ -36,18 +36,18 @@ class MemoryUse:
     peak_gib: float
 
 
-def in_gib(memory_bytes: int | None) -> float:
-    """Measured memory in GiB. Raises `UserError` for None: the system does not tell it."""
+def to_gib(memory_bytes: int | None) -> float:
+    """Measured memory in GiB. Raises `UserError` for None: the system does not report it."""
     if memory_bytes is None:
-        raise UserError("this system does not tell how much memory a process has; the figures need Linux")
+        raise UserError("the system must report how much memory a process has; measure on Linux")
     return memory_bytes / GIB
 
 
 class TinyImages(ImageSource):
     """`count` images of 32 x 32 pixels, all of the same bytes."""
 
-    def __init__(self, count: int, encoded: bytes) -> None:
-        self._count, self._encoded = count, encoded
+    def __init__(self, count: int, image_bytes: bytes) -> None:
+        self._count, self._image_bytes = count, image_bytes
 
     @property
     def title(self) -> str:
@@ -62,11 +62,11 @@ class TinyImages(ImageSource):
         return self.ids
 
     def read(self, position: int) -> bytes:
-        return self._encoded
+        return self._image_bytes
 
 
-def tiny_models() -> list[BaseModel]:
-    """Two random ViTs of one block on 32-px images: what is measured is what is kept of images, not the models."""
+def make_tiny_models() -> list[BaseModel]:
+    """Two random ViTs of one block on 32-px images, so that memory goes to what is kept of images, not to models."""
     from timm.models.vision_transformer import VisionTransformer
 
     from benchmark.images.decode import Preprocessing
@@ -87,21 +87,21 @@ def measure_memory(images: int) -> MemoryUse:
     from PIL import Image
 
     from benchmark.predict.engine import predict
-    from mad.mining.competition import Rules, compete
+    from mad.mining.competition import SearchConfig, compete
 
-    encoded = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(encoded, "PNG")
-    models = tiny_models()
-    predict(models, TinyImages(64, encoded.getvalue()), progress=False)
-    before, start = in_gib(memory_bytes()), time.perf_counter()
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+    models = make_tiny_models()
+    predict(models, TinyImages(64, buffer.getvalue()), progress=False)
+    before, start = to_gib(memory_bytes()), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
-        pool = TinyImages(images, encoded.getvalue())
-        told = predict(models, pool, cache=Path(name))
-    names = {f"{who}_label": f"{who}_index" for who in ("base", "strong")}
-    found = compete(told.drop(columns="error").rename(columns=names), Rules())
-    assert found.images == images
+        pool = TinyImages(images, buffer.getvalue())
+        predictions = predict(models, pool, cache=Path(name))
+    names = {f"{role}_label": f"{role}_index" for role in ("base", "strong")}
+    result = compete(predictions.drop(columns="error").rename(columns=names), SearchConfig())
+    assert result.images == images
     # The kernel adds up late: its mark may lie some kB below what was read.
-    peak = max(before, in_gib(peak_memory_bytes()))
+    peak = max(before, to_gib(peak_memory_bytes()))
     return MemoryUse(
         device_name(torch.device("cpu")), load_average(), images, time.perf_counter() - start, before, peak
     )

@@ -43,7 +43,7 @@ class PredictSpeed:
 
     @property
     def ratio(self) -> float:
-        """How many times faster our way is, of the medians."""
+        """Factor by which ours is faster: the plain loop's median time over ours."""
         return self.plain.median / self.ours.median
 
 
@@ -62,21 +62,23 @@ def write_photos(folder: Path, count: int, size: tuple[int, int] = PHOTO_SIZE) -
 
 
 @torch.inference_mode()
-def plain_predict(models: tuple[BaseModel, BaseModel], folder: Path, batch_size: int) -> list[torch.Tensor]:
+def predict_plainly(models: tuple[BaseModel, BaseModel], folder: Path, batch_size: int) -> list[torch.Tensor]:
     """Softmax probabilities (images, classes) of each model: a plain timm loop."""
     from timm.data import ImageDataset
     from torch.utils.data import DataLoader
 
-    told = []
+    probabilities = []
     for model in models:
         data = ImageDataset(str(folder), transform=model.preprocessing)
         batches = DataLoader(data, batch_size=batch_size, num_workers=WORKERS)
-        told.append(torch.cat([model.module(images.to(model.device)).softmax(-1).cpu() for images, _ in batches]))
-    return told
+        probabilities.append(
+            torch.cat([model.module(images.to(model.device)).softmax(-1).cpu() for images, _ in batches])
+        )
+    return probabilities
 
 
 def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu") -> PredictSpeed:
-    """Predict JPEG files in both ways, check that they agree, and time them in turn, in float32.
+    """Predict JPEG files by engine and by plain loop, check that they agree, and time them in turn, in float32.
 
     Raises `AssertionError` if a label differs where it is not near another, or a probability by more than `TOLERANCE`.
     """
@@ -85,30 +87,35 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
     from benchmark.predict.engine import predict
     from mad.mining.models import DRAFT
 
-    one, other = (
+    base, strong = (
         (load_base if name in EMBEDDED else random_base)(name, device=device) for name in PAIRS_OF_MODELS[pair]
     )
-    models = (one, other)
+    models = (base, strong)
     draft = DRAFT * max(model.preprocessing.resize for model in models)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_photos(folder, images)
 
-        def ours(draft: int | None = None) -> pd.DataFrame:
+        def predict_ours(draft: int | None = None) -> pd.DataFrame:
             return predict(models, open_images(folder), batch_size=BATCH, progress=False, draft=draft)
 
-        told, drafted, plain = ours(), ours(draft), plain_predict(models, folder, BATCH)
+        predictions, drafted, plain = predict_ours(), predict_ours(draft), predict_plainly(models, folder, BATCH)
         apart, changed = 0.0, 0
         for model, probabilities in zip(models, plain, strict=True):
-            label, probability = told[f"{model.name}_label"].to_numpy(), told[f"{model.name}_probability"].to_numpy()
+            label = predictions[f"{model.name}_label"].to_numpy()
+            probability = predictions[f"{model.name}_probability"].to_numpy()
             top, classes = (values.numpy() for values in probabilities.topk(2))
             sure = top[:, 0] - top[:, 1] > MARGIN
-            assert (label == classes[:, 0])[sure].all(), f"{model.name} says something else"
+            assert (label == classes[:, 0])[sure].all(), f"{model.name} predicts otherwise in the plain loop"
             apart = max(apart, float(np.abs(probability - top[:, 0]).max()))
             changed += int((drafted[f"{model.name}_label"] != label).sum())
         assert apart <= TOLERANCE, f"probabilities differ by {apart:.2g}"
-        ways = {"ours": ours, "plain": lambda: plain_predict(models, folder, BATCH), "draft": lambda: ours(draft)}
-        timing = interleaved(ways, repeats, pick(device))
+        variants = {
+            "ours": predict_ours,
+            "plain": lambda: predict_plainly(models, folder, BATCH),
+            "draft": lambda: predict_ours(draft),
+        }
+        timing = interleaved(variants, repeats, pick(device))
     return PredictSpeed(
         device_name(pick(device)), load_average(), PAIRS_OF_MODELS[pair], images, PHOTO_SIZE,
         timing["ours"], timing["plain"], timing["draft"], apart, changed,

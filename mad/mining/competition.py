@@ -30,8 +30,8 @@ CONFIDENT = 0.8  # the probability that the authors of MAD ask of both models
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What counts as a failure, and which come first: the options of `mad.search`."""
+class SearchConfig:
+    """Options of `mad.search` that decide what counts as a failure and which failures come first."""
 
     distance: wordnet.Measure = "hops"
     over: wordnet.Over = "min"
@@ -41,14 +41,14 @@ class Rules:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_probability <= 1:
-            raise UserError(f"--min-probability is between 0 and 1, not {self.min_probability:g}")
+            raise UserError(f"--min-probability must be between 0 and 1, not {self.min_probability:g}")
         if self.min_group < 1:
-            raise UserError(f"--min-group is at least 1, not {self.min_group}")
+            raise UserError(f"--min-group must be at least 1, not {self.min_group}")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a competition found; the tables are those of `rank`, `groups` and `members`."""
+class SearchResult:
+    """Result of a competition; the tables are those of `rank`, `find_groups` and `find_members`."""
 
     ranking: pd.DataFrame
     groups: pd.DataFrame
@@ -57,14 +57,14 @@ class Found:
     disagreements: int
 
 
-def compete(predictions: pd.DataFrame, rules: Rules) -> Found:
-    """Rank and group by `rules`. Groups are whole: `rules.diverse` thins the ranking, never them."""
-    ranking = rank(predictions, wordnet.distances(rules.distance, rules.over), rules.min_probability)
-    found = groups(ranking, imagenet.names(), rules.min_group)
-    return Found(
-        ranking=diverse(ranking) if rules.diverse else ranking,
-        groups=found,
-        membership=members(ranking, found),
+def compete(predictions: pd.DataFrame, config: SearchConfig) -> SearchResult:
+    """Rank and group by `config`. Groups are whole: `config.diverse` thins the ranking, never the groups."""
+    ranking = rank(predictions, wordnet.compute_distances(config.distance, config.over), config.min_probability)
+    groups = find_groups(ranking, imagenet.names(), config.min_group)
+    return SearchResult(
+        ranking=select_diverse(ranking) if config.diverse else ranking,
+        groups=groups,
+        membership=find_members(ranking, groups),
         images=len(predictions),
         disagreements=int((predictions["base_index"] != predictions["strong_index"]).sum()),
     )
@@ -78,7 +78,7 @@ def rank(predictions: pd.DataFrame, distances: np.ndarray, min_probability: floa
 
     Args:
         predictions: the table described above.
-        distances: (1000, 1000), e.g. `mad.mining.wordnet.distances()`.
+        distances: (1000, 1000), e.g. `mad.mining.wordnet.compute_distances()`.
         min_probability: what both top-1 probabilities must reach.
 
     Returns:
@@ -86,20 +86,20 @@ def rank(predictions: pd.DataFrame, distances: np.ndarray, min_probability: floa
     """
     base, strong = predictions["base_index"].to_numpy(), predictions["strong_index"].to_numpy()
     certainty = predictions[["base_probability", "strong_probability"]].min(axis=1).to_numpy()
-    kept = np.flatnonzero((base != strong) & (certainty >= min_probability))
-    distance = distances[strong[kept], base[kept]]
-    order = np.lexsort((-certainty[kept], -distance))  # stable, and by its last key first
+    rows = np.flatnonzero((base != strong) & (certainty >= min_probability))
+    distance = distances[strong[rows], base[rows]]
+    order = np.lexsort((-certainty[rows], -distance))  # stable, and by its last key first
 
-    ranking = predictions.take(kept[order]).reset_index(drop=True)
+    ranking = predictions.take(rows[order]).reset_index(drop=True)
     ranking.insert(0, "rank", np.arange(1, len(ranking) + 1))
     ranking["distance"] = distance[order]
     return ranking
 
 
-def diverse(
+def select_diverse(
     ranking: pd.DataFrame, min_probability: float = CONFIDENT, per_class: int = 3, per_pair: int = 1
 ) -> pd.DataFrame:
-    """The varied head of a ranking that the authors of MAD show to people.
+    """The varied head of a ranking, as the authors of MAD show it to people.
 
     Greedily from the top, an image is chosen when both models are confident, fewer than `per_class` chosen
     images have either of its predicted classes (by whichever model), and fewer than `per_pair` have the same
@@ -131,7 +131,7 @@ def diverse(
     return ranking.iloc[chosen].reset_index(drop=True)
 
 
-def groups(ranking: pd.DataFrame, names: Sequence[str], min_size: int = 1) -> pd.DataFrame:
+def find_groups(ranking: pd.DataFrame, names: Sequence[str], min_size: int = 1) -> pd.DataFrame:
     """The whole (strong, base) groups of a ranking, as the paper's benchmark keeps them; the largest first.
 
     Args:
@@ -144,46 +144,46 @@ def groups(ranking: pd.DataFrame, names: Sequence[str], min_size: int = 1) -> pd
         `distance`, `strong_index`, `strong_class`, `base_index`, `base_class`, and the mean
         `strong_probability` and `base_probability`. Groups of one size are in order of distance, then id.
     """
-    key = _pair_key(ranking)
-    sizes = np.bincount(key, minlength=CLASSES**2)
-    found = np.flatnonzero(sizes >= max(1, min_size))
+    keys = _pair_keys(ranking)
+    sizes = np.bincount(keys, minlength=CLASSES**2)
+    pairs = np.flatnonzero(sizes >= max(1, min_size))
     distance = np.zeros(len(sizes), dtype=np.float32)
-    distance[key] = ranking["distance"]
-    found = found[np.lexsort((-distance[found], -sizes[found]))]
+    distance[keys] = ranking["distance"]
+    pairs = pairs[np.lexsort((-distance[pairs], -sizes[pairs]))]
 
     def mean(column: str) -> np.ndarray:
-        return np.bincount(key, weights=ranking[column], minlength=len(sizes))[found] / sizes[found]
+        return np.bincount(keys, weights=ranking[column], minlength=len(sizes))[pairs] / sizes[pairs]
 
-    strong, base = np.divmod(found, CLASSES)
-    named = np.asarray(names, dtype=object)
+    strong, base = np.divmod(pairs, CLASSES)
+    class_names = np.asarray(names, dtype=object)
     return pd.DataFrame(
         {
             "group_id": [pair_id(s, b) for s, b in zip(strong, base, strict=True)],
-            "group": [f"{s}-{b}" for s, b in zip(named[strong], named[base], strict=True)],
-            "size": sizes[found],
-            "distance": distance[found],
+            "group": [f"{s}-{b}" for s, b in zip(class_names[strong], class_names[base], strict=True)],
+            "size": sizes[pairs],
+            "distance": distance[pairs],
             "strong_index": strong,
-            "strong_class": named[strong],
+            "strong_class": class_names[strong],
             "base_index": base,
-            "base_class": named[base],
+            "base_class": class_names[base],
             "strong_probability": mean("strong_probability"),
             "base_probability": mean("base_probability"),
         }
     )
 
 
-def members(ranking: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+def find_members(ranking: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """The rows of `ranking` that belong to `groups`, group by group, with `group_id` before them."""
-    place = np.full(CLASSES**2, -1)
-    place[_pair_key(groups)] = np.arange(len(groups))
-    places = place[_pair_key(ranking)]
-    kept = np.flatnonzero(places >= 0)
-    kept = kept[np.argsort(places[kept], kind="stable")]
-    rows = ranking.take(kept).reset_index(drop=True)
-    rows.insert(0, "group_id", groups["group_id"].to_numpy()[places[kept]])
-    return rows
+    group_of_pair = np.full(CLASSES**2, -1)
+    group_of_pair[_pair_keys(groups)] = np.arange(len(groups))
+    group_of_row = group_of_pair[_pair_keys(ranking)]
+    chosen = np.flatnonzero(group_of_row >= 0)
+    chosen = chosen[np.argsort(group_of_row[chosen], kind="stable")]
+    membership = ranking.take(chosen).reset_index(drop=True)
+    membership.insert(0, "group_id", groups["group_id"].to_numpy()[group_of_row[chosen]])
+    return membership
 
 
-def _pair_key(table: pd.DataFrame) -> np.ndarray:
-    """One number for each row's (strong, base) pair, in the pairs' order."""
+def _pair_keys(table: pd.DataFrame) -> np.ndarray:
+    """One number for the (strong, base) pair of each row; the numbers have the order of the pairs."""
     return table["strong_index"].to_numpy(np.int64) * CLASSES + table["base_index"].to_numpy(np.int64)

@@ -15,8 +15,8 @@ PAIR = "mini,mini-strong"
 DRAFT = 2  # times the size that the models' preprocessing resizes to: still twice the detail that is kept
 
 
-def names_of(pair: str | None, models: str | None) -> list[str]:
-    """The models' names from "BASE,STRONG" or "A,B,C", whichever was given.
+def parse_names(pair: str | None, models: str | None) -> list[str]:
+    """The models' names from "BASE,STRONG" or "A,B,C", whichever option was given.
 
     Raises:
         UserError: for both, for a pair of other than two, and for fewer than two models.
@@ -25,9 +25,9 @@ def names_of(pair: str | None, models: str | None) -> list[str]:
         raise UserError("--pair and --models exclude each other; --models A,B,C searches every pair of its models")
     names = [name.strip() for name in (models or pair or PAIR).split(",")]
     if models is not None and (len(names) < 2 or not all(names)):
-        raise UserError(f'--models takes A,B,C, two models or more, the weakest first; got "{models}"')
+        raise UserError(f'--models must be A,B,C, two models or more, the weakest first, not "{models}"')
     if models is None and (len(names) != 2 or not all(names)):
-        raise UserError(f'--pair takes BASE,STRONG, two models, the one to be edited first; got "{pair}"')
+        raise UserError(f'--pair must be BASE,STRONG, two models, the one to be edited first, not "{pair}"')
     return names
 
 
@@ -37,34 +37,34 @@ def load_models(names: Sequence[str], weights: Iterable[str] = (), device: str =
     Raises:
         UserError: if two are the same model, and for what `load_base` refuses.
     """
-    local: dict[str, Path] = {}
-    for given in weights:
-        alias, _, file = given.partition("=")
+    file_of_alias: dict[str, Path] = {}
+    for option in weights:
+        alias, _, file = option.partition("=")
         if not file:
-            raise UserError(f'--weights takes ALIAS=FILE; got "{given}"')
+            raise UserError(f'--weights must be ALIAS=FILE, not "{option}"')
         if alias not in names:
             raise unknown("model of this search", alias, names)
-        local[alias] = Path(file)
-    where = pick(device)
+        file_of_alias[alias] = Path(file)
+    torch_device = pick(device)
     models: list[BaseModel] = []
     for name in names:
-        model = load_base(name, weights=local.get(name), device=where)
+        model = load_base(name, weights=file_of_alias.get(name), device=torch_device)
         for other in models:
             if other.identity == model.identity:
-                raise UserError(f"{other.name} and {name} are the same model; a competition takes two")
+                raise UserError(f"{other.name} and {name} are the same model; name two different ones")
         models.append(model)
     return models
 
 
-def folders(out: Path, models: Sequence[BaseModel]) -> dict[tuple[int, int], Path]:
-    """A folder in `out` for each two of the models, by their positions: `A-vs-B`, free of what paths may not hold."""
+def name_folders(out: Path, models: Sequence[BaseModel]) -> dict[tuple[int, int], Path]:
+    """From the positions of two models to their folder in `out`: `A-vs-B`, without what paths may not hold."""
     slugs: list[str] = []
     for model in models:
-        slug = re.sub(r"[^\w.-]+", "-", short_name(model.name)).lstrip(".") or "model"
+        slug = re.sub(r"[^\w.-]+", "-", shorten_name(model.name)).lstrip(".") or "model"
         slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs) + 1}")
     return {(a, b): out / f"{slugs[a]}-vs-{slugs[b]}" for a, b in itertools.combinations(range(len(models)), 2)}
 
 
-def short_name(name: str) -> str:
-    """A model's name without the folders before it, where it is one."""
+def shorten_name(name: str) -> str:
+    """A model's name without the folders before it, where the name is a path."""
     return Path(name).name

@@ -1,4 +1,4 @@
-"""What a search found, as tables on disk, as facts for the report, and as a summary in the terminal."""
+"""Results of a search: tables on disk, an overview for the report, and a summary in the terminal."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
     from benchmark.images.source import ImageSource
     from benchmark.models.load import BaseModel
-    from mad.mining.competition import Found, Rules
-    from mad.mining.report import Rivals
+    from mad.mining.competition import SearchConfig, SearchResult
+    from mad.mining.report import ModelNames
 
 SHOWN = 8  # rows of the tables in the terminal
 
 
 def write_tables(
-    found: Found, predictions: pd.DataFrame, skipped: pd.DataFrame, credits: pd.DataFrame, out: Path
+    result: SearchResult, predictions: pd.DataFrame, skipped: pd.DataFrame, credits: pd.DataFrame, out: Path
 ) -> None:
     """Write the tables that `mad.search` lists, each replaced as a whole."""
     _write_parquet(predictions, out / "predictions.parquet")
-    names = np.array(imagenet.names(), dtype=object)
-    ranking = found.ranking.copy(deep=False)
-    for who in ("base", "strong"):
-        index = ranking[f"{who}_index"].to_numpy()
-        ranking.insert(ranking.columns.get_loc(f"{who}_index") + 1, f"{who}_class", names[index])
+    class_names = np.array(imagenet.names(), dtype=object)
+    ranking = result.ranking.copy(deep=False)
+    for role in ("base", "strong"):
+        index = ranking[f"{role}_index"].to_numpy()
+        ranking.insert(ranking.columns.get_loc(f"{role}_index") + 1, f"{role}_class", class_names[index])
     _write_parquet(ranking, out / "ranking.parquet")
     _write_csv(ranking, out / "ranking.csv")
-    _write_csv(found.groups, out / "groups.csv")
+    _write_csv(result.groups, out / "groups.csv")
     columns = ["group_id", "image", "rank", "strong_probability", "base_probability"]
-    _write_csv(found.membership[columns], out / "membership.csv")
+    _write_csv(result.membership[columns], out / "membership.csv")
     _write_csv(skipped, out / "skipped.csv")
     if len(credits):
         _write_csv(credits, out / "attribution.csv")
@@ -56,28 +56,34 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def describe(
-    found: Found, skipped: int, base: BaseModel, strong: BaseModel, pool: ImageSource, rules: Rules, draft: int | None
+    result: SearchResult,
+    skipped: int,
+    base: BaseModel,
+    strong: BaseModel,
+    pool: ImageSource,
+    config: SearchConfig,
+    draft: int | None,
 ) -> dict[str, str]:
-    """What was searched and how: the opening table of the report."""
-    measure = {"hops": "hypernym edges", "weighted": "weighted hypernym paths"}[rules.distance]
-    told = {
+    """Pool, models and rules of a search: the opening table of the report."""
+    measure = {"hops": "hypernym edges", "weighted": "weighted hypernym paths"}[config.distance]
+    overview = {
         "base model": f"{base.name} (weights {base.weights_sha256[:12]})",
         "stronger model": f"{strong.name} (weights {strong.weights_sha256[:12]})",
-        "pool": f"{pool.title}: {found.images:,} images, {skipped:,} skipped",
-        "disagreements": f"{found.disagreements:,} ({found.disagreements / found.images:.1%} of the images)",
-        "distance": f"{measure} in WordNet 3.0, {rules.over} over pairs of paths",
-        "groups": f"{len(found.groups):,} of at least {rules.min_group} images",
+        "pool": f"{pool.title}: {result.images:,} images, {skipped:,} skipped",
+        "disagreements": f"{result.disagreements:,} ({result.disagreements / result.images:.1%} of the images)",
+        "distance": f"{measure} in WordNet 3.0, {config.over} over pairs of paths",
+        "groups": f"{len(result.groups):,} of at least {config.min_group} images",
     }
-    if rules.min_probability:
-        told["kept"] = f"where both probabilities are at least {rules.min_probability:g}"
-    if rules.diverse:
-        told["ranking"] = "both probabilities at least 0.8, at most 3 images a class and 1 a pair of classes"
+    if config.min_probability:
+        overview["kept"] = f"where both probabilities are at least {config.min_probability:g}"
+    if config.diverse:
+        overview["ranking"] = "both probabilities at least 0.8, at most 3 images a class and 1 a pair of classes"
     if draft is not None:
-        told["decoding"] = f"JPEGs at a reduced scale, their short side at least {draft} pixels"
-    return told
+        overview["decoding"] = f"JPEGs at a reduced scale, their short side at least {draft} pixels"
+    return overview
 
 
-def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None:
+def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, out: Path) -> None:
     """Print the top of the ranking, the largest groups and where the rest is; a command calls this in the end."""
     from rich import box
     from rich.console import Console
@@ -85,28 +91,28 @@ def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None
     from rich.text import Text
 
     console = Console(highlight=False)
-    names = imagenet.names()
-    share = f"{found.disagreements / found.images:.1%}"
+    class_names = imagenet.names()
+    share = f"{result.disagreements / result.images:.1%}"
     console.print(
-        f"\n[bold]{found.disagreements:,}[/] of {found.images:,} images divide the models ({share})"
+        f"\n[bold]{result.disagreements:,}[/] of {result.images:,} images divide the models ({share})"
         + (f"; {skipped:,} skipped, listed in skipped.csv" if skipped else "")
     )
-    if found.ranking.empty:
+    if result.ranking.empty:
         return
     top = Table(box=box.SIMPLE_HEAD, title="The top of the ranking", title_justify="left", title_style="bold")
     top.add_column("#", justify="right", style="dim")
     top.add_column("image", max_width=20, no_wrap=True, style="dim")
-    for who, colour in ((rivals.strong, "green"), (rivals.base, "red")):
-        top.add_column(Text(f"{who} says"), style=colour)
+    for name, colour in ((model_names.strong, "green"), (model_names.base, "red")):
+        top.add_column(Text(f"{name} says"), style=colour)
         top.add_column("", justify="right", style=colour)
     top.add_column("apart", justify="right")
-    for row in found.ranking.head(SHOWN).to_dict("records"):
+    for row in result.ranking.head(SHOWN).to_dict("records"):
         top.add_row(
             str(row["rank"]),
             Text(printable(row["image"])),
-            names[row["strong_index"]],
+            class_names[row["strong_index"]],
             f"{row['strong_probability']:.0%}",
-            names[row["base_index"]],
+            class_names[row["base_index"]],
             f"{row['base_probability']:.0%}",
             f"{row['distance']:.4g}",
         )
@@ -117,13 +123,13 @@ def print_summary(found: Found, skipped: int, rivals: Rivals, out: Path) -> None
     largest.add_column("group")
     largest.add_column("images", justify="right")
     largest.add_column("apart", justify="right")
-    for row in found.groups.head(SHOWN).to_dict("records"):
+    for row in result.groups.head(SHOWN).to_dict("records"):
         group = Text.assemble((row["strong_class"], "green"), "-", (row["base_class"], "red"))
         largest.add_row(row["group_id"], group, f"{row['size']:,}", f"{row['distance']:.4g}")
     console.print(largest)
-    for what, file in (
+    for title, file in (
         ("contact sheet", "sheets/ranking.png"),
         ("report", "report.html"),
         ("groups", "groups.csv"),
     ):
-        console.print(Text(f" {what:<14}{out / file}"), soft_wrap=True)
+        console.print(Text(f" {title:<14}{out / file}"), soft_wrap=True)

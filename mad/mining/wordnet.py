@@ -1,4 +1,4 @@
-"""How far apart two ImageNet-1k classes are in WordNet.
+"""Distances between ImageNet-1k classes in WordNet.
 
 The measure of disagreement of the MAD competition (Wang et al., "I Am Going MAD: Maximum Discrepancy
 Competition for Comparing Classifiers Adaptively", ICLR 2020, its distance over the WordNet hierarchy): two
@@ -44,24 +44,25 @@ class Synset:
 
 
 @cache
-def synsets() -> Mapping[str, Synset]:
+def read_synsets() -> Mapping[str, Synset]:
     """The packaged extract: id (`n04540053`) -> `Synset`, for the 1,000 classes and all their ancestors."""
     nodes = json.loads(EXTRACT.read_text(encoding="utf-8"))["synsets"]
     return {id: Synset(tuple(node["lemmas"]), tuple(node["hypernyms"])) for id, node in nodes.items()}
 
 
 @cache
-def hypernym_paths(synset: str) -> tuple[tuple[str, ...], ...]:
+def find_hypernym_paths(synset: str) -> tuple[tuple[str, ...], ...]:
     """All paths from the root to `synset`, each from the root down, both ends included."""
-    hypernyms = synsets()[synset].hypernyms
-    return tuple((*path, synset) for above in hypernyms for path in hypernym_paths(above)) or ((synset,),)
+    hypernyms = read_synsets()[synset].hypernyms
+    paths = tuple((*path, synset) for hypernym in hypernyms for path in find_hypernym_paths(hypernym))
+    return paths or ((synset,),)
 
 
 # ------------------------------------------------------------------------------------------- distances
 
 
 @cache
-def distances(measure: Measure = "hops", over: Over = "min") -> np.ndarray:
+def compute_distances(measure: Measure = "hops", over: Over = "min") -> np.ndarray:
     """Distances between all pairs of ImageNet-1k classes.
 
     A class can have several hypernym paths (304 of the 1,000 have); each pair of paths gives one distance.
@@ -80,11 +81,11 @@ def distances(measure: Measure = "hops", over: Over = "min") -> np.ndarray:
     """
     from benchmark.labels import imagenet
 
-    paths = [path for synset in imagenet.synsets() for path in hypernym_paths(synset)]
-    counts = np.array([len(hypernym_paths(synset)) for synset in imagenet.synsets()])
+    paths = [path for synset in imagenet.synsets() for path in find_hypernym_paths(synset)]
+    counts = np.array([len(find_hypernym_paths(synset)) for synset in imagenet.synsets()])
     starts = np.cumsum(counts) - counts
 
-    between_paths = {"hops": _hops, "weighted": _weighted}[measure](paths)
+    between_paths = {"hops": _count_hops, "weighted": _sum_weights}[measure](paths)
     reduce = {"min": np.minimum, "mean": np.add}[over]
     table = reduce.reduceat(reduce.reduceat(between_paths, starts, axis=0), starts, axis=1)
     if over == "mean":
@@ -95,7 +96,7 @@ def distances(measure: Measure = "hops", over: Over = "min") -> np.ndarray:
     return table
 
 
-def _hops(paths: list[tuple[str, ...]]) -> np.ndarray:
+def _count_hops(paths: list[tuple[str, ...]]) -> np.ndarray:
     """(P, P) edges between the ends of each two paths, through their lowest common node."""
     columns = {node: j for j, node in enumerate(sorted({node for path in paths for node in path}))}
     longest = max(map(len, paths))
@@ -113,7 +114,7 @@ def _hops(paths: list[tuple[str, ...]]) -> np.ndarray:
     return shortest
 
 
-def _weighted(paths: list[tuple[str, ...]]) -> np.ndarray:
+def _sum_weights(paths: list[tuple[str, ...]]) -> np.ndarray:
     """(P, P) summed cost of the nodes that are on one path but not on the other."""
     columns = {node: j for j, node in enumerate(sorted({node for path in paths for node in path}))}
     cost = np.zeros((len(paths), len(columns)), dtype=np.float32)
@@ -144,7 +145,10 @@ def parse_nouns(lines: Iterable[str]) -> dict[str, Synset]:
             is_version_3_0 |= "WordNet 3.0 Copyright" in line
             continue
         if not is_version_3_0:
-            raise UserError("these are not the nouns of WordNet 3.0, whose offsets ImageNet's synset ids are")
+            raise UserError(
+                "the nouns must be those of WordNet 3.0, whose offsets are ImageNet's synset ids, not of another "
+                "version; name its data.noun with --nouns"
+            )
         offset, _, _, word_count, *rest = line.split(" | ")[0].split()
         words, rest = rest[: 2 * int(word_count, 16)], rest[2 * int(word_count, 16) :]
         pointers = zip(rest[1::4], rest[2::4], strict=False)
@@ -155,20 +159,20 @@ def parse_nouns(lines: Iterable[str]) -> dict[str, Synset]:
     return nouns
 
 
-def with_ancestors(nouns: Mapping[str, Synset], wanted: Iterable[str]) -> dict[str, Synset]:
-    """The `wanted` synsets and everything above them, sorted by id."""
-    found: dict[str, Synset] = {}
-    queue = list(wanted)
+def add_ancestors(nouns: Mapping[str, Synset], ids: Iterable[str]) -> dict[str, Synset]:
+    """The synsets of `ids` and all their ancestors, sorted by id."""
+    extract: dict[str, Synset] = {}
+    queue = list(ids)
     while queue:
         id = queue.pop()
-        if id not in found:
-            found[id] = nouns[id]
+        if id not in extract:
+            extract[id] = nouns[id]
             queue.extend(nouns[id].hypernyms)
-    return dict(sorted(found.items()))
+    return dict(sorted(extract.items()))
 
 
-def installed_nouns() -> Path | None:
-    """WordNet's nouns on this machine: nltk's corpus, else Debian's `wordnet-base`; None if neither."""
+def find_installed_nouns() -> Path | None:
+    """Path of WordNet's nouns on this machine: nltk's corpus, else Debian's `wordnet-base`, else None."""
     import nltk
 
     try:
@@ -178,12 +182,12 @@ def installed_nouns() -> Path | None:
 
 
 def read_nouns(path: Path | None = None) -> list[str]:
-    """The lines of a data.noun of WordNet 3.0: that at `path`, else `installed_nouns`.
+    """The lines of a data.noun of WordNet 3.0: that at `path`, else that of `find_installed_nouns`.
 
     Raises:
         UserError: if there is none.
     """
-    source = path or installed_nouns()
+    source = path or find_installed_nouns()
     if source is None or not source.is_file():
         raise UserError(
             f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns, or install Debian's "
@@ -201,7 +205,7 @@ def write_extract(nouns: Path | None, folder: Path) -> int:
     from benchmark.labels import imagenet
 
     lines = read_nouns(nouns)
-    nodes = with_ancestors(parse_nouns(lines), imagenet.synsets())
+    nodes = add_ancestors(parse_nouns(lines), imagenet.synsets())
     records = (f'  "{id}": {json.dumps(vars(node), ensure_ascii=False)}' for id, node in nodes.items())
     head = '{"version": "3.0", "synsets": {\n'
     write_text(folder / EXTRACT.name, head + ",\n".join(records) + "\n}}\n")

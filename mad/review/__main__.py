@@ -154,7 +154,7 @@ def export(
     """
     import math
 
-    from mad.crawling.credits import attribution
+    from mad.crawling.credits import read_attribution
     from mad.review import agreement
     from mad.review.export import seen_files, write_groups
     from mad.review.images import find_images
@@ -186,7 +186,7 @@ def export(
         "search": found.search,
     }
     images = find_images(found, pool)
-    credits = attribution(images.pool, (item.image for item, _ in accepted)).set_index("image").to_dict("index")
+    credits = read_attribution(images.pool, (item.image for item, _ in accepted)).set_index("image").to_dict("index")
     written, skipped, bare = write_groups(accepted, images, credits, facts, out)
     print(f"{written:,} images -> {out}")
     print(f"left out: {rejected:,} rejected, {divided:,} conflicts, {left:,} not answered by both")

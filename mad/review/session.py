@@ -158,7 +158,7 @@ def describe(index: int) -> dict[str, str]:
     The latter tells the two classes called "crane" apart, and the two called "maillot".
     """
     name = imagenet.names()[index]
-    nodes = wordnet.synsets()
+    nodes = wordnet.read_synsets()
     synset = nodes[imagenet.synsets()[index]]
     return {
         "name": name,

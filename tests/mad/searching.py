@@ -13,10 +13,10 @@ def call(*arguments: object) -> None:
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that the command says on its way out with exit code 2."""
+    """The one line that the command prints when it ends with exit code 2."""
     with pytest.raises(SystemExit) as stop:
         call(*arguments)
     assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return [line for line in said.splitlines() if line.startswith("error: ")][-1]
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    return [line for line in printed.splitlines() if line.startswith("error: ")][-1]

@@ -76,20 +76,20 @@ def noise(tmp_path: Path) -> Path:
 def test_results_equal_a_single_machine(cluster, noise: Path, draft, monkeypatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
     settings = {"batch_size": 3, "progress": False, "draft": draft}
-    here = predict(two_models(), ImageFolder(noise), **settings)
-    there = predict(two_models(), ImageFolder(noise), engine=ray_engine(), **settings)
-    pd.testing.assert_frame_equal(there, here, check_exact=True)
-    assert (here["error"] != "").sum() == 1
+    local = predict(two_models(), ImageFolder(noise), **settings)
+    distributed = predict(two_models(), ImageFolder(noise), engine=ray_engine(), **settings)
+    pd.testing.assert_frame_equal(distributed, local, check_exact=True)
+    assert (local["error"] != "").sum() == 1
 
 
 def test_a_killed_worker_loses_nothing(cluster, noise: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
     pool = Deadly(noise, marks=tmp_path / "marks", deadly=9)
     settings = {"batch_size": 3, "progress": False}
-    there = predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", **settings)
+    distributed = predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", **settings)
     assert (tmp_path / "marks" / "killed").exists()
     assert not (tmp_path / "marks" / f"{os.getpid()}").exists()  # the driver opens nothing
-    pd.testing.assert_frame_equal(there, predict(two_models(), ImageFolder(noise), **settings), check_exact=True)
+    pd.testing.assert_frame_equal(distributed, predict(two_models(), ImageFolder(noise), **settings), check_exact=True)
     assert [len(list(folder.iterdir())) for folder in (tmp_path / "cache").iterdir()] == [6, 6]
 
 
@@ -99,11 +99,11 @@ def test_a_search_over_ray_writes_the_same_files(
     for engine in ("local", "ray"):
         monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / f"{engine}-cache"))
         call("--pair", pair, "--pool", pictures, "--out", tmp_path / engine, "--engine", engine)
-    found = [
+    results = [
         {path.relative_to(tmp_path / engine): path.read_bytes() for path in (tmp_path / engine).rglob("*.*")}
         for engine in ("local", "ray")
     ]
-    assert found[0] == found[1] and len(found[0]) > 8
+    assert results[0] == results[1] and len(results[0]) > 8
 
 
 def test_an_error_of_a_pool_is_raised_as_it_is(cluster, noise: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is packaged of WordNet comes out of the command again."""
+"""The packaged parts of WordNet come out of the command again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from benchmark.core.cli import run
 from mad.crawling.keywords import POLYSEMOUS
-from mad.mining.wordnet import EXTRACT, LICENCE, installed_nouns
+from mad.mining.wordnet import EXTRACT, LICENCE, find_installed_nouns
 from mad.rebuild import main
 
 
-@pytest.mark.skipif(installed_nouns() is None, reason="WordNet 3.0 is not installed")
+@pytest.mark.skipif(find_installed_nouns() is None, reason="WordNet 3.0 is not installed")
 def test_both_commands_write_what_is_packaged(tmp_path: Path) -> None:
     run(main, ["wordnet", "--out", str(tmp_path)])
     run(main, ["keywords", "--out", str(tmp_path)])

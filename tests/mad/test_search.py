@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmark.models.load import BaseModel
-from mad.mining.models import folders
+from mad.mining.models import name_folders
 from tests.mad.searching import call, fails
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -40,25 +40,25 @@ def test_a_search_writes_tables_that_agree(pair, pictures: Path, tmp_path: Path,
     assert groups["size"].tolist() == membership["group_id"].value_counts()[groups["group_id"]].tolist()
     joined = membership.merge(groups, on="group_id").merge(ranking, on=["image", "rank"])
     assert len(joined) == len(ranking) == groups["size"].sum()
-    for who in ("base", "strong"):
-        assert (joined[f"{who}_index_x"] == joined[f"{who}_index_y"]).all()
-        assert (joined[f"{who}_class_x"] == joined[f"{who}_class_y"]).all()
+    for role in ("base", "strong"):
+        assert (joined[f"{role}_index_x"] == joined[f"{role}_index_y"]).all()
+        assert (joined[f"{role}_class_x"] == joined[f"{role}_class_y"]).all()
     assert (groups["group"] == groups["strong_class"] + "-" + groups["base_class"]).all()
 
     sheets = {path.stem for path in (out / "sheets").iterdir()}
     assert sheets == {"ranking", *groups["group_id"].head(12)}
     for sheet in (out / "sheets").iterdir():
         Image.open(sheet).verify()
-    said = capsys.readouterr().out
-    assert f"pool: {pictures}, 30 images" in said
-    assert "sheets/ranking.png" in said and groups["group_id"][0] in said
+    printed = capsys.readouterr().out
+    assert f"pool: {pictures}, 30 images" in printed
+    assert "sheets/ranking.png" in printed and groups["group_id"][0] in printed
 
 
 def test_the_first_of_the_pair_is_the_base(models, pictures: Path, tmp_path: Path) -> None:
     call("--pair", f"{models[0]},{models[1]}", "--pool", pictures, "--out", tmp_path / "a")
     call("--pair", f"{models[1]},{models[0]}", "--pool", pictures, "--out", tmp_path / "b")
-    one, other = (pd.read_csv(tmp_path / name / "ranking.csv").set_index("image") for name in "ab")
-    assert (one["base_index"] == other["strong_index"].reindex(one.index)).all()
+    forth, back = (pd.read_csv(tmp_path / name / "ranking.csv").set_index("image") for name in "ab")
+    assert (forth["base_index"] == back["strong_index"].reindex(forth.index)).all()
     assert json.loads((tmp_path / "a" / "search.json").read_text())["base"]["name"] == str(models[0])
 
 
@@ -81,8 +81,8 @@ def test_other_rules_ask_the_models_nothing_new(pair, pictures: Path, tmp_path: 
     call("--pair", pair, "--pool", pictures, "--out", tmp_path / "one")
     monkeypatch.setattr(predict, "top2", None)
     call("--pair", pair, "--pool", pictures, "--out", tmp_path / "two", "--min-probability", 0.3)
-    one, two = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("one", "two"))
-    assert 0 < len(two) < len(one)
+    first, second = (pd.read_csv(tmp_path / name / "ranking.csv") for name in ("one", "two"))
+    assert 0 < len(second) < len(first)
 
 
 def test_changed_pictures_are_asked_about_again(pair, pictures: Path, tmp_path: Path) -> None:
@@ -109,28 +109,28 @@ def test_weights_of_ones_own(models, pictures: Path, tmp_path: Path) -> None:
         state["head.weight"] = torch.randn_like(state["head.weight"])
         files.append(tmp_path / f"{i}.safetensors")
         save_file(state, files[-1])
-    alias, rival = "test_vit", f"test_vit={files[1]}"
+    alias, strong = "test_vit", f"test_vit={files[1]}"
     own = ["--weights", f"{alias}={files[0]}"]
-    call("--pair", f"{alias},{rival}", *own, "--pool", pictures, "--out", tmp_path / "out")
-    facts = json.loads((tmp_path / "out" / "search.json").read_text())
-    assert facts["base"]["weights_sha256"] != facts["strong"]["weights_sha256"]
-    assert facts["base"]["preprocessing"]["size"] == 160
+    call("--pair", f"{alias},{strong}", *own, "--pool", pictures, "--out", tmp_path / "out")
+    note = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert note["base"]["weights_sha256"] != note["strong"]["weights_sha256"]
+    assert note["base"]["preprocessing"]["size"] == 160
 
 
 def test_every_prediction_and_the_whole_ranking_are_in_parquet(pair, pictures: Path, tmp_path: Path) -> None:
     (pictures / "cut.png").write_text("no image")
     out = tmp_path / "out"
     call("--pair", pair, "--pool", pictures, "--out", out, "--min-group", 1)
-    told = pd.read_parquet(out / "predictions.parquet").set_index("image")
-    assert len(told) == 31 and told["error"].astype(bool).sum() == 1
-    assert told.loc["cut.png", ["base_index", "strong_index"]].tolist() == [-1, -1]
-    ranking, shown = pd.read_parquet(out / "ranking.parquet"), pd.read_csv(out / "ranking.csv")
-    pd.testing.assert_frame_equal(ranking, shown, check_dtype=False, atol=1e-6)
-    divided = told[(told["base_index"] != told["strong_index"]) & (told["error"] == "")]
+    predictions = pd.read_parquet(out / "predictions.parquet").set_index("image")
+    assert len(predictions) == 31 and predictions["error"].astype(bool).sum() == 1
+    assert predictions.loc["cut.png", ["base_index", "strong_index"]].tolist() == [-1, -1]
+    ranking, csv_ranking = pd.read_parquet(out / "ranking.parquet"), pd.read_csv(out / "ranking.csv")
+    pd.testing.assert_frame_equal(ranking, csv_ranking, check_dtype=False, atol=1e-6)
+    divided = predictions[(predictions["base_index"] != predictions["strong_index"]) & (predictions["error"] == "")]
     assert set(ranking["image"]) == set(divided.index)
-    both = ranking.set_index("image").join(divided, rsuffix="_told")
+    both = ranking.set_index("image").join(divided, rsuffix="_predicted")
     for column in divided.columns.drop("error"):
-        assert (both[column] == both[f"{column}_told"]).all()
+        assert (both[column] == both[f"{column}_predicted"]).all()
 
 
 def test_all_pairs_of_three_models(models, pictures: Path, tmp_path: Path, third_model: Path, capsys) -> None:
@@ -154,10 +154,10 @@ def test_models_of_one_name_have_folders_of_their_own(tmp_path: Path) -> None:
     from tests.conftest import PREPROCESSING, small_vit
 
     vit = small_vit()
-    named = [BaseModel(name, vit, PREPROCESSING, "") for name in ("a/mini", "b/mini", "../x y", "..")]
-    found = [folder.relative_to(tmp_path).as_posix() for folder in folders(tmp_path, named).values()]
-    assert found[:3] == ["mini-vs-mini-2", "mini-vs-x-y", "mini-vs-model"]
-    assert len(set(found)) == 6
+    models = [BaseModel(name, vit, PREPROCESSING, "") for name in ("a/mini", "b/mini", "../x y", "..")]
+    names = [folder.relative_to(tmp_path).as_posix() for folder in name_folders(tmp_path, models).values()]
+    assert names[:3] == ["mini-vs-mini-2", "mini-vs-x-y", "mini-vs-model"]
+    assert len(set(names)) == 6
 
 
 def test_drafts_are_an_option_that_is_recorded(pair, tmp_path: Path) -> None:
@@ -170,10 +170,10 @@ def test_drafts_are_an_option_that_is_recorded(pair, tmp_path: Path) -> None:
     call(*arguments, "--out", tmp_path / "full")
     call(*arguments, "--out", tmp_path / "draft", "--draft")
     full, draft = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("full", "draft"))
-    probabilities = [f"{who}_probability" for who in ("base", "strong")]
+    probabilities = [f"{role}_probability" for role in ("base", "strong")]
     assert not full[probabilities].equals(draft[probabilities])  # other pixels, and not from the cache
-    facts = [json.loads((tmp_path / name / "search.json").read_text())["command"] for name in ("full", "draft")]
-    assert [fact["draft"] for fact in facts] == [None, 64]
+    commands = [json.loads((tmp_path / name / "search.json").read_text())["command"] for name in ("full", "draft")]
+    assert [command["draft"] for command in commands] == [None, 64]
     assert "reduced scale" in (tmp_path / "draft" / "report.html").read_text()
 
 
@@ -194,8 +194,8 @@ def test_a_crawl_brings_its_credits(pair, pictures: Path, tmp_path: Path) -> Non
     membership = pd.read_csv(out / "membership.csv")
     credits = pd.read_csv(out / "attribution.csv", dtype=str)
     assert set(credits["image"]) == set(membership["image"])
-    joined = credits.merge(table, left_on="image", right_on="file", suffixes=("", "_told"))
-    assert len(joined) == len(credits) and (joined["title"] == joined["title_told"]).all()
+    joined = credits.merge(table, left_on="image", right_on="file", suffixes=("", "_table"))
+    assert len(joined) == len(credits) and (joined["title"] == joined["title_table"]).all()
     html = (out / "report.html").read_text()
     assert "https://example.org/5/" in html and "&lt;b&gt;Ann" in html
     assert "javascript:" not in html and "<b>Ann" not in html

@@ -1,4 +1,4 @@
-"""What `mad.search` says of pools, models, options and folders that will not do."""
+"""Errors of `mad.search` for pools, models, options and folders that will not do."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_broken_images_are_skipped_counted_and_listed(pair, pictures: Path, tmp_
 def test_a_pool_of_nothing_but_broken_images(pair, tmp_path: Path, capsys) -> None:
     (tmp_path / "pool").mkdir()
     (tmp_path / "pool" / "a.jpg").write_text("no image")
-    said = fails(capsys, "--pair", pair, "--pool", tmp_path / "pool", "--out", tmp_path / "out")
-    assert "no image of" in said and "skipped.csv" in said
+    printed = fails(capsys, "--pair", pair, "--pool", tmp_path / "pool", "--out", tmp_path / "out")
+    assert "no image of" in printed and "skipped.csv" in printed
     assert pd.read_csv(tmp_path / "out" / "skipped.csv")["image"].tolist() == ["a.jpg"]
 
 
@@ -63,9 +63,9 @@ def test_models_that_never_disagree(models, pictures: Path, tmp_path: Path, caps
     from benchmark.predict import engine as predict
 
     def agree(*arguments, **options) -> pd.DataFrame:
-        return asked(*arguments, **options).assign(**{"0_label": 1, "1_label": 1})
+        return predict_images(*arguments, **options).assign(**{"0_label": 1, "1_label": 1})
 
-    asked = predict.predict
+    predict_images = predict.predict
     monkeypatch.setattr(predict, "predict", agree)
     call("--pair", f"{models[0]},{models[1]}", "--pool", pictures, "--out", tmp_path / "out", "--diverse")
     assert "0 of 30 images divide the models" in capsys.readouterr().out
@@ -80,11 +80,11 @@ def test_an_image_without_finite_logits_is_skipped_where_that_model_competes(
     from benchmark.predict.store import NOT_FINITE, NOWHERE
 
     def blind(*arguments, **options) -> pd.DataFrame:
-        predictions = asked(*arguments, **options)
+        predictions = predict_images(*arguments, **options)
         predictions.loc[3, ["error", "2_label"]] = NOT_FINITE, NOWHERE
         return predictions
 
-    asked = predict.predict
+    predict_images = predict.predict
     monkeypatch.setattr(predict, "predict", blind)
     three = [*models, third_model]
     call("--models", ",".join(map(str, three)), "--pool", pictures, "--out", tmp_path / "out")
@@ -99,21 +99,21 @@ def test_an_image_without_finite_logits_is_skipped_where_that_model_competes(
 
 
 def test_an_unknown_model_is_answered_with_the_nearest(tmp_path: Path, pictures: Path, capsys) -> None:
-    said = fails(capsys, "--pair", "vitb61,clip-vitb16", "--pool", pictures, "--out", tmp_path / "out")
-    assert 'did you mean "vitb16"?' in said
+    printed = fails(capsys, "--pair", "vitb61,clip-vitb16", "--pool", pictures, "--out", tmp_path / "out")
+    assert 'did you mean "vitb16"?' in printed
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pair", "mini"], "--pair takes BASE,STRONG"),
-        (["--pair", "mini,"], "--pair takes BASE,STRONG"),
-        (["--pair", "a,b,c"], "--pair takes BASE,STRONG"),
-        (["--models", "mini"], "--models takes A,B,C"),
-        (["--models", "mini,,mini-strong"], "--models takes A,B,C"),
+        (["--pair", "mini"], "--pair must be BASE,STRONG"),
+        (["--pair", "mini,"], "--pair must be BASE,STRONG"),
+        (["--pair", "a,b,c"], "--pair must be BASE,STRONG"),
+        (["--models", "mini"], "--models must be A,B,C"),
+        (["--models", "mini,,mini-strong"], "--models must be A,B,C"),
         (["--models", "mini,mini-strong", "--pair", "mini,mini-strong"], "exclude each other"),
-        (["--weights", "mini"], "--weights takes ALIAS=FILE"),
+        (["--weights", "mini"], "--weights must be ALIAS=FILE"),
         (["--weights", "mini-stong=x.safetensors"], 'did you mean "mini-strong"?'),
         (["--min-probability", "80"], "between 0 and 1"),
         (["--min-group", "0"], "at least 1"),
@@ -125,16 +125,16 @@ def test_senseless_options(arguments, message: str, pictures: Path, tmp_path: Pa
 
 
 def test_one_model_is_no_competition(models, pictures: Path, tmp_path: Path, capsys) -> None:
-    said = fails(capsys, "--pair", f"{models[0]},{models[0]}", "--pool", pictures, "--out", tmp_path / "out")
-    assert "the same model" in said
+    printed = fails(capsys, "--pair", f"{models[0]},{models[0]}", "--pool", pictures, "--out", tmp_path / "out")
+    assert "the same model" in printed
 
 
 def test_weights_that_cannot_be_had(pictures: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    said = fails(capsys, "--pair", "vitb16,clip-vitb16", "--pool", pictures, "--out", tmp_path / "out")
-    assert "model.safetensors" in said and "vitb16=FILE" in said and "mini, mini-strong" in said
+    printed = fails(capsys, "--pair", "vitb16,clip-vitb16", "--pool", pictures, "--out", tmp_path / "out")
+    assert "model.safetensors" in printed and "vitb16=FILE" in printed and "mini, mini-strong" in printed
     assert not (tmp_path / "out").exists()
 
 
@@ -144,8 +144,8 @@ def test_a_full_disk(pair, pictures: Path, tmp_path: Path, capsys, monkeypatch) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pd.DataFrame, "to_parquet", full)
-        said = fails(capsys, "--pair", pair, "--pool", pictures, "--out", tmp_path / "out")
-    assert "No space left on device" in said
+        printed = fails(capsys, "--pair", pair, "--pool", pictures, "--out", tmp_path / "out")
+    assert "No space left on device" in printed
     monkeypatch.setattr("benchmark.predict.engine.top2", None)  # what was predicted before is not lost
     call("--pair", pair, "--pool", pictures, "--out", tmp_path / "out")
 
@@ -154,8 +154,8 @@ def test_a_folder_with_something_else_in_it_is_left_alone(pair, pictures: Path, 
     search_here = ["--pair", pair, "--pool", pictures, "--out", tmp_path / "out"]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ranking.csv").write_text("mine")
-    said = fails(capsys, *search_here)
-    assert "holds ranking.csv, which no search made; name another --out, or add --overwrite" in said
+    printed = fails(capsys, *search_here)
+    assert "holds ranking.csv, which no search made; name another --out, or add --overwrite" in printed
     assert (tmp_path / "out" / "ranking.csv").read_text() == "mine"
     call(*search_here, "--overwrite")
     assert "another search" in fails(capsys, *search_here, "--diverse")

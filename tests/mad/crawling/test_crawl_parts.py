@@ -16,7 +16,7 @@ from mad.crawling import web
 from mad.crawling.duplicates import BANDS, NEAR, bands, distance, phash
 from mad.crawling.flickr import Licence, choose_licences, read_photo
 from mad.crawling.index import Index
-from mad.mining.wordnet import DEBIAN, synsets
+from mad.mining.wordnet import DEBIAN, read_synsets
 from tests.mad.flickr_server import LICENCES
 
 # -- keywords
@@ -44,7 +44,7 @@ def test_every_class_has_keywords_and_none_has_anothers() -> None:
     assert {keyword.class_index for keyword in every} == set(range(1000))
     assert len({keyword.text.lower() for keyword in every}) == len(every) > 1500
     for keyword in every:
-        lemmas = [lemma.lower() for lemma in synsets()[imagenet.synsets()[keyword.class_index]].lemmas]
+        lemmas = [lemma.lower() for lemma in read_synsets()[imagenet.synsets()[keyword.class_index]].lemmas]
         assert any(keyword.text.lower().startswith(lemma) for lemma in lemmas)
 
 
@@ -55,7 +55,7 @@ def test_the_packaged_list_has_the_lemmas_with_several_senses() -> None:
         if not line.startswith(" "):
             lemma, _, count, *_ = line.split()  # man 5 wndb: the third field counts the synsets of a lemma
             senses[lemma.replace("_", " ")] = int(count)
-    ours = {lemma.lower() for id in imagenet.synsets() for lemma in synsets()[id].lemmas}
+    ours = {lemma.lower() for id in imagenet.synsets() for lemma in read_synsets()[id].lemmas}
     packaged = words.POLYSEMOUS.read_text().splitlines()
     assert packaged == sorted(lemma for lemma in ours if senses[lemma] > 1)
 

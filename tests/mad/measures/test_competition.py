@@ -9,6 +9,6 @@ from mad.measures import competition
 
 def test_competition_notices_another_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(competition, "CHECKED", 500)
-    monkeypatch.setattr(competition, "plain_order", lambda predictions, rules: predictions["image"].tolist())
+    monkeypatch.setattr(competition, "rank_plainly", lambda predictions, config: predictions["image"].tolist())
     with pytest.raises(AssertionError, match="ranks otherwise"):
         competition.measure_competition(10)

@@ -8,20 +8,20 @@ import pytest
 
 from mad.measures import prediction
 
-plain = prediction.plain_predict
+plain = prediction.predict_plainly
 
 
-def test_prediction_says_the_same_as_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prediction_equals_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction, "PHOTO_SIZE", (640, 480))
-    found = prediction.measure_prediction("mini", images=6, repeats=1)
-    assert found.apart <= 1e-6 and found.images == 6 and found.ratio > 0
-    assert found.ours.median > 0 and found.draft.median > 0
+    speed = prediction.measure_prediction("mini", images=6, repeats=1)
+    assert speed.apart <= 1e-6 and speed.images == 6 and speed.ratio > 0
+    assert speed.ours.median > 0 and speed.draft.median > 0
 
 
 def test_prediction_notices_another_label(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction, "PHOTO_SIZE", (320, 240))
-    monkeypatch.setattr(prediction, "plain_predict", lambda *_: [p.roll(1, -1) for p in plain(*_)])
-    with pytest.raises(AssertionError, match="says something else"):
+    monkeypatch.setattr(prediction, "predict_plainly", lambda *_: [p.roll(1, -1) for p in plain(*_)])
+    with pytest.raises(AssertionError, match="predicts otherwise"):
         prediction.measure_prediction("mini", images=6, repeats=1)
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from benchmark.core.errors import UserError
 from mad.mining import competition
-from mad.mining.competition import Rules
+from mad.mining.competition import SearchConfig
 
 NAMES = [f"c{i}" for i in range(1000)]
 
 
-def predictions_at_random(images: int, classes: int, seed: int = 0) -> pd.DataFrame:
+def draw_predictions(images: int, classes: int, seed: int = 0) -> pd.DataFrame:
     """Predictions with many ties: few classes, probabilities of one decimal place."""
     random = np.random.default_rng(seed)
     return pd.DataFrame(
@@ -35,14 +35,14 @@ def distances() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def ranking(distances: np.ndarray) -> pd.DataFrame:
-    return competition.rank(predictions_at_random(3000, 25), distances)
+    return competition.rank(draw_predictions(3000, 25), distances)
 
 
 # -- rank
 
 
 def test_rank_equals_a_plain_sort(distances: np.ndarray) -> None:
-    predictions = predictions_at_random(2000, 12)
+    predictions = draw_predictions(2000, 12)
     rows = [
         (-distances[row.strong_index, row.base_index], -min(row.base_probability, row.strong_probability), i)
         for i, row in enumerate(predictions.itertuples())
@@ -59,19 +59,19 @@ def test_rank_equals_a_plain_sort(distances: np.ndarray) -> None:
 
 
 def test_models_that_agree_rank_nothing(distances: np.ndarray) -> None:
-    predictions = predictions_at_random(50, 5)
+    predictions = draw_predictions(50, 5)
     predictions["strong_index"] = predictions["base_index"]
     ranking = competition.rank(predictions, distances)
     assert len(ranking) == 0
-    assert len(competition.diverse(ranking)) == 0
-    groups = competition.groups(ranking, NAMES)
-    assert len(groups) == len(competition.members(ranking, groups)) == 0
+    assert len(competition.select_diverse(ranking)) == 0
+    groups = competition.find_groups(ranking, NAMES)
+    assert len(groups) == len(competition.find_members(ranking, groups)) == 0
 
 
 # -- diverse
 
 
-def diverse_by_hand(ranking: pd.DataFrame, min_probability: float, per_class: int, per_pair: int) -> list[str]:
+def select_by_hand(ranking: pd.DataFrame, min_probability: float, per_class: int, per_pair: int) -> list[str]:
     chosen: list[str] = []
     classes: dict[int, int] = {}
     pairs: dict[frozenset, int] = {}
@@ -92,8 +92,8 @@ def diverse_by_hand(ranking: pd.DataFrame, min_probability: float, per_class: in
 @pytest.mark.parametrize("per_class", [1, 3, 7])
 @pytest.mark.parametrize("per_pair", [1, 2])
 def test_diverse_equals_a_greedy_loop(ranking, min_probability, per_class, per_pair) -> None:
-    chosen = competition.diverse(ranking, min_probability, per_class, per_pair)
-    assert chosen["image"].tolist() == diverse_by_hand(ranking, min_probability, per_class, per_pair)
+    chosen = competition.select_diverse(ranking, min_probability, per_class, per_pair)
+    assert chosen["image"].tolist() == select_by_hand(ranking, min_probability, per_class, per_pair)
     assert chosen["rank"].is_monotonic_increasing
 
 
@@ -102,7 +102,7 @@ def test_diverse_counts_what_it_keeps_and_takes_a_pair_in_either_order() -> None
     table = pd.DataFrame(pairs, columns=["base_index", "strong_index"])
     table = table.assign(base_probability=0.9, strong_probability=0.8, image=[f"{i}" for i in range(7)])
     # 1 and 2 are passed over as one pair again, and do not count; 5 would be the fourth image of class 1.
-    assert competition.diverse(table)["image"].tolist() == ["0", "3", "4", "6"]
+    assert competition.select_diverse(table)["image"].tolist() == ["0", "3", "4", "6"]
 
 
 # -- groups
@@ -126,15 +126,16 @@ def test_groups_equal_a_plain_loop(ranking: pd.DataFrame) -> None:
             "base_probability": np.mean([row.base_probability for row in rows]),
         }
         for (strong, base), rows in sorted(
-            whole.items(), key=lambda item: (-len(item[1]), -item[1][0].distance, item[0])
+            whole.items(),
+            key=lambda entry: (-len(entry[1]), -entry[1][0].distance, entry[0]),
         )
         if len(rows) >= 5
     ]
 
-    groups = competition.groups(ranking, NAMES, min_size=5)
+    groups = competition.find_groups(ranking, NAMES, min_size=5)
 
     pd.testing.assert_frame_equal(groups, pd.DataFrame(expected), check_dtype=False)
-    members = competition.members(ranking, groups)
+    members = competition.find_members(ranking, groups)
     assert members["group_id"].tolist() == [g["group_id"] for g in expected for _ in range(g["size"])]
     for (strong, base), rows in whole.items():
         images = members.loc[members["group_id"] == f"{strong}-{base}", "image"].tolist()
@@ -145,9 +146,9 @@ def test_groups_equal_a_plain_loop(ranking: pd.DataFrame) -> None:
 
 
 def test_compete_thins_the_ranking_and_never_the_groups() -> None:
-    predictions = predictions_at_random(2000, 20)
-    plain = competition.compete(predictions, Rules(min_group=1))
-    thin = competition.compete(predictions, Rules(diverse=True, min_group=1))
+    predictions = draw_predictions(2000, 20)
+    plain = competition.compete(predictions, SearchConfig(min_group=1))
+    thin = competition.compete(predictions, SearchConfig(diverse=True, min_group=1))
     assert 0 < len(thin.ranking) <= 30 < len(plain.ranking)
     pd.testing.assert_frame_equal(thin.groups, plain.groups)
     assert plain.images == 2000
@@ -155,27 +156,27 @@ def test_compete_thins_the_ranking_and_never_the_groups() -> None:
 
 
 def test_compete_filters_by_probability_and_size() -> None:
-    predictions = predictions_at_random(2000, 20)
-    found = competition.compete(predictions, Rules(min_probability=0.5, min_group=3))
-    assert found.ranking[["base_probability", "strong_probability"]].to_numpy().min() >= 0.5
-    assert found.groups["size"].min() >= 3
-    assert found.disagreements > len(found.ranking) > len(found.membership)
+    predictions = draw_predictions(2000, 20)
+    result = competition.compete(predictions, SearchConfig(min_probability=0.5, min_group=3))
+    assert result.ranking[["base_probability", "strong_probability"]].to_numpy().min() >= 0.5
+    assert result.groups["size"].min() >= 3
+    assert result.disagreements > len(result.ranking) > len(result.membership)
 
 
 @pytest.mark.parametrize("wrong", [{"min_probability": 1.5}, {"min_probability": -0.1}, {"min_group": 0}])
-def test_senseless_rules_are_refused(wrong: dict) -> None:
+def test_senseless_options_are_refused(wrong: dict) -> None:
     with pytest.raises(UserError, match="--min-"):
-        Rules(**wrong)
+        SearchConfig(**wrong)
 
 
 def test_a_million_images_take_seconds(distances: np.ndarray) -> None:
     import time
 
-    predictions = predictions_at_random(1000, 1000).sample(1_000_000, replace=True, random_state=0)
+    predictions = draw_predictions(1000, 1000).sample(1_000_000, replace=True, random_state=0)
     start = time.process_time()
     ranking = competition.rank(predictions, distances)
-    competition.members(ranking, competition.groups(ranking, NAMES))
-    competition.diverse(ranking)
+    competition.find_members(ranking, competition.find_groups(ranking, NAMES))
+    competition.select_diverse(ranking)
     assert time.process_time() - start < 10  # measured: 1.5 s; a loop over images would take a minute
 
 
@@ -187,6 +188,6 @@ def test_thinning_loops_over_what_is_chosen_only() -> None:
     table = pd.DataFrame(pairs, columns=["base_index", "strong_index"])
     table = table.assign(base_probability=0.9, strong_probability=0.9, image="x")
     start = time.process_time()
-    chosen = competition.diverse(table)
+    chosen = competition.select_diverse(table)
     assert time.process_time() - start < 5  # measured: 0.6 s
     assert 1400 < len(chosen) <= 1500

@@ -18,7 +18,7 @@ VOLLEYBALL, BASKETBALL, BIB, ALTAR = 890, 430, 443, 406
 def pairs() -> list[tuple[int, int]]:
     """Random pairs of classes, half of them of classes with several hypernym paths."""
     random = np.random.default_rng(0)
-    several = [i for i, synset in enumerate(imagenet.synsets()) if len(wordnet.hypernym_paths(synset)) > 1]
+    several = [i for i, synset in enumerate(imagenet.synsets()) if len(wordnet.find_hypernym_paths(synset)) > 1]
     anywhere, branching = random.integers(0, 1000, (1000, 2)), random.choice(several, (1000, 2))
     return [(int(a), int(b)) for a, b in np.concatenate([anywhere, branching])]
 
@@ -27,15 +27,15 @@ def pairs() -> list[tuple[int, int]]:
 
 
 def test_extract_is_closed_and_has_one_root() -> None:
-    nodes = wordnet.synsets()
+    nodes = wordnet.read_synsets()
     assert set(imagenet.synsets()) <= set(nodes)
-    assert {above for node in nodes.values() for above in node.hypernyms} <= set(nodes)
+    assert {hypernym for node in nodes.values() for hypernym in node.hypernyms} <= set(nodes)
     assert [id for id, node in nodes.items() if not node.hypernyms] == ["n00001740"]
     assert nodes["n04540053"] == wordnet.Synset(("volleyball",), ("n02778669",))
     assert "Princeton" in wordnet.LICENCE.read_text()
 
 
-@pytest.mark.skipif(wordnet.installed_nouns() is None, reason="WordNet 3.0 is not installed")
+@pytest.mark.skipif(wordnet.find_installed_nouns() is None, reason="WordNet 3.0 is not installed")
 def test_extract_equals_the_installed_wordnet(tmp_path: Path) -> None:
     wordnet.write_extract(None, tmp_path)
     for ours in (wordnet.EXTRACT, wordnet.LICENCE):
@@ -45,7 +45,7 @@ def test_extract_equals_the_installed_wordnet(tmp_path: Path) -> None:
 def test_other_versions_of_wordnet_are_refused(tmp_path: Path) -> None:
     nouns = tmp_path / "data.noun"
     nouns.write_text("  1 WordNet 3.1 Copyright 2011\n00001740 03 n 01 entity 0 000 | that which is\n")
-    with pytest.raises(UserError, match=r"not the nouns of WordNet 3\.0"):
+    with pytest.raises(UserError, match=r"must be those of WordNet 3\.0"):
         wordnet.write_extract(nouns, tmp_path)
     with pytest.raises(UserError, match="--nouns"):
         wordnet.write_extract(tmp_path / "nowhere", tmp_path)
@@ -57,7 +57,7 @@ def test_other_versions_of_wordnet_are_refused(tmp_path: Path) -> None:
 def test_volleyball_and_basketball_are_two_hops_apart() -> None:
     # Both are balls at depth 9. Basketball's other path leaves volleyball's at "equipment", depth 6.
     def between(*how: str) -> float:
-        return wordnet.distances(*how)[VOLLEYBALL, BASKETBALL]  # type: ignore[arg-type]
+        return wordnet.compute_distances(*how)[VOLLEYBALL, BASKETBALL]  # type: ignore[arg-type]
 
     assert between("hops", "min") == 2
     assert between("hops", "mean") == (2 + 6) / 2
@@ -69,13 +69,13 @@ def test_a_class_with_two_paths_by_hand() -> None:
     # bib:   entity, physical entity, object, part,  piece,    piece of cloth, bib
     #        entity, physical entity, object, whole, artifact, fabric,         piece of cloth, bib
     # altar: entity, physical entity, object, whole, artifact, structure,      altar
-    assert [len(wordnet.hypernym_paths(imagenet.synsets()[i])) for i in (BIB, ALTAR)] == [2, 1]
-    assert wordnet.distances("hops", "min")[BIB, ALTAR] == 3 + 2
-    assert wordnet.distances("hops", "mean")[BIB, ALTAR] == ((4 + 4) + (3 + 2)) / 2
+    assert [len(wordnet.find_hypernym_paths(imagenet.synsets()[i])) for i in (BIB, ALTAR)] == [2, 1]
+    assert wordnet.compute_distances("hops", "min")[BIB, ALTAR] == 3 + 2
+    assert wordnet.compute_distances("hops", "mean")[BIB, ALTAR] == ((4 + 4) + (3 + 2)) / 2
     by_fabric = (2**-4 + 2**-5 + 2**-6) + (2**-4 + 2**-5)
     by_part = 2 * (2**-2 + 2**-3 + 2**-4 + 2**-5)
-    assert wordnet.distances("weighted", "min")[BIB, ALTAR] == by_fabric
-    assert wordnet.distances("weighted", "mean")[BIB, ALTAR] == (by_fabric + by_part) / 2
+    assert wordnet.compute_distances("weighted", "min")[BIB, ALTAR] == by_fabric
+    assert wordnet.compute_distances("weighted", "mean")[BIB, ALTAR] == (by_fabric + by_part) / 2
 
 
 # -- and by independent routes
@@ -84,7 +84,7 @@ def test_a_class_with_two_paths_by_hand() -> None:
 @pytest.mark.parametrize("measure", ["hops", "weighted"])
 @pytest.mark.parametrize("over", ["min", "mean"])
 def test_tables_are_symmetric_and_zero_on_the_diagonal_alone(measure, over) -> None:
-    table = wordnet.distances(measure, over)
+    table = wordnet.compute_distances(measure, over)
     assert table.shape == (1000, 1000) and table.dtype == np.float32
     assert (table == table.T).all()
     assert ((table == 0) == np.eye(1000, dtype=bool)).all()
@@ -96,35 +96,37 @@ def test_shortest_hops_equal_a_breadth_first_search(pairs) -> None:
     def climbs(synset: str) -> dict[str, int]:
         steps, queue = {synset: 0}, [synset]
         for node in queue:
-            for above in wordnet.synsets()[node].hypernyms:
-                if above not in steps:
-                    steps[above] = steps[node] + 1
-                    queue.append(above)
+            for hypernym in wordnet.read_synsets()[node].hypernyms:
+                if hypernym not in steps:
+                    steps[hypernym] = steps[node] + 1
+                    queue.append(hypernym)
         return steps
 
     ups = [climbs(synset) for synset in imagenet.synsets()]
     for a, b in pairs:
         shortest = min(ups[a][node] + ups[b][node] for node in ups[a].keys() & ups[b].keys())
-        assert wordnet.distances("hops", "min")[a, b] == shortest
+        assert wordnet.compute_distances("hops", "min")[a, b] == shortest
 
 
 def test_all_tables_equal_a_plain_loop_over_paths(pairs) -> None:
-    def hops(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-        common = [node for node in one if node in other][-1]
-        return len(one) - one.index(common) + len(other) - other.index(common) - 2
+    def hops(a_path: tuple[str, ...], b_path: tuple[str, ...]) -> float:
+        common = [node for node in a_path if node in b_path][-1]
+        return len(a_path) - a_path.index(common) + len(b_path) - b_path.index(common) - 2
 
-    def weighted(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-        return sum(2.0 ** (1 - i) for p, q in ((one, other), (other, one)) for i, node in enumerate(p) if node not in q)
+    def weighted(a_path: tuple[str, ...], b_path: tuple[str, ...]) -> float:
+        return sum(
+            2.0 ** (1 - i) for p, q in ((a_path, b_path), (b_path, a_path)) for i, node in enumerate(p) if node not in q
+        )
 
     for a, b in pairs:
         if a == b:
             continue
-        paths = (wordnet.hypernym_paths(imagenet.synsets()[i]) for i in (a, b))
+        paths = (wordnet.find_hypernym_paths(imagenet.synsets()[i]) for i in (a, b))
         combinations = list(itertools.product(*paths))
         for measure, between in (("hops", hops), ("weighted", weighted)):
-            each = [between(*two) for two in combinations]
-            assert wordnet.distances(measure, "min")[a, b] == min(each)
-            assert wordnet.distances(measure, "mean")[a, b] == np.float32(np.mean(each))
+            path_distances = [between(*paths_of_both) for paths_of_both in combinations]
+            assert wordnet.compute_distances(measure, "min")[a, b] == min(path_distances)
+            assert wordnet.compute_distances(measure, "mean")[a, b] == np.float32(np.mean(path_distances))
 
 
 @pytest.mark.skipif(not wordnet.DEBIAN.is_file(), reason="Debian's wordnet-base is not installed")
@@ -146,4 +148,4 @@ def test_shortest_hops_equal_those_of_nltk(pairs, tmp_path: Path, monkeypatch: p
         reader = WordNetCorpusReader(str(corpus), None)
     nodes = [reader.synset_from_pos_and_offset("n", int(synset[1:])) for synset in imagenet.synsets()]
     for a, b in pairs[::10]:
-        assert wordnet.distances("hops", "min")[a, b] == nodes[a].shortest_path_distance(nodes[b])
+        assert wordnet.compute_distances("hops", "min")[a, b] == nodes[a].shortest_path_distance(nodes[b])

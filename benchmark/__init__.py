@@ -2,54 +2,42 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from benchmark.core.lazy import lazy
 from benchmark.core.moved import tell_moved
 from benchmark.images.open import register
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from benchmark.data.dataset import Benchmark
+    from benchmark.core.errors import UserError
+    from benchmark.data.dataset import Benchmark, LabelledImages
+    from benchmark.images.open import open_images
     from benchmark.images.source import ImageSource
+    from benchmark.models.load import BaseModel, load_base
+    from benchmark.predict.benchmark import load
+else:
+    __getattr__ = lazy(
+        __name__,
+        {
+            "benchmark.core.errors": ("UserError",),
+            "benchmark.data.dataset": ("Benchmark", "LabelledImages"),
+            "benchmark.images.open": ("open_images",),
+            "benchmark.images.source": ("ImageSource",),
+            "benchmark.models.load": ("BaseModel", "load_base"),
+            "benchmark.predict.benchmark": ("load",),
+        },
+    )
 
-log = logging.getLogger(__name__)
-
-
-def load(
-    name_or_folder: str | Path, base: str | None = None, weights: Path | str | None = None, device: str = "cpu"
-) -> Benchmark:
-    """Load a benchmark; for a base, with the editing samples that it gets wrong (paper, A.3), and log how many.
-
-    The base's predictions are computed once and kept on disk (see `benchmark.predict.benchmark`), where the harness
-    finds them, too.
-
-    Args:
-        name_or_folder: ``mini``, ``mini-dev``, or a folder in the Hub's layout.
-        base: a base model as on the command lines (``vits16``, ``NAME=FILE``, ...); without one, all samples.
-        weights: a local file with the base's weights.
-        device: where the base runs, ``cpu`` or ``cuda``.
-
-    Raises:
-        UserError: for data or a base that cannot be loaded; see `benchmark.data.dataset.load` and
-            `benchmark.models.load.load_base`.
-    """
-    from pathlib import Path
-
-    from benchmark.data import dataset
-
-    loaded = dataset.load(str(name_or_folder))
-    if base is None:
-        return loaded
-    from benchmark.core.devices import pick
-    from benchmark.models.load import load_base
-    from benchmark.predict.benchmark import filter_benchmark
-
-    model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
-    filtered, _, _ = filter_benchmark(model, loaded)
-    log.info("%s gets wrong: %s", model.name, filtered.kept)
-    return filtered
+__all__ = [
+    "BaseModel",
+    "Benchmark",
+    "ImageSource",
+    "LabelledImages",
+    "UserError",
+    "load",
+    "load_base",
+    "open_images",
+]
 
 
 def _embedded(split: str | None) -> ImageSource:

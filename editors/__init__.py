@@ -2,7 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from benchmark.core.lazy import lazy
 from benchmark.core.moved import tell_moved
+
+if TYPE_CHECKING:
+    from benchmark.models.vit import Cut
+    from editors.core.base import BatchEditor, Editor, TrainingImages, knob
+    from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+    from editors.core.registry import choose
+else:
+    __getattr__ = lazy(
+        __name__,
+        {
+            "benchmark.models.vit": ("Cut",),
+            "editors.core.base": (
+                "BatchEditor",
+                "Editor",
+                "TrainingImages",
+                "knob",
+            ),
+            "editors.core.edit": (
+                "Edit",
+                "FailedEdit",
+                "ModuleEdit",
+                "TailEdit",
+                "WeightEdit",
+            ),
+            "editors.core.registry": ("choose",),
+        },
+    )
+
+__all__ = [
+    "BatchEditor",
+    "Cut",
+    "Edit",
+    "Editor",
+    "FailedEdit",
+    "ModuleEdit",
+    "TailEdit",
+    "TrainingImages",
+    "WeightEdit",
+    "choose",
+    "knob",
+]
 
 tell_moved(
     modules={

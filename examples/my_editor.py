@@ -5,7 +5,7 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from editors.core.base import Editor
+from editors import Editor
 
 
 class MyEditor(Editor):

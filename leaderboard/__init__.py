@@ -1,1 +1,33 @@
 """How good an edit is: outcomes, metrics, records, tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from leaderboard.judging.evaluate import evaluate
+    from leaderboard.judging.judge import Judge
+    from leaderboard.judging.sampling import Settings
+    from leaderboard.records.record import Record
+    from leaderboard.records.runs import find_runs
+else:
+    __getattr__ = lazy(
+        __name__,
+        {
+            "leaderboard.judging.evaluate": ("evaluate",),
+            "leaderboard.judging.judge": ("Judge",),
+            "leaderboard.judging.sampling": ("Settings",),
+            "leaderboard.records.record": ("Record",),
+            "leaderboard.records.runs": ("find_runs",),
+        },
+    )
+
+__all__ = [
+    "Judge",
+    "Record",
+    "Settings",
+    "evaluate",
+    "find_runs",
+]

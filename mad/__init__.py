@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from benchmark.core.lazy import lazy
 from benchmark.core.moved import tell_moved
+
+if TYPE_CHECKING:
+    from mad.mining.competition import compete
+else:
+    __getattr__ = lazy(
+        __name__,
+        {
+            "mad.mining.competition": ("compete",),
+        },
+    )
+
+__all__ = [
+    "compete",
+]
 
 tell_moved(
     modules={"mad.pool": "from benchmark import open_images"},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-def lazy(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's ``__getattr__``: `modules` maps each public name to the full name of the module that has it."""
+def lazy(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """A package's ``__getattr__``; `names` maps each module to the public names that the package takes from it."""
+    modules = {name: module for module, taken in names.items() for name in taken}
 
     def get(name: str) -> Any:
         if name not in modules:

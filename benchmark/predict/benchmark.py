@@ -6,16 +6,22 @@ The filter of a benchmark, the score of every editor and `benchmark.load` need t
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmark.core.devices import pick
+from benchmark.data import dataset
 from benchmark.data.dataset import Benchmark, LabelledImages
 from benchmark.images.source import Selected
-from benchmark.models.load import BaseModel
+from benchmark.models.load import BaseModel, load_base
 from benchmark.predict.engine import predict
 from benchmark.predict.store import predictions_folder
+
+log = logging.getLogger(__name__)
 
 SCORE_BATCH = 256  # images a forward; part of the protocol, because batch size moves roundings
 
@@ -26,6 +32,32 @@ class RequiredImages(Selected):
     def open(self, position: int, draft: int | None = None) -> Image.Image:
         """An image, decoded. Raises `UserError` where it does not decode."""
         return self.require(position, draft)
+
+
+def load(
+    name_or_folder: str | Path, base: str | None = None, weights: Path | str | None = None, device: str = "cpu"
+) -> Benchmark:
+    """Load a benchmark; for a base, with the editing samples that it gets wrong (paper, A.3), and log how many.
+
+    The base's predictions are computed once and kept on disk, where the harness finds them, too.
+
+    Args:
+        name_or_folder: ``mini``, ``mini-dev``, or a folder in the Hub's layout.
+        base: a base model as on the command lines (``vits16``, ``NAME=FILE``, ...); without one, all samples.
+        weights: a local file with the base's weights.
+        device: where the base runs, ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: for data or a base that cannot be loaded; see `benchmark.data.dataset.load` and
+            `benchmark.models.load.load_base`.
+    """
+    benchmark = dataset.load(str(name_or_folder))
+    if base is None:
+        return benchmark
+    model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
+    filtered, _, _ = filter_benchmark(model, benchmark)
+    log.info("%s gets wrong: %s", model.name, filtered.kept)
+    return filtered
 
 
 def filter_benchmark(

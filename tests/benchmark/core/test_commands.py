@@ -67,3 +67,12 @@ def test_an_editors_file_with_the_old_import_is_told_the_new_one(tmp_path: Path)
     assert done.returncode == 2
     assert "editors.base has moved: write from editors import Editor" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_editors_lists_every_editor_with_its_knob() -> None:
+    from editors.core.registry import BUILT_IN
+
+    done = python("-m", "editors")
+    assert done.returncode == 0 and "python -m editors.train" in done.stdout
+    assert all(any(line.startswith(f"{name} ") for line in done.stdout.splitlines()) for name in BUILT_IN)
+    assert "sparsity: 0.25, 0.5, 0.75, 0.9, 0.95" in " ".join(done.stdout.split())

@@ -1,0 +1,37 @@
+"""What users import, and what a wheel holds."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("benchmark", "mad", "generation", "editors", "leaderboard")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_there_and_documented(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__ == sorted(module.__all__) and (ROOT / package / "py.typed").is_file()
+    for name in module.__all__:
+        assert getattr(module, name).__doc__, name
+    with pytest.raises(AttributeError, match="has no attribute nothing"):
+        module.nothing  # noqa: B018
+
+
+def test_importing_the_packages_imports_nothing_heavy() -> None:
+    script = f"import sys, {', '.join(PACKAGES)}; print([m for m in ('torch', 'pandas', 'tyro') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_readme_imports_from_the_public_face() -> None:
+    """`from editors import Editor`, never from a room: rooms may move."""
+    texts = [ROOT / "README.md", *(ROOT / "examples").glob("*.py")]
+    for text in texts:
+        for package in PACKAGES:
+            assert f"from {package}." not in text.read_text(), text

@@ -6,7 +6,7 @@ import dataclasses
 
 from benchmark.core.commands import show
 from editors.core.base import knob_of
-from editors.core.registry import BUILT_IN, choose
+from editors.core.registry import built_in, choose
 
 
 def main() -> None:
@@ -18,16 +18,14 @@ def main() -> None:
     table = Table(title="Editors", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("name", "method", "knob and its sweep", "defaults"):
         table.add_column(heading, overflow="fold")
-    for name in BUILT_IN:
+    for name in built_in():
         chosen = choose(name, base="")  # without the settings that belong to one base
         knob, config = knob_of(chosen.config), dataclasses.asdict(chosen.config)
         sweep = f"{knob.name}: {', '.join(f'{value:g}' for value in knob.sweep)}" if knob else ""
         defaults = ", ".join(f"{key}={value}" for key, value in config.items() if value is not None)
         table.add_row(name, escape((chosen.editor_class.__doc__ or "").partition("\n")[0]), sweep, defaults)
     Console().print(table)
-    print(
-        "\nA setting is written behind the name: ft-l2:c=0.01,lr=1e-4. Learning rates chosen for a base go before defaults.\n"
-    )
+    print("\nA setting is written behind the name: ft-l2:c=0.01. Settings chosen for a base go before defaults.\n")
     show("editors")
 
 

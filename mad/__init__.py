@@ -8,16 +8,18 @@ from benchmark.core.lazy import lazy
 from benchmark.core.moved import tell_moved
 
 if TYPE_CHECKING:
-    from mad.mining.competition import compete
+    from mad.mining.competition import SearchConfig, SearchResult, compete
 else:
     __getattr__ = lazy(
         __name__,
         {
-            "mad.mining.competition": ("compete",),
+            "mad.mining.competition": ("SearchConfig", "SearchResult", "compete"),
         },
     )
 
 __all__ = [
+    "SearchConfig",
+    "SearchResult",
     "compete",
 ]
 

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import Model
+from benchmark.models.family import Model, family_of, unsupported
 
 
 def check_supported(model: Model) -> None:
-    """Raise `UserError` unless `model` is a plain pre-norm timm ViT that classifies from its [cls] token."""
-    from timm.layers import Mlp
-    from timm.layers.attention import Attention
-    from timm.models.vision_transformer import Block, VisionTransformer
-
-    problem = ""
-    if type(model) is not VisionTransformer:
-        problem = f"it is a {type(model).__name__}"
-    elif model.cls_token is None or model.global_pool != "token" or model.attn_pool is not None:
-        problem = f'it pools by "{model.global_pool}" and not from a class token'
-    elif not isinstance(model.fc_norm, nn.Identity) or not isinstance(model.head, nn.Linear):
-        problem = "its head is not one linear layer"
-    else:
-        for block in model.blocks:
-            if type(block) is not Block:
-                problem = f"its blocks are of type {type(block).__name__}"
-            elif type(block.mlp) is not Mlp or type(block.attn) is not Attention:
-                problem = f"its blocks hold {type(block.mlp).__name__} and {type(block.attn).__name__}"
-            elif not isinstance(block.mlp.fc1, nn.Linear) or not isinstance(block.mlp.norm, nn.Identity):
-                problem = "its FFNs are not two linear layers"
-            elif getattr(block.attn, "gate", None) is not None:
-                problem = "its attention is gated"
+    """Raise `UserError` unless a family computes exactly what `model` does."""
+    family = family_of(model)
+    problem = family.problem(model) if type(model) is family.model_class else f"it is a {type(model).__name__}"
     if problem:
-        raise UserError(
-            f"this base model cannot be edited here: {problem}; editors take a timm VisionTransformer "
-            "with a class token, such as vit_base_patch16_224"
-        )
+        raise unsupported(problem)
 
 
 def check_inputs(model: Model, images: Tensor, labels: Tensor) -> None:

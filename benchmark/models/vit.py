@@ -1,6 +1,6 @@
-"""The only file that knows how a timm Vision Transformer is built.
+"""A Vision Transformer in two pieces; how one is built, only its family knows (`benchmark.models.family`).
 
-It runs one in two pieces. The *prefix* is everything up to a `Cut`, and depends on no edit, so it is
+The *prefix* is everything up to a `Cut`, and depends on no edit, so it is
 computed once an image and cached. The *tail* is everything after the cut, run under *weight overrides*:
 a dict from parameter name to the tensor that stands in for it. An override has the parameter's own number
 of axes (one edit, tokens ``(n, T, N)``), or one more in front (m edits at once, tokens ``(m, n, T, N)``), in
@@ -14,17 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-Overrides = Mapping[str, Tensor]
-AS_IT_IS: Overrides = MappingProxyType({})
-Model = Any  # a timm VisionTransformer: the attributes of an nn.Module have no static types
-Taps = dict[str, tuple[Tensor, Tensor]]  # by the name of an FC matrix, the layer's inputs and outputs (..., T, width)
+from benchmark.models.family import Family, Model, Taps, family_of
+from benchmark.models.layers import AS_IT_IS, Overrides
 
 
 @dataclass(frozen=True, order=True)
@@ -109,12 +104,12 @@ def cut_for(model: Model, names: Iterable[str]) -> Cut | None:
 
     None if they reach before the first block, where there is no tail to run.
     """
-    cuts = [Cut(depth(model))]
+    family, cuts = family_of(model), [Cut(depth(model))]
     for name in names:
         path = name.split(".")
         if path[0] == "blocks":
-            cuts.append(Cut(int(path[1]), ffn=path[2] in ("norm2", "mlp", "ls2")))
-        elif path[0] not in ("norm", "head"):
+            cuts.append(Cut(int(path[1]), ffn=path[2] in family.ffn_half))
+        elif path[0] not in family.behind_blocks:
             return None
     return min(cuts)
 
@@ -129,12 +124,13 @@ def ffn_cut(model: Model, names: Iterable[str]) -> Cut:
 def forward_prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
     """Residual-stream tokens (n, T, N) at `cut` for preprocessed images (n, 3, H, W).
 
-    Behind the last attention only [cls] reaches the head, so there T is 1.
+    Behind the last attention only the tokens that reach the head are left: [cls] alone of a plain ViT, so T is 1.
     """
-    tokens = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+    family = family_of(model)
+    tokens = family.embed(model, images)
     for block in range(min(cut.block, depth(model))):
-        tokens = _ffn(model, block, _attention(model, block, tokens, {}), {})
-    return _attention(model, cut.block, tokens, {}) if cut.ffn else tokens
+        tokens = _ffn(family, model, block, family.attention(model, block, tokens, AS_IT_IS), AS_IT_IS)
+    return family.attention(model, cut.block, tokens, AS_IT_IS) if cut.ffn else tokens
 
 
 def cls_features(model: Model, images: Tensor) -> Tensor:
@@ -147,36 +143,26 @@ def forward_tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, t
 
     `taps`, if given, is filled with what goes in and out of every FC layer of the FFNs behind the cut.
     """
-    first = cut.block
+    family, first = family_of(model), cut.block
     if cut.ffn:
-        tokens, first = _ffn(model, first, tokens, overrides, taps), first + 1
+        tokens, first = _ffn(family, model, first, tokens, overrides, taps), first + 1
     for block in range(first, depth(model)):
-        tokens = _ffn(model, block, _attention(model, block, tokens, overrides), overrides, taps)
-    features = _norm(model.norm, "norm", tokens[..., :1, :], overrides)
-    return _linear(model.head, "head", features, overrides).squeeze(-2)
+        tokens = _ffn(family, model, block, family.attention(model, block, tokens, overrides), overrides, taps)
+    return family.logits(model, tokens, overrides)
 
 
 def hidden_activations(
     model: Model, tokens: Tensor, block: int, overrides: Overrides = AS_IT_IS, taps: Taps | None = None
 ) -> Tensor:
     """Activations (..., T, N_m) between the two FC layers of a block's FFN, from the tokens at its ffn cut."""
-    name, mlp = f"blocks.{block}", model.blocks[block].mlp
-    inputs = _norm(model.blocks[block].norm2, f"{name}.norm2", tokens, overrides)
-    outputs = _linear(mlp.fc1, f"{name}.mlp.fc1", inputs, overrides)
-    if taps is not None:
-        taps[f"{name}.mlp.fc1.weight"] = inputs, outputs
-    return mlp.act(outputs)
+    return family_of(model).hidden(model, block, tokens, overrides, taps)
 
 
 def tokens_after_ffn(
     model: Model, tokens: Tensor, hidden: Tensor, block: int, overrides: Overrides = AS_IT_IS, taps: Taps | None = None
 ) -> Tensor:
     """The tokens behind a block's FFN, from those at its ffn cut and its activations, changed or not."""
-    name = f"blocks.{block}"
-    outputs = _linear(model.blocks[block].mlp.fc2, f"{name}.mlp.fc2", hidden, overrides)
-    if taps is not None:
-        taps[f"{name}.mlp.fc2.weight"] = hidden, outputs
-    return tokens + _scale(model.blocks[block].ls2, f"{name}.ls2", outputs, overrides)
+    return family_of(model).after_ffn(model, block, tokens, hidden, overrides, taps)
 
 
 def forward(model: Model, images: Tensor, overrides: Overrides) -> Tensor:
@@ -184,79 +170,11 @@ def forward(model: Model, images: Tensor, overrides: Overrides) -> Tensor:
     return torch.func.functional_call(model, dict(overrides), (images,))
 
 
-def _attention(model: Model, index: int, tokens: Tensor, overrides: Overrides) -> Tensor:
-    """One attention half, residual included; of the last block only the [cls] query is computed."""
-    block, name = model.blocks[index], f"blocks.{index}"
-    attn = block.attn
-    normed = _norm(block.norm1, f"{name}.norm1", tokens, overrides)
-    if index == depth(model) - 1:
-        tokens = tokens[..., :1, :]
-        width = attn.num_heads * attn.head_dim
-        query = _linear(attn.qkv, f"{name}.attn.qkv", normed[..., :1, :], overrides, slice(0, width))
-        key, value = _linear(attn.qkv, f"{name}.attn.qkv", normed, overrides, slice(width, 3 * width)).chunk(2, -1)
-    else:
-        query, key, value = _linear(attn.qkv, f"{name}.attn.qkv", normed, overrides).chunk(3, -1)
-    query, key, value = (_heads(part, attn.num_heads) for part in (query, key, value))
-    query = _norm(attn.q_norm, f"{name}.attn.q_norm", query, overrides)
-    key = _norm(attn.k_norm, f"{name}.attn.k_norm", key, overrides)
-    batch = query.shape[:-3]  # fused attention takes one batch axis
-    mixed = F.scaled_dot_product_attention(query.flatten(0, -4), key.flatten(0, -4), value.flatten(0, -4))
-    mixed = mixed.transpose(-3, -2).flatten(-2).unflatten(0, batch)
-    if hasattr(attn, "norm"):
-        mixed = _norm(attn.norm, f"{name}.attn.norm", mixed, overrides)
-    mixed = _linear(attn.proj, f"{name}.attn.proj", mixed, overrides)
-    return tokens + _scale(block.ls1, f"{name}.ls1", mixed, overrides)
-
-
-def _heads(tokens: Tensor, heads: int) -> Tensor:
-    """(..., T, heads * d) as (..., heads, T, d)."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(-3, -2)
-
-
-def _ffn(model: Model, index: int, tokens: Tensor, overrides: Overrides, taps: Taps | None = None) -> Tensor:
-    """One FFN half, residual included; of the last block only [cls], which alone reaches the head."""
-    if index == depth(model) - 1:
-        tokens = tokens[..., :1, :]
-    hidden = hidden_activations(model, tokens, index, overrides, taps)
-    return tokens_after_ffn(model, tokens, hidden, index, overrides, taps)
-
-
-def _linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, rows: slice = slice(None)) -> Tensor:
-    """A linear layer, or some output rows of it, under overrides that may have an axis of edits in front."""
-    weight = overrides.get(f"{name}.weight", layer.weight)[..., rows, :]
-    bias = overrides.get(f"{name}.bias", layer.bias)
-    bias = bias[..., rows] if bias is not None else None
-    if weight.dim() == 2:
-        if bias is None or bias.dim() == 1:
-            return F.linear(inputs, weight, bias)
-        return F.linear(inputs, weight) + _per_edit(bias, inputs)
-    edits = weight.shape[0]
-    if inputs.dim() < 4 or inputs.shape[0] != edits:
-        raise ValueError(f"{name}: {edits} edits' weights want tokens ({edits}, n, T, N), not {tuple(inputs.shape)}")
-    if edits == 1:  # one matrix product instead of a batch of one, which is slower on a CPU
-        own = bias.squeeze(0) if bias is not None and bias.dim() == 2 else bias
-        return F.linear(inputs, weight.squeeze(0), own)
-    # weight times inputs, not inputs times weight: so the weight's gradient comes in the weight's own memory
-    # order, without which an optimiser step costs three times as much
-    flat = inputs.reshape(edits, -1, inputs.shape[-1]).mT
-    outputs = torch.bmm(weight, flat) if bias is None else torch.baddbmm(bias[..., None], weight, flat)
-    return outputs.mT.reshape(*inputs.shape[:-1], weight.shape[-2])
-
-
-def _norm(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
-    if f"{name}.weight" not in overrides and f"{name}.bias" not in overrides:
-        return layer(inputs)
-    weight = overrides.get(f"{name}.weight", layer.weight)
-    bias = overrides.get(f"{name}.bias", layer.bias)
-    normed = F.layer_norm(inputs, inputs.shape[-1:], eps=layer.eps)
-    return normed * _per_edit(weight, inputs) + _per_edit(bias, inputs)
-
-
-def _scale(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
-    gamma = overrides.get(f"{name}.gamma")
-    return layer(inputs) if gamma is None else inputs * _per_edit(gamma, inputs)
-
-
-def _per_edit(vector: Tensor, like: Tensor) -> Tensor:
-    """A vector (N,) as it is, one an edit (m, N) with axes that broadcast against tokens (m, n, T, N)."""
-    return vector if vector.dim() == 1 else vector.reshape(len(vector), *(1,) * (like.dim() - 2), -1)
+def _ffn(
+    family: Family, model: Model, block: int, tokens: Tensor, overrides: Overrides, taps: Taps | None = None
+) -> Tensor:
+    """One FFN half, residual included; of the last block only the tokens that reach the head."""
+    if block == depth(model) - 1:
+        tokens = tokens[..., : family.leading, :]
+    hidden = family.hidden(model, block, tokens, overrides, taps)
+    return family.after_ffn(model, block, tokens, hidden, overrides, taps)

@@ -6,6 +6,7 @@ device's ceiling.
 
 from __future__ import annotations
 
+from benchmark.models.family import family_of
 from benchmark.models.vit import Cut, Model, depth, ffn_cut, ffn_matrices, hidden_width
 
 
@@ -17,8 +18,8 @@ def forward_flops(model: Model) -> int:
 
 
 def tail_flops(model: Model, cut: Cut) -> int:
-    """One image from `cut` to the logits; of the last block only [cls]."""
-    return _behind(model, cut, 1)
+    """One image from `cut` to the logits; of the last block only the tokens that reach the head."""
+    return _behind(model, cut, family_of(model).leading)
 
 
 def step_flops(model: Model, plain: bool = False) -> int:
@@ -30,7 +31,7 @@ def step_flops(model: Model, plain: bool = False) -> int:
     names = ffn_matrices(model)
     cut = ffn_cut(model, names)
     tokens, last = _tokens(model), depth(model) - 1
-    last_rows = tokens if plain else 1
+    last_rows = tokens if plain else family_of(model).leading
     behind = _behind(model, cut, last_rows)
     attention = sum(
         _attention(model, last_rows if block == last else tokens) for block in range(cut.block + cut.ffn, last + 1)

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder, replacing
 from benchmark.core.versions import library_versions
+from benchmark.models.family import family_of
 from benchmark.models.identity import hash_tensors, hash_weights, model_identity
 from benchmark.models.vit import Cut, depth, forward_prefix
 from editors.core.base import BatchEditor, TrainingImages
@@ -55,9 +56,13 @@ def collect(model: nn.Module, training: TrainingImages, cut: Cut, most: int = IM
     """[cls] at `cut` of all training images, or of `most` drawn from them, read from disk where they are known.
 
     The folder is named by the environment variable ``VIT_EDIT_BENCH_CACHE``, by default
-    ``~/.cache/vit-edit-bench``; a damaged file there is computed again. Raises `UserError` for training data without
-    images and for a folder that cannot be written.
+    ``~/.cache/vit-edit-bench``; a damaged file there is computed again. Raises `UserError` for a base that
+    classifies from more than [cls], for training data without images and for a folder that cannot be written.
     """
+    if family_of(model).leading > 1:
+        raise UserError(
+            "this editor learns from [cls], and this base model classifies from further tokens; choose another"
+        )
     if len(training) == 0:
         raise UserError("there are no training images to learn from; build or fetch the data set again")
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(DRAW_SEED))

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.core.code import hash_named_files, hash_sources
 from benchmark.core.versions import library_versions
+from benchmark.models.family import family_of
 from benchmark.models.identity import hash_tensors
 from editors.core.base import Editor, knob_of
 from editors.core.registry import ChosenEditor
@@ -40,12 +41,13 @@ class RunSpec:
     def of(cls, choice: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, edit_batch: int) -> RunSpec:
         """The spec of editing with `editor`, made and fitted by `choice`."""
         editor_file = Path(inspect.getfile(choice.editor_class))
+        family_file = Path(inspect.getfile(type(family_of(judge.base.module))))  # no import names it
         return cls(
             editor=_editor_section(choice, editor, hash_sources([editor_file])),
             base=_base_section(judge),
             data=_data_section(judge),
             protocol=_protocol(judge, settings, edit_batch),
-            code=hash_sources([editor_file, JUDGING]),
+            code=hash_sources([editor_file, family_file, JUDGING]),
         )
 
     @property

@@ -148,6 +148,7 @@ def test_scores_and_the_key_know_the_versions_of_protocol_and_scoring(
     def spec() -> RunSpec:
         return RunSpec.of(choice, choice.make(), judge, Settings(), 1)
 
+    assert spec().code.keys() >= {"benchmark.models.vit", "benchmark.models.families.plain", "editors.methods.finetune"}
     keys = {spec().key}
     for name in ("PROTOCOL", "SCORING"):
         monkeypatch.setattr(run_spec, name, "99")

@@ -1,0 +1,1 @@
+"""One file a family of Vision Transformers; a new file is found (`benchmark.models.family`)."""

@@ -1,0 +1,57 @@
+"""Layers under weight overrides, which may have an axis of edits in front: see `benchmark.models.vit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Overrides = Mapping[str, Tensor]
+AS_IT_IS: Overrides = MappingProxyType({})
+
+
+def linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, rows: slice = slice(None)) -> Tensor:
+    """A linear layer, or some output rows of it, under overrides that may have an axis of edits in front."""
+    weight = overrides.get(f"{name}.weight", layer.weight)[..., rows, :]
+    bias = overrides.get(f"{name}.bias", layer.bias)
+    bias = bias[..., rows] if bias is not None else None
+    if weight.dim() == 2:
+        if bias is None or bias.dim() == 1:
+            return F.linear(inputs, weight, bias)
+        return F.linear(inputs, weight) + _per_edit(bias, inputs)
+    edits = weight.shape[0]
+    if inputs.dim() < 4 or inputs.shape[0] != edits:
+        raise ValueError(f"{name}: {edits} edits' weights want tokens ({edits}, n, T, N), not {tuple(inputs.shape)}")
+    if edits == 1:  # one matrix product instead of a batch of one, which is slower on a CPU
+        own = bias.squeeze(0) if bias is not None and bias.dim() == 2 else bias
+        return F.linear(inputs, weight.squeeze(0), own)
+    # weight times inputs, not inputs times weight: so the weight's gradient comes in the weight's own memory
+    # order, without which an optimiser step costs three times as much
+    flat = inputs.reshape(edits, -1, inputs.shape[-1]).mT
+    outputs = torch.bmm(weight, flat) if bias is None else torch.baddbmm(bias[..., None], weight, flat)
+    return outputs.mT.reshape(*inputs.shape[:-1], weight.shape[-2])
+
+
+def norm(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
+    """A layer norm under overrides; without any, whatever `layer` is."""
+    if f"{name}.weight" not in overrides and f"{name}.bias" not in overrides:
+        return layer(inputs)
+    weight = overrides.get(f"{name}.weight", layer.weight)
+    bias = overrides.get(f"{name}.bias", layer.bias)
+    normed = F.layer_norm(inputs, inputs.shape[-1:], eps=layer.eps)
+    return normed * _per_edit(weight, inputs) + _per_edit(bias, inputs)
+
+
+def scale(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
+    """A LayerScale under overrides of its `gamma`; without any, whatever `layer` is."""
+    gamma = overrides.get(f"{name}.gamma")
+    return layer(inputs) if gamma is None else inputs * _per_edit(gamma, inputs)
+
+
+def _per_edit(vector: Tensor, like: Tensor) -> Tensor:
+    """A vector (N,) as it is, one an edit (m, N) with axes that broadcast against tokens (m, n, T, N)."""
+    return vector if vector.dim() == 1 else vector.reshape(len(vector), *(1,) * (like.dim() - 2), -1)

@@ -10,7 +10,7 @@ Creative Commons uploaded before Stable Diffusion was released. The folder then 
     attribution.csv           file, photo_id, owner, owner_name, title, page_url, licence, licence_url, date_upload,
                               date_taken, sha256, phash, keyword, class_index: one row an image,
                               written whenever a run begins and ends
-    index.sqlite              all that was asked and answered; the same command goes on from it after any stop
+    index.sqlite              all searches, photos and states; the same command goes on from it after any stop
 
 and is what `python -m mad.search --pool` takes. `class_index` is the class that was searched for, and no label.
 """
@@ -32,10 +32,10 @@ from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_classes
 from mad.crawling.attribution import write_attribution
 from mad.crawling.clients import API, ClientName, connect
-from mad.crawling.crawler import Crawler, Order
+from mad.crawling.crawler import CrawlConfig, Crawler
 from mad.crawling.flickr import CALLS_A_SECOND, CREATIVE_COMMONS, Flickr, choose_licences
 from mad.crawling.index import FILE, Index
-from mad.crawling.keywords import keywords
+from mad.crawling.keywords import find_keywords
 from mad.crawling.removal import check_excluded, exclude_folder, read_takedown, take_down
 from mad.crawling.web import Pace
 
@@ -73,52 +73,54 @@ def main(
         client: what sends the calls; requests does so, too, where flickrapi does not work.
         api: address of Flickr's REST service; another one is a proxy, or a server to test with.
     """
-    first, last = _day(after, "--after"), _day(before, "--before") - 1
+    first, last = _parse_day(after, "--after"), _parse_day(before, "--before") - 1
     if last < first:
         raise UserError(f"no day lies between --after {after} and --before {before}; swap or widen them")
     if per_class < 0:
-        raise UserError(f"--per-class is a number of images, or 0 for all; not {per_class}")
+        raise UserError(f"--per-class must be a number of images, or 0 for all, not {per_class}")
     if not (requests_per_second >= 0 and math.isfinite(requests_per_second)):
-        raise UserError(f"--requests-per-second is 0 (no limit) or more, not {requests_per_second:g}")
+        raise UserError(f"--requests-per-second must be 0 (no limit) or more, not {requests_per_second:g}")
     if not licences:
         raise UserError(f"--licences needs a licence at least; leave it out for {' '.join(CREATIVE_COMMONS)}")
     for folder in exclude:
         check_excluded(folder, out)
-    words = keywords(known_classes(classes, "--classes", range(CLASSES)))
+    keywords = find_keywords(known_classes(classes, "--classes", range(CLASSES)))
     entries = read_takedown(takedown) if takedown else []
 
     if (out / FILE).is_file():  # the list is honoured even if the rest of this run comes to nothing
-        with _opened(out) as index:
+        with _open_index(out) as index:
             if removed := take_down(index, entries):
                 print(f"images taken down: {removed:,}")
             write_attribution(index)
-    flickr = _connected(client, api, Pace(min(requests_per_second, CALLS_A_SECOND)))
-    chosen = choose_licences(licences, flickr.licences())
-    print(f"{len(words):,} keywords, licences {', '.join(sorted({one.title for one in chosen.values()}))}")
+    flickr = _connect(client, api, Pace(min(requests_per_second, CALLS_A_SECOND)))
+    licence_of_id = choose_licences(licences, flickr.list_licences())
+    titles = sorted({licence.title for licence in licence_of_id.values()})
+    print(f"{len(keywords):,} keywords, licences {', '.join(titles)}")
 
-    with _opened(out) as index:
+    with _open_index(out) as index:
         try:
             take_down(index, entries)
             for folder in exclude:
                 if removed := exclude_folder(index, folder):
                     print(f"images removed, like those in {folder}: {removed:,}")
-            Crawler(index, flickr, Pace(requests_per_second), Order(words, chosen, first, last, per_class)).run()
+            config = CrawlConfig(keywords, licence_of_id, first, last, per_class)
+            Crawler(index, flickr, Pace(requests_per_second), config).run()
         finally:
             write_attribution(index)
-            counts = index.counts()
+            counts = index.count_by_state()
             print(f"{out}: " + (", ".join(f"{n:,} {state}" for state, n in sorted(counts.items())) or "nothing yet"))
     print(f"next:  python -m mad.search --pair vitb16,clip-vitb16 --pool {out}")
 
 
-def _day(text: str, option: str) -> int:
+def _parse_day(text: str, option: str) -> int:
     """The first second (Unix, UTC) of a day."""
     try:
         return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp())
     except ValueError as error:
-        raise UserError(f'{option} takes a day such as 2022-08-22, not "{text}"') from error
+        raise UserError(f'{option} must be a day such as 2022-08-22, not "{text}"') from error
 
 
-def _connected(client: ClientName, api: str, pace: Pace) -> Flickr:
+def _connect(client: ClientName, api: str, pace: Pace) -> Flickr:
     key, secret = os.environ.get(KEY, "").strip(), os.environ.get(SECRET, "").strip()
     if not (key and secret):
         raise UserError(
@@ -129,7 +131,7 @@ def _connected(client: ClientName, api: str, pace: Pace) -> Flickr:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Index]:
+def _open_index(folder: Path) -> Iterator[Index]:
     """The crawl's index, closed in the end; SQLite's errors (no space, not a database) as one line."""
     try:
         index = Index(folder)

@@ -1,4 +1,4 @@
-"""`attribution.csv`: whose photo each image is, where its page is, and what its licence allows.
+"""`attribution.csv`: owner, page and licence of each image.
 
 Creative Commons licences ask for it, and Flickr for the link back (SPEC, section 7).
 """
@@ -33,10 +33,11 @@ def write_attribution(index: Index) -> None:
     ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for photo_id, owner, owner_name, title, licence, licence_url, uploaded, taken, sha, *rest in rows:
-            image = f"{IMAGES}/{image_name(sha)}"
+        for photo_id, owner, owner_name, title, licence, licence_url, uploaded, date_taken, sha256, *rest in rows:
+            image = f"{IMAGES}/{image_name(sha256)}"
             page = f"https://www.flickr.com/photos/{owner}/{photo_id}/"
-            when = datetime.fromtimestamp(uploaded, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            table.writerow(
-                (image, photo_id, owner, owner_name, title, page, licence, licence_url, when, taken, sha, *rest)
-            )
+            date_upload = datetime.fromtimestamp(uploaded, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            table.writerow((
+                image, photo_id, owner, owner_name, title, page, licence, licence_url, date_upload, date_taken, sha256,
+                *rest,
+            ))  # fmt: skip

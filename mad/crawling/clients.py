@@ -1,4 +1,4 @@
-"""Two clients of Flickr's REST API, alike to whoever calls them: the library flickrapi, and requests alone.
+"""Two clients of Flickr's REST API, with the same interface: the library flickrapi, and requests alone.
 
 A client sends one call and gives back the parsed answer. Pace, retries and the reading of answers stand above, once
 (`mad.crawling.flickr`, `mad.crawling.web`). flickrapi's author archived it in 2024, so no crawl depends on it.
@@ -12,7 +12,7 @@ import re
 from typing import Any, Literal, Protocol
 
 from benchmark.core.errors import first_line
-from mad.crawling.web import TIMEOUT, session
+from mad.crawling.web import TIMEOUT, open_session
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 class Client(Protocol):
-    """What a crawl needs of Flickr's API."""
+    """The one call that a crawl needs of Flickr's API."""
 
     def call(self, method: str, **arguments: str | int) -> Any:
         """The answer to `method` ("flickr.photos.search") as parsed JSON.
@@ -50,7 +50,7 @@ class FlickrapiClient:
         logging.getLogger("flickrapi").setLevel(logging.CRITICAL)  # it would print the bodies of error pages
         self._flickr = flickrapi.FlickrAPI(key, secret, format="parsed-json", store_token=False, timeout=TIMEOUT)
         self._flickr.REST_URL = api
-        self._flickr.flickr_oauth.session = session()
+        self._flickr.flickr_oauth.session = open_session()
 
     def call(self, method: str, **arguments: str | int) -> Any:
         """See `Client.call`."""
@@ -67,7 +67,7 @@ class RequestsClient:
     """Calls through requests. Flickr wants no signature for what everybody may read: the key alone is sent."""
 
     def __init__(self, key: str, secret: str, api: str = API) -> None:
-        self._key, self._api, self._session = key, api, session()
+        self._key, self._api, self._session = key, api, open_session()
 
     def call(self, method: str, **arguments: str | int) -> Any:
         """See `Client.call`."""

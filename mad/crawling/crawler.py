@@ -1,4 +1,4 @@
-"""The crawl itself: for each keyword, search window by window and fetch what was found.
+"""The crawl itself: for each keyword, search window by window and fetch the photos of each page.
 
 A search yields at most about 4,000 photos and then repeats them (SPEC, section 7), so a window of upload times that
 holds more is cut into narrower ones. After each page its photos are fetched, so that images come in from the start.
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage, decode
 from mad.crawling import web
-from mad.crawling.duplicates import phash, sha256
+from mad.crawling.duplicates import compute_phash, compute_sha256
 from mad.crawling.flickr import PER_PAGE, Flickr, Licence, Page, Photo
 from mad.crawling.index import DUPLICATE, EXCLUDED, FROM_EXCLUDED, TAKEN_DOWN, Index, Window
 from mad.crawling.keywords import Keyword
@@ -31,11 +31,11 @@ UNREACHABLE = 10  # images in a row that cannot be reached: then it is the netwo
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to crawl.
+class CrawlConfig:
+    """Keywords, licences, dates and limits of a crawl.
 
     Args:
-        keywords: what to search for.
+        keywords: texts to search for, with their classes.
         licences: acceptable licences by Flickr's id.
         first: earliest upload, Unix seconds, included.
         last: latest upload, included.
@@ -52,36 +52,36 @@ class Order:
     cap: int = CAP
     per_page: int = PER_PAGE
 
-    def query(self, keyword: Keyword) -> str:
-        """Names the search of one keyword: another licence or span of time is another search."""
+    def make_query(self, keyword: Keyword) -> str:
+        """Name of the search for one keyword: another licence or span of time is another search."""
         return f"{keyword.text} | {','.join(sorted(self.licences))} | {self.first}-{self.last}"
 
 
 class Crawler:
-    """Carries out an order, from wherever the index says that it was stopped."""
+    """Crawls by `config`, from the place in the index where an earlier run stopped."""
 
-    def __init__(self, index: Index, flickr: Flickr, pace: web.Pace, order: Order) -> None:
+    def __init__(self, index: Index, flickr: Flickr, pace: web.Pace, config: CrawlConfig) -> None:
         self._index = index
         self._flickr = flickr
         self._pace = pace
-        self._order = order
-        self._session: requests.Session = web.session()
+        self._config = config
+        self._session: requests.Session = web.open_session()
         self._unreachable = 0
 
     def run(self, *, progress: bool = True) -> None:
-        """Search and fetch until every keyword is through or its class is full.
+        """Search and fetch until every keyword is done or its class is full.
 
         Raises:
             UserError: if Flickr refuses, or it or its images cannot be reached; the index stays sound.
         """
         self._index.retry_failed()
-        for keyword in tqdm(self._order.keywords, unit="keyword", desc="crawl", leave=False, disable=not progress):
+        for keyword in tqdm(self._config.keywords, unit="keyword", desc="crawl", leave=False, disable=not progress):
             self._crawl(keyword, progress)
 
     def _crawl(self, keyword: Keyword, progress: bool) -> None:
-        order = self._order
+        config = self._config
         while True:
-            pending = self._index.pending(keyword.text, order.licences, order.first, order.last)
+            pending = self._index.find_pending(keyword.text, config.licences, config.first, config.last)
             with tqdm(pending, unit="photo", desc=keyword.text, leave=False, disable=not progress) as bar:
                 for photo_id, url in bar:
                     if self._is_full(keyword.class_index):
@@ -89,40 +89,40 @@ class Crawler:
                     self._fetch(photo_id, url)
             if self._is_full(keyword.class_index):
                 return
-            window = self._index.next_window(order.query(keyword), order.first, order.last)
+            window = self._index.next_window(config.make_query(keyword), config.first, config.last)
             if window is None:
                 return
             self._search(keyword, window)
 
     def _is_full(self, class_index: int) -> bool:
-        return 0 < self._order.per_class <= self._index.kept(class_index)
+        return 0 < self._config.per_class <= self._index.count_kept(class_index)
 
     def _search(self, keyword: Keyword, window: Window) -> None:
-        """Ask for the next page of a window, and record what it says."""
-        order = self._order
+        """Ask for the next page of a window, and record its photos."""
+        config = self._config
         page = self._flickr.search(
-            keyword.text, order.licences, window.first, window.last, window.page, per_page=order.per_page
+            keyword.text, config.licences, window.first, window.last, window.page, per_page=config.per_page
         )
-        pieces = spans(window.first, window.last, page.total, order.cap)
-        pages = min(page.pages, math.ceil(order.cap / order.per_page))
+        windows = split_window(window.first, window.last, page.total, config.cap)
+        pages = min(page.pages, math.ceil(config.cap / config.per_page))
         self._index.add_page(
             window,
             [
-                (photo, order.licences[photo.licence_id])
-                for photo in wanted(page, order.licences, order.first, order.last)
+                (photo, config.licences[photo.licence_id])
+                for photo in select_photos(page, config.licences, config.first, config.last)
             ],
             keyword.text,
             keyword.class_index,
             is_last=window.page >= pages,
-            split=pieces if len(pieces) > 1 else (),
+            split=windows if len(windows) > 1 else (),
         )
 
     def _fetch(self, photo_id: str, url: str) -> None:
-        """Fetch one image, and record what became of it."""
+        """Fetch one image, and record its photo's new state."""
         self._pace.wait()
         try:
             data = web.fetch_jpeg(self._session, url)
-            hashed = phash(decode(data))
+            phash = compute_phash(decode(data))
         except (web.FetchError, BrokenImage) as error:
             self._index.fail(photo_id, str(error), final=isinstance(error, web.FetchError) and error.gone)
             self._unreachable = self._unreachable + 1 if getattr(error, "unreachable", False) else 0
@@ -132,34 +132,34 @@ class Crawler:
                 ) from error
             return
         self._unreachable = 0
-        digest = sha256(data)
-        if digest in self._index.taken_down:
-            self._index.drop(photo_id, TAKEN_DOWN, "", digest, hashed)
-        elif (origin := self._index.alike(digest, hashed)) is None:
-            self._index.keep(photo_id, data, digest, hashed)
+        sha256 = compute_sha256(data)
+        if sha256 in self._index.taken_down:
+            self._index.drop(photo_id, TAKEN_DOWN, "", sha256, phash)
+        elif (origin := self._index.find_alike(sha256, phash)) is None:
+            self._index.keep(photo_id, data, sha256, phash)
         elif origin == FROM_EXCLUDED:
-            self._index.drop(photo_id, EXCLUDED, "like an excluded picture", digest, hashed)
+            self._index.drop(photo_id, EXCLUDED, "like an excluded picture", sha256, phash)
         else:
-            self._index.drop(photo_id, DUPLICATE, f"like photo {origin}", digest, hashed)
+            self._index.drop(photo_id, DUPLICATE, f"like photo {origin}", sha256, phash)
 
 
-def wanted(page: Page, licences: Collection[str], first: int, last: int) -> list[Photo]:
-    """The photos of a page that are what was asked for; Flickr's index can lag behind a change of licence."""
+def select_photos(page: Page, licences: Collection[str], first: int, last: int) -> list[Photo]:
+    """The photos of a page with a requested licence and date; Flickr's index can lag behind a change of licence."""
     return [photo for photo in page.photos if photo.licence_id in licences and first <= photo.date_upload <= last]
 
 
-def spans(first: int, last: int, total: int, cap: int) -> list[tuple[int, int]]:
+def split_window(first: int, last: int, total: int, cap: int) -> list[tuple[int, int]]:
     """The window from `first` to `last` (seconds, both included), cut where it holds `cap` photos or more.
 
-    Into as many equal spans as would hold half of `cap` each, since uploads are not spread evenly: fewer calls than
-    halving again and again. They come in an order drawn by chance (the same each time), so that a class that is
-    full early does not hold its earliest uploads alone. A single second cannot be cut.
+    The cut makes as many equal windows as would hold half of `cap` each, since uploads are not spread evenly: fewer
+    calls than halving again and again. They come in a sequence drawn by chance (the same each time), so that a class
+    that is full early does not hold its earliest uploads alone. A single second cannot be cut.
     """
     seconds = last - first + 1
     if total < cap or seconds == 1:
         return [(first, last)]
     count = min(seconds, math.ceil(total / max(1, cap // 2)))
     edges = [first + seconds * i // count for i in range(count + 1)]
-    pieces = [(start, end - 1) for start, end in pairwise(edges)]
-    random.Random(first).shuffle(pieces)
-    return pieces
+    windows = [(start, end - 1) for start, end in pairwise(edges)]
+    random.Random(first).shuffle(windows)
+    return windows

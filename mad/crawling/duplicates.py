@@ -1,8 +1,8 @@
-"""Pictures that are the same, or nearly: fingerprints, and how near ones are found without comparing all pairs.
+"""Duplicates and near duplicates of pictures: fingerprints, and bands that find near ones without all pairs.
 
-The perceptual hash is ImageHash's `phash`: which of the 64 lowest frequencies of the 32 x 32 grey picture are above
-their median. Two pictures are near duplicates if at most `NEAR` of the 64 bits differ. Of `NEAR` + 1 bands, near
-hashes agree in at least one, whichever bits differ (pigeonhole), so looking up each band finds them all.
+The perceptual hash is ImageHash's `phash`: a bit for each of the 64 lowest frequencies of the 32 x 32 grey picture, set
+where it is above their median. Two pictures are near duplicates if at most `NEAR` of the 64 bits differ. Of `NEAR` + 1
+bands, near hashes agree in at least one, whichever bits differ (pigeonhole), so looking up each band finds them all.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ BANDS = NEAR + 1
 BITS = 64 // BANDS  # bits a band
 
 
-def sha256(data: bytes) -> str:
+def compute_sha256(data: bytes) -> str:
     """Hex SHA-256 of an image's bytes: exact duplicates have the same one."""
     return hashlib.sha256(data).hexdigest()
 
 
-def phash(image: Image.Image) -> str:
+def compute_phash(image: Image.Image) -> str:
     """The 64-bit perceptual hash of a decoded image, as 16 hex digits."""
     import imagehash
 
     return str(imagehash.phash(image))
 
 
-def distance(one: str, other: str) -> int:
-    """In how many of the 64 bits two perceptual hashes differ (Hamming distance)."""
-    return (int(one, 16) ^ int(other, 16)).bit_count()
+def count_different_bits(first: str, second: str) -> int:
+    """Number of the 64 bits in which two perceptual hashes differ (Hamming distance)."""
+    return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
-def bands(phash: str) -> tuple[int, ...]:
+def split_into_bands(phash: str) -> tuple[int, ...]:
     """A perceptual hash cut into `BANDS` numbers of `BITS` bits, the lowest bits first."""
     value = int(phash, 16)
     return tuple(value >> (BITS * i) & (1 << BITS) - 1 for i in range(BANDS))

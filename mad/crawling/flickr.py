@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.core.errors import UserError, unknown
 from mad.crawling.clients import Client, Refusal
-from mad.crawling.web import Garbled, Pace, patiently
+from mad.crawling.web import Garbled, Pace, call_with_retries
 
 PER_PAGE = 500  # the most that Flickr gives (SPEC, section 7)
 CALLS_A_SECOND = 1.0  # 3,600 an hour a key (SPEC, section 7)
@@ -36,15 +36,15 @@ class Licence:
 
     @property
     def name(self) -> str:
-        found = re.search(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))", self.url)
-        if not found:
+        match = re.search(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))", self.url)
+        if not match:
             return ""
-        return found[1] or {"zero": "cc0", "mark": "pdm"}[found[2]]
+        return match[1] or {"zero": "cc0", "mark": "pdm"}[match[2]]
 
 
 @dataclass(frozen=True)
 class Photo:
-    """What a search says of a photo. `date_upload` is in Unix seconds, `date_taken` as the camera's clock had it."""
+    """A photo as a search describes it. `date_upload` is in Unix seconds, `date_taken` as the camera's clock had it."""
 
     photo_id: str
     owner: str
@@ -70,15 +70,15 @@ class Flickr:
     """The calls that a crawl makes, at Flickr's pace.
 
     Args:
-        client: what sends them.
-        pace: when a call may go out.
+        client: sends the calls.
+        pace: spaces them.
     """
 
     def __init__(self, client: Client, pace: Pace) -> None:
         self._client = client
         self._pace = pace
 
-    def licences(self) -> list[Licence]:
+    def list_licences(self) -> list[Licence]:
         """All licences that Flickr knows today (`flickr.photos.licenses.getInfo`).
 
         Raises:
@@ -87,8 +87,8 @@ class Flickr:
         return self._ask(
             lambda: self._client.call("flickr.photos.licenses.getInfo"),
             lambda answer: [
-                Licence(str(one["id"]), _text(one["name"]), _text(one.get("url")))
-                for one in answer["licenses"]["license"]
+                Licence(str(entry["id"]), _read_text(entry["name"]), _read_text(entry.get("url")))
+                for entry in answer["licenses"]["license"]
             ],
         )
 
@@ -154,7 +154,7 @@ class Flickr:
                 raise Garbled(f"an answer that is not Flickr's ({type(error).__name__})") from error
 
         try:
-            return patiently(ask)
+            return call_with_retries(ask)
         except Refusal as error:
             if error.code in REFUSED:
                 raise UserError(
@@ -169,55 +169,55 @@ class Flickr:
 
 def read_photo(entry: Mapping[str, Any]) -> Photo | None:
     """A photo of a search's answer, or None if it lacks what a crawl needs: an id, an owner, a size to fetch."""
-    url = _url(entry)
-    photo_id, owner = str(entry.get("id", "")), _text(entry.get("owner"))
+    url = _choose_url(entry)
+    photo_id, owner = str(entry.get("id", "")), _read_text(entry.get("owner"))
     if not (re.fullmatch(r"[0-9]+", photo_id) and owner and url):  # the id becomes part of a file's name
         return None
     return Photo(
         photo_id=photo_id,
         owner=owner,
-        owner_name=_text(entry.get("ownername")),
-        path_alias=_text(entry.get("pathalias")),
-        title=_text(entry.get("title")),
+        owner_name=_read_text(entry.get("ownername")),
+        path_alias=_read_text(entry.get("pathalias")),
+        title=_read_text(entry.get("title")),
         licence_id=str(entry.get("license", "")),
-        date_upload=_number(entry.get("dateupload")),
-        date_taken=_text(entry.get("datetaken")),
+        date_upload=_read_number(entry.get("dateupload")),
+        date_taken=_read_text(entry.get("datetaken")),
         url=url,
     )
 
 
-def _url(entry: Mapping[str, Any]) -> str:
+def _choose_url(entry: Mapping[str, Any]) -> str:
     """The smallest size whose short side is `SHORT_SIDE` or more, else the largest that there is."""
-    offered = [size for size in SIZES if _text(entry.get(f"url_{size}")).startswith(("http://", "https://"))]
+    offered = [size for size in SIZES if _read_text(entry.get(f"url_{size}")).startswith(("http://", "https://"))]
     for size in offered:
-        if min(_number(entry.get(f"{side}_{size}")) for side in ("width", "height")) >= SHORT_SIDE:
+        if min(_read_number(entry.get(f"{side}_{size}")) for side in ("width", "height")) >= SHORT_SIDE:
             return entry[f"url_{size}"]
     return entry[f"url_{offered[-1]}"] if offered else ""
 
 
-def _number(value: object) -> int:
-    """Flickr writes numbers with quotes or without; 0 for what is none."""
+def _read_number(value: object) -> int:
+    """A number that Flickr writes with quotes or without; 0 for a value that is no number."""
     return int(str(value)) if re.fullmatch(r"[0-9]{1,18}", str(value)) else 0
 
 
-def _text(value: object) -> str:
+def _read_text(value: object) -> str:
     """Text that any file can hold: JSON can write halves of characters, which UTF-8 cannot."""
     return str(value or "").encode("utf-8", "replace").decode()
 
 
-def choose_licences(wanted: Collection[str], known: Collection[Licence]) -> dict[str, Licence]:
-    """The licences that `wanted` names, by id. A name ("by-sa") means all versions of it that Flickr has, if any.
+def choose_licences(requested: Collection[str], known: Collection[Licence]) -> dict[str, Licence]:
+    """From its id to each licence that `requested` names. A name ("by-sa") means all versions that Flickr has, if any.
 
     Raises:
-        UserError: for what is neither one of Creative Commons' names nor an id that Flickr knows.
+        UserError: for a word that is neither one of Creative Commons' names nor an id that Flickr knows.
     """
-    chosen: dict[str, Licence] = {}
-    for word in wanted:
-        found = {licence.id: licence for licence in known if word == licence.id or word.lower() == licence.name}
-        if not found and word.lower() not in CREATIVE_COMMONS:
+    licence_of_id: dict[str, Licence] = {}
+    for word in requested:
+        matches = {licence.id: licence for licence in known if word == licence.id or word.lower() == licence.name}
+        if not matches and word.lower() not in CREATIVE_COMMONS:
             names = {licence.name or licence.id for licence in known}
             raise unknown("licence", word, names, hint="(--licences takes these names, or Flickr's ids)")
-        chosen.update(found)
-    if not chosen:
-        raise UserError(f"Flickr has none of the licences {' '.join(wanted)}; name others with --licences")
-    return chosen
+        licence_of_id.update(matches)
+    if not licence_of_id:
+        raise UserError(f"Flickr has none of the licences {' '.join(requested)}; name others with --licences")
+    return licence_of_id

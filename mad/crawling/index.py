@@ -1,4 +1,4 @@
-"""What a crawl knows: photos, pictures' fingerprints and searches, in one SQLite file beside the images.
+"""State of a crawl: photos, fingerprints of pictures and searches, in one SQLite file beside the images.
 
 Every answer of a server is written down in one transaction, so that a kill costs at most the request that was
 under way. An image is written to `.incoming/` first, then its photo is recorded as kept, then the file is moved
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.workdir import Kind, holds, taken
-from mad.crawling.duplicates import BANDS, NEAR, bands, distance
+from mad.crawling.duplicates import BANDS, NEAR, count_different_bits, split_into_bands
 from mad.crawling.flickr import Licence, Photo
 
 FILE = "index.sqlite"
@@ -95,32 +95,32 @@ class Index:
         """Let go of the file."""
         self.db.close()
 
-    def image(self, sha256: str) -> Path:
-        """Where the image with these bytes is kept."""
+    def image_path(self, sha256: str) -> Path:
+        """Path of the kept image with these bytes."""
         return self.folder / IMAGES / image_name(sha256)
 
     def _recover(self) -> None:
         """Finish or undo what a kill interrupted: moving an image in, removing those that had to go."""
         for file in self._incoming.iterdir():
             rows = self.db.execute("SELECT sha256 FROM photo WHERE photo_id = ? AND state = ?", (file.stem, KEPT))
-            if found := rows.fetchone():
-                self._move_in(file, found[0])
+            if row := rows.fetchone():
+                self._move_in(file, row[0])
             else:
                 file.unlink()
-        gone = self.db.execute(
+        removed = self.db.execute(
             "SELECT sha256 FROM photo WHERE state IN (?, ?) AND sha256 IS NOT NULL", (TAKEN_DOWN, EXCLUDED)
         )
-        for (sha256,) in gone:
-            self.image(sha256).unlink(missing_ok=True)
+        for (sha256,) in removed:
+            self.image_path(sha256).unlink(missing_ok=True)
 
     def _move_in(self, file: Path, sha256: str) -> None:
-        self.image(sha256).parent.mkdir(parents=True, exist_ok=True)
-        file.replace(self.image(sha256))
+        self.image_path(sha256).parent.mkdir(parents=True, exist_ok=True)
+        file.replace(self.image_path(sha256))
 
     # ---------------------------------------------------------------------------------------- searching
 
     def next_window(self, query: str, first: int, last: int) -> Window | None:
-        """Where the search `query` goes on, or None when it is through. A new one begins with the whole span."""
+        """The window where the search `query` goes on, or None after its last. A new one begins with the whole span."""
         with self.db:
             if not self.db.execute("SELECT 1 FROM search WHERE query = ? LIMIT 1", (query,)).fetchone():
                 self.db.execute("INSERT INTO search (query, first, last) VALUES (?, ?, ?)", (query, first, last))
@@ -139,9 +139,9 @@ class Index:
         is_last: bool,
         split: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Record a page of `window` in one step: the photos that are new, and what is asked next.
+        """Record a page of `window` in one transaction: its new photos, and the page or windows that come next.
 
-        The window is through after its last page, or once it is `split` into narrower spans.
+        The window is done after its last page, or once it is `split` into narrower spans.
         """
         columns = [*_PHOTO, "licence", "licence_url", "keyword", "class_index", "state"]
         rows = []
@@ -150,7 +150,9 @@ class Index:
             state = TAKEN_DOWN if is_listed else FOUND
             rows.append((*astuple(photo), licence.title, licence.url, keyword, class_index, state))
         with self.db:
-            self.db.executemany(f"INSERT OR IGNORE INTO photo ({', '.join(columns)}) VALUES ({_marks(columns)})", rows)
+            self.db.executemany(
+                f"INSERT OR IGNORE INTO photo ({', '.join(columns)}) VALUES ({_make_placeholders(columns)})", rows
+            )
             self.db.execute(
                 "UPDATE search SET page = page + 1, done = ? WHERE id = ?", (is_last or bool(split), window.id)
             )
@@ -166,31 +168,34 @@ class Index:
         with self.db:
             self.db.execute("UPDATE photo SET state = ? WHERE state = ? AND tries < ?", (FOUND, FAILED, TRIES))
 
-    def pending(self, keyword: str, licences: Collection[str], first: int, last: int) -> list[tuple[str, str]]:
+    def find_pending(self, keyword: str, licences: Collection[str], first: int, last: int) -> list[tuple[str, str]]:
         """Photo id and address of each photo of `keyword` that is still to be fetched, in the order found."""
         return self.db.execute(
             "SELECT photo_id, url FROM photo WHERE keyword = ? AND state = ? AND date_upload BETWEEN ? AND ? "
-            f"AND licence_id IN ({_marks(licences)}) ORDER BY rowid",
+            f"AND licence_id IN ({_make_placeholders(licences)}) ORDER BY rowid",
             (keyword, FOUND, first, last, *licences),
         ).fetchall()
 
-    def alike(self, sha256: str, phash: str) -> str | None:
+    def find_alike(self, sha256: str, phash: str) -> str | None:
         """The origin of a picture with these bytes, or near this perceptual hash: a photo's id or `FROM_EXCLUDED`."""
         row = self.db.execute("SELECT origin FROM picture WHERE sha256 = ?", (sha256,)).fetchone()
-        return row[0] if row else next((origin for origin, _ in self.near(phash)), None)
+        return row[0] if row else next((origin for origin, _ in self.find_near(phash)), None)
 
-    def near(self, phash: str) -> Iterator[tuple[str, str]]:
+    def find_near(self, phash: str) -> Iterator[tuple[str, str]]:
         """Origin and sha256 of the known pictures at most `NEAR` bits from `phash`."""
         where = " OR ".join(f"band{i} = ?" for i in range(BANDS))
-        rows = self.db.execute(f"SELECT origin, sha256, phash FROM picture WHERE {where}", bands(phash)).fetchall()
-        return ((origin, sha256) for origin, sha256, other in rows if distance(phash, other) <= NEAR)
+        rows = self.db.execute(
+            f"SELECT origin, sha256, phash FROM picture WHERE {where}", split_into_bands(phash)
+        ).fetchall()
+        return ((origin, sha256) for origin, sha256, other in rows if count_different_bits(phash, other) <= NEAR)
 
     def add_picture(self, origin: str, sha256: str, phash: str | None) -> None:
         """Remember a fingerprint, within the caller's transaction; no hash for what does not decode."""
-        values = (sha256, origin, phash, *(bands(phash) if phash else (None,) * BANDS))
+        values = (sha256, origin, phash, *(split_into_bands(phash) if phash else (None,) * BANDS))
         names = ", ".join(f"band{i}" for i in range(BANDS))
         self.db.execute(
-            f"INSERT OR REPLACE INTO picture (sha256, origin, phash, {names}) VALUES ({_marks(values)})", values
+            f"INSERT OR REPLACE INTO picture (sha256, origin, phash, {names}) VALUES ({_make_placeholders(values)})",
+            values,
         )
 
     def keep(self, photo_id: str, data: bytes, sha256: str, phash: str) -> None:
@@ -205,34 +210,34 @@ class Index:
             self._settle(photo_id, KEPT, "", sha256, phash)
         self._move_in(file, sha256)
 
-    def drop(self, photo_id: str, state: str, why: str, sha256: str, phash: str) -> None:
+    def drop(self, photo_id: str, state: str, reason: str, sha256: str, phash: str) -> None:
         """Record that a photo was fetched and its image is not kept."""
         with self.db:
-            self._settle(photo_id, state, why, sha256, phash)
+            self._settle(photo_id, state, reason, sha256, phash)
 
-    def fail(self, photo_id: str, why: str, *, final: bool) -> None:
+    def fail(self, photo_id: str, reason: str, *, final: bool) -> None:
         """Record that a photo could not be had; after a `final` failure no later run asks for it."""
         with self.db:
-            self._settle(photo_id, FAILED, why, None, None)
+            self._settle(photo_id, FAILED, reason, None, None)
             if final:
                 self.db.execute("UPDATE photo SET tries = ? WHERE photo_id = ?", (TRIES, photo_id))
 
-    def _settle(self, photo_id: str, state: str, why: str, sha256: str | None, phash: str | None) -> None:
+    def _settle(self, photo_id: str, state: str, reason: str, sha256: str | None, phash: str | None) -> None:
         self.db.execute(
             "UPDATE photo SET state = ?, error = ?, sha256 = ?, phash = ?, tries = tries + 1 WHERE photo_id = ?",
-            (state, why, sha256, phash, photo_id),
+            (state, reason, sha256, phash, photo_id),
         )
 
     # ---------------------------------------------------------------------------------------- counting
 
-    def kept(self, class_index: int) -> int:
-        """How many images of a class are kept."""
+    def count_kept(self, class_index: int) -> int:
+        """Number of images of a class that are kept."""
         return self.db.execute(
             "SELECT count(*) FROM photo WHERE class_index = ? AND state = ?", (class_index, KEPT)
         ).fetchone()[0]
 
-    def counts(self) -> dict[str, int]:
-        """Photos by state."""
+    def count_by_state(self) -> dict[str, int]:
+        """From a state to its number of photos."""
         return dict(self.db.execute("SELECT state, count(*) FROM photo GROUP BY state"))
 
 
@@ -241,5 +246,5 @@ def image_name(sha256: str) -> str:
     return f"{sha256[:2]}/{sha256}.jpg"
 
 
-def _marks(values: Collection) -> str:
+def _make_placeholders(values: Collection) -> str:
     return ", ".join("?" * len(values))

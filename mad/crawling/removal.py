@@ -1,4 +1,4 @@
-"""What must not be in a crawl: photos on a takedown list, and pictures of folders that the user names.
+"""Removal from a crawl: photos on a takedown list, and pictures of folders that the user names.
 
 Both are remembered in the index, so that they hold on every later run, named again or not. A photo that had been
 kept before loses its image; its row stays, so that it never comes back.
@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.images.decode import SUFFIXES, BrokenImage, decode
-from mad.crawling.duplicates import phash, sha256
+from mad.crawling.duplicates import compute_phash, compute_sha256
 from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
 
 CHUNK = 256  # files of a folder that are recorded at once
@@ -48,17 +48,17 @@ def read_takedown(file: Path) -> list[str]:
     entries = []
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line and not line.startswith("#"):
-            found = next((m for pattern in _ENTRIES if (m := re.fullmatch(pattern, line, re.IGNORECASE))), None)
-            if found is None:
+            match = next((m for pattern in _ENTRIES if (m := re.fullmatch(pattern, line, re.IGNORECASE))), None)
+            if match is None:
                 raise UserError(
                     f"{file}, line {number}: neither a photo id, a page, a SHA-256 nor an owner; mend that line"
                 )
-            entries.append(found[1].lower())
+            entries.append(match[1].lower())
     return entries
 
 
 def take_down(index: Index, entries: Iterable[str]) -> int:
-    """Add to the takedown list, remove what it names, and say how many images that were.
+    """Add to the takedown list, remove the photos that it names, and return the number of removed images.
 
     Exact copies of a named photo go as well. Title and owner's name are erased from the rows that stay.
     """
@@ -82,7 +82,7 @@ def take_down(index: Index, entries: Iterable[str]) -> int:
 
 
 def check_excluded(folder: Path, crawl: Path) -> None:
-    """Refuse what `exclude_folder` cannot take for a crawl in `crawl`, before any work is done.
+    """Refuse a folder that `exclude_folder` cannot take for the crawl in `crawl`, before any work is done.
 
     Raises:
         UserError: if there is no such folder, or one lies in the other: a crawl would remove its own images.
@@ -95,20 +95,20 @@ def check_excluded(folder: Path, crawl: Path) -> None:
 
 
 def exclude_folder(index: Index, folder: Path) -> int:
-    """Keep the pictures in `folder` and below out of the crawl; how many images had to be removed for it.
+    """Keep the pictures in `folder` and below out of the crawl; return the number of images removed for it.
 
-    Files read before are not read again unless their size or time changed. What does not decode is known by
+    Files read before are not read again unless their size or time changed. A file that does not decode is known by
     its bytes alone.
     """
     root = folder.resolve()
     rows = index.db.execute("SELECT path, size, modified FROM excluded_file")
     known = {path: (size, modified) for path, size, modified in rows}
     new = []
-    for path in _images(root):
-        facts = path.stat()
+    for path in _find_images(root):
+        stat = path.stat()
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
-        if known.get(name) != (facts.st_size, facts.st_mtime_ns):
-            new.append((path, name, facts.st_size, facts.st_mtime_ns))
+        if known.get(name) != (stat.st_size, stat.st_mtime_ns):
+            new.append((path, name, stat.st_size, stat.st_mtime_ns))
     removed = 0
     with (
         ThreadPoolExecutor(os.cpu_count()) as readers,
@@ -116,13 +116,13 @@ def exclude_folder(index: Index, folder: Path) -> int:
     ):
         for start in range(0, len(new), CHUNK):
             chunk = new[start : start + CHUNK]
-            prints = list(readers.map(_fingerprint, [path for path, *_ in chunk]))
-            removed += _exclude(index, prints, [tuple(facts) for _, *facts in chunk])
+            fingerprints = list(readers.map(_fingerprint, [path for path, *_ in chunk]))
+            removed += _exclude(index, fingerprints, [tuple(columns) for _, *columns in chunk])
             bar.update(len(chunk))
     return removed
 
 
-def _images(root: Path) -> Iterator[Path]:
+def _find_images(root: Path) -> Iterator[Path]:
     return (
         Path(folder, name) for folder, _, names in os.walk(root) for name in names
         if Path(name).suffix.lower() in SUFFIXES and Path(folder, name).is_file()
@@ -132,28 +132,28 @@ def _images(root: Path) -> Iterator[Path]:
 def _fingerprint(path: Path) -> tuple[str, str | None]:
     data = path.read_bytes()
     try:
-        return sha256(data), phash(decode(data))
+        return compute_sha256(data), compute_phash(decode(data))
     except BrokenImage:
-        return sha256(data), None
+        return compute_sha256(data), None
 
 
-def _exclude(index: Index, prints: list[tuple[str, str | None]], read: list[tuple]) -> int:
+def _exclude(index: Index, fingerprints: list[tuple[str, str | None]], rows: list[tuple]) -> int:
     """Record fingerprints of excluded files, and remove the kept images that are like them."""
     removed = []
     with index.db:
-        for sha, hashed in prints:
-            alike = {other for _, other in index.near(hashed)} if hashed else set()
-            for other in sorted(alike | {sha}):
+        for sha256, phash in fingerprints:
+            alike = {other for _, other in index.find_near(phash)} if phash else set()
+            for other in sorted(alike | {sha256}):
                 hit = index.db.execute(
                     "UPDATE photo SET state = ? WHERE state = ? AND sha256 = ?", (EXCLUDED, KEPT, other)
                 )
                 removed += [other] * hit.rowcount
-            index.add_picture(FROM_EXCLUDED, sha, hashed)
-        index.db.executemany("INSERT OR REPLACE INTO excluded_file VALUES (?, ?, ?)", read)
+            index.add_picture(FROM_EXCLUDED, sha256, phash)
+        index.db.executemany("INSERT OR REPLACE INTO excluded_file VALUES (?, ?, ?)", rows)
     return _unlink(index, removed)
 
 
 def _unlink(index: Index, images: list[str]) -> int:
-    for sha in images:
-        index.image(sha).unlink(missing_ok=True)
+    for sha256 in images:
+        index.image_path(sha256).unlink(missing_ok=True)
     return len(images)

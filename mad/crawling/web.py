@@ -1,7 +1,7 @@
-"""Asking servers patiently: a pace, retries with growing pauses, and images that really are images.
+"""Requests to servers: a pace, retries with growing pauses, and images that really are images.
 
 HTTP errors that pass by themselves (429 with its Retry-After, 5xx, a connection refused or cut) are retried by
-urllib3's `Retry`; a body that breaks off is what that does not see, so `patiently` repeats the whole request.
+urllib3's `Retry`; a body that breaks off is what that does not see, so `call_with_retries` repeats the whole request.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ class Pace:
         self._next = max(now, self._next) + self._gap
 
 
-def session() -> requests.Session:
+def open_session() -> requests.Session:
     """A session that keeps connections open and retries what passes by itself, POST too: here all calls only read."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
     retry = Retry(total=RETRIES, backoff_factor=BACKOFF, status_forcelist=PASSING, allowed_methods=None)
-    made = requests.Session()
-    made.headers["User-Agent"] = "vit-edit-bench (research crawler)"
+    session = requests.Session()
+    session.headers["User-Agent"] = "vit-edit-bench (research crawler)"
     for scheme in ("http://", "https://"):
-        made.mount(scheme, HTTPAdapter(max_retries=retry))
-    return made
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
 
 
-def patiently(ask: Callable[[], T]) -> T:
-    """What `ask` returns, in up to `TRIES` tries with growing pauses between them.
+def call_with_retries(ask: Callable[[], T]) -> T:
+    """The value that `ask` returns, in up to `TRIES` tries with growing pauses between them.
 
     Raises:
         requests.RequestException, Garbled: of the last try; an error that `Retry` gave up on, at once.
@@ -92,7 +92,7 @@ def fetch_jpeg(session: requests.Session, url: str) -> bytes:
     from requests import RequestException
 
     try:
-        return patiently(lambda: _fetch(session, url))
+        return call_with_retries(lambda: _fetch(session, url))
     except RequestException as error:
         raise FetchError(f"not to be had ({type(error).__name__})", unreachable=True) from error
 
@@ -101,9 +101,9 @@ def _fetch(session: requests.Session, url: str) -> bytes:
     with session.get(url, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code != 200:
             raise FetchError(f"HTTP {answer.status_code}", gone=answer.status_code in GONE)
-        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if not kind.startswith("image/"):
-            raise FetchError(f"not an image but {kind or 'something without a content type'}")
+        content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not content_type.startswith("image/"):
+            raise FetchError(f"not an image but {content_type or 'something without a content type'}")
         body = bytearray()
         for block in answer.iter_content(1 << 16):
             body += block

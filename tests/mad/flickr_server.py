@@ -1,4 +1,4 @@
-"""A server on loopback that speaks as much of Flickr's REST API as a crawl needs, and misbehaves when told to."""
+"""A server on loopback that speaks as much of Flickr's REST API as a crawl needs, and misbehaves on request."""
 
 from __future__ import annotations
 
@@ -71,9 +71,11 @@ class FlickrServer(ThreadingHTTPServer):
     def api(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/services/rest/"
 
-    def add(self, title: str, count: int = 1, *, licence: str = "4", every: int = 86_400, **given: object) -> list[str]:
+    def add(
+        self, title: str, count: int = 1, *, licence: str = "4", every: int = 86_400, **fields: object
+    ) -> list[str]:
         """Photos called `title`, `every` seconds between their uploads; their ids."""
-        made = []
+        ids = []
         for _ in range(count):
             number = len(self.photos)
             photo_id = str(5_000 + number)
@@ -82,29 +84,29 @@ class FlickrServer(ThreadingHTTPServer):
             photo = {
                 "id": photo_id, "owner": f"{number % 3}@N01", "ownername": f"Owner {number % 3}", "title": title,
                 "pathalias": None, "license": licence, "dateupload": str(START + every * number),
-                "datetaken": "2004-01-02 03:04:05", "url_z": url, "width_z": 300, "height_z": "300", **given,
+                "datetaken": "2004-01-02 03:04:05", "url_z": url, "width_z": 300, "height_z": "300", **fields,
             }  # fmt: skip
             self.photos.append(photo)
-            made.append(photo_id)
-        return made
+            ids.append(photo_id)
+        return ids
 
-    def search(self, asked: dict[str, str]) -> dict:
-        """What flickr.photos.search answers: `total` is true, but photos past the cap are repeats."""
-        words = asked["text"].lower().split()
-        first, last = int(asked["min_upload_date"]), int(asked["max_upload_date"])
-        found = [
+    def search(self, arguments: dict[str, str]) -> dict:
+        """The answer to flickr.photos.search: `total` is true, but photos past the cap are repeats."""
+        words = arguments["text"].lower().split()
+        first, last = int(arguments["min_upload_date"]), int(arguments["max_upload_date"])
+        matches = [
             photo for photo in self.photos
             if all(word in photo["title"].lower() for word in words)
-            and photo["license"] in asked["license"].split(",") and first <= int(photo["dateupload"]) <= last
+            and photo["license"] in arguments["license"].split(",") and first <= int(photo["dateupload"]) <= last
         ]  # fmt: skip
-        page, per_page = int(asked["page"]), int(asked["per_page"])
-        extras = {re.sub("_|license", lambda m: m[0].strip("_"), extra) for extra in asked["extras"].split(",")}
+        page, per_page = int(arguments["page"]), int(arguments["per_page"])
+        extras = {re.sub("_|license", lambda m: m[0].strip("_"), extra) for extra in arguments["extras"].split(",")}
         fields = {"id", "owner", "title"} | extras | {f"{side}_z" for side in ("width", "height")} | {"url_z"}
-        rows = [found[i % self.cap] for i in range((page - 1) * per_page, min(page * per_page, len(found)))]
+        rows = [matches[i % self.cap] for i in range((page - 1) * per_page, min(page * per_page, len(matches)))]
         photos = [{key: value for key, value in row.items() if key in fields} for row in rows]
-        pages = -(-len(found) // per_page)
+        pages = -(-len(matches) // per_page)
         return {
-            "photos": {"page": page, "pages": pages, "perpage": per_page, "total": str(len(found)), "photo": photos}
+            "photos": {"page": page, "pages": pages, "perpage": per_page, "total": str(len(matches)), "photo": photos}
         }
 
 
@@ -118,25 +120,27 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        asked = {key: values[0] for key, values in parse_qs(body).items()}
-        method = asked["method"].rpartition(".")[2]
+        arguments = {key: values[0] for key, values in parse_qs(body).items()}
+        method = arguments["method"].rpartition(".")[2]
         if method == "search":
-            self.server.asked[asked["text"], asked["min_upload_date"], asked["max_upload_date"], asked["page"]] += 1
-            what = "search"
+            self.server.asked[
+                arguments["text"], arguments["min_upload_date"], arguments["max_upload_date"], arguments["page"]
+            ] += 1
+            target = "search"
         else:
             self.server.asked["licenses"] += 1
-            what = "licenses"
+            target = "licenses"
         answer = {}
         signed = f'oauth_consumer_key="{KEY}"' in self.headers.get("Authorization", "")
-        if not signed and asked.get("api_key") != KEY:
+        if not signed and arguments.get("api_key") != KEY:
             answer = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key has invalid format)"}
-        elif self._misbehaved(what, b"{}"):
+        elif self._misbehaved(target, b"{}"):
             return
         elif method == "search":
-            answer = {**self.server.search(asked), "stat": "ok"}
+            answer = {**self.server.search(arguments), "stat": "ok"}
         else:
-            listed = [dict(zip(("id", "name", "url"), licence, strict=True)) for licence in LICENCES]
-            answer = {"licenses": {"license": listed}, "stat": "ok"}
+            licences = [dict(zip(("id", "name", "url"), licence, strict=True)) for licence in LICENCES]
+            answer = {"licenses": {"license": licences}, "stat": "ok"}
         self._send("200", "application/json", json.dumps(answer).encode())
 
     def do_GET(self) -> None:
@@ -146,9 +150,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self._misbehaved(photo_id, data):
             self._send("200", "image/jpeg", data)
 
-    def _misbehaved(self, what: str, body: bytes) -> bool:
-        self.server.times[what].append(time.monotonic())
-        faults = self.server.faults[what]
+    def _misbehaved(self, target: str, body: bytes) -> bool:
+        self.server.times[target].append(time.monotonic())
+        faults = self.server.faults[target]
         fault = faults.pop(0) if faults else ""
         self.server.hang_in -= 1
         if self.server.hang_in == 0:

@@ -1,4 +1,4 @@
-"""The command: a crawl from end to end, what it must leave out, and what it says to bad input."""
+"""The command: a crawl from end to end, photos that it must leave out, and errors for bad input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmark.images.open import open_images
 from mad import crawl
 from mad.crawling import web
 from mad.crawling.attribution import COLUMNS
-from mad.crawling.duplicates import sha256
+from mad.crawling.duplicates import compute_sha256
 from tests.mad.flickr_server import KEY, SECRET, START, FlickrServer, jpeg, picture, serving
 
 
@@ -31,24 +31,24 @@ def flickr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FlickrSe
 
 
 def call(server: FlickrServer, *arguments: object, out: str = "crawl") -> pd.DataFrame:
-    """Crawl for volleyballs; the attribution table."""
+    """Crawl for volleyballs; return the attribution table."""
     command = ["--out", out, "--classes", "volleyball", "--api", server.api, "--requests-per-second", "0"]
     run(crawl.main, [*command, *map(str, arguments)])
-    return attribution(Path(out))
+    return read_attribution(Path(out))
 
 
-def attribution(out: Path) -> pd.DataFrame:
+def read_attribution(out: Path) -> pd.DataFrame:
     return pd.read_csv(out / "attribution.csv", dtype=str, keep_default_na=False)
 
 
 def fails(capsys: pytest.CaptureFixture[str], server: FlickrServer, *arguments: object) -> str:
-    """The one line that the command says on its way out with exit code 2."""
+    """The one line that the command prints when it ends with exit code 2."""
     with pytest.raises(SystemExit) as stop:
         call(server, *arguments)
     assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return [line for line in said.splitlines() if line.startswith("error: ")][-1]
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    return [line for line in printed.splitlines() if line.startswith("error: ")][-1]
 
 
 def images(out: str = "crawl") -> set[str]:
@@ -67,7 +67,7 @@ def test_a_crawl_is_a_pool_with_attribution(flickr: FlickrServer, capsys, client
     rows = table.set_index("photo_id")
     for photo_id in ids:
         row, photo = rows.loc[photo_id], flickr.photos[ids.index(photo_id)]
-        sha = sha256(flickr.images[photo_id])
+        sha = compute_sha256(flickr.images[photo_id])
         assert row["sha256"] == sha and row["file"] == f"images/{sha[:2]}/{sha}.jpg"
         assert Path("crawl", row["file"]).read_bytes() == flickr.images[photo_id]
         assert (row["owner"], row["owner_name"], row["title"]) == (photo["owner"], photo["ownername"], photo["title"])
@@ -157,24 +157,24 @@ def test_an_excluded_folder_is_read_once(flickr: FlickrServer, monkeypatch) -> N
 )
 def test_a_takedown_is_for_good(flickr: FlickrServer, capsys, entry) -> None:
     flickr.add("volleyball ball", 3)
-    (named,) = flickr.add("volleyball ball", owner="77@N07", pathalias="Some-Body", ownername="Some Body")
-    assert named in call(flickr)["photo_id"].tolist()
-    Path("list.txt").write_text(f"# asked us\n\n {entry(flickr.photos[-1], sha256(flickr.images[named]))} \n")
+    (removed,) = flickr.add("volleyball ball", owner="77@N07", pathalias="Some-Body", ownername="Some Body")
+    assert removed in call(flickr)["photo_id"].tolist()
+    Path("list.txt").write_text(f"# asked us\n\n {entry(flickr.photos[-1], compute_sha256(flickr.images[removed]))} \n")
     table = call(flickr, "--takedown", "list.txt")
     assert "images taken down: 1" in capsys.readouterr().out
     for _ in range(2):
-        assert len(table) == 3 and named not in table["photo_id"].tolist() and set(table["file"]) == images()
+        assert len(table) == 3 and removed not in table["photo_id"].tolist() and set(table["file"]) == images()
         table = call(flickr, "--after", "2004-11-01")  # the photo is found once more, the list not named
-    assert flickr.asked[named] == 1
+    assert flickr.asked[removed] == 1
     with sqlite3.connect("crawl/index.sqlite") as index:
-        row = index.execute("SELECT state, title, owner_name FROM photo WHERE photo_id = ?", (named,)).fetchone()
+        row = index.execute("SELECT state, title, owner_name FROM photo WHERE photo_id = ?", (removed,)).fetchone()
     assert row == ("taken down", "", "")
 
 
 def test_a_photo_taken_down_before_it_is_found_is_never_fetched(flickr: FlickrServer) -> None:
     by_id, by_owner, by_bytes, fine = flickr.add("volleyball ball", 4)
     flickr.photos[1]["owner"] = "77@N07"
-    Path("list.txt").write_text(f"{by_id}\n77@n07\n{sha256(flickr.images[by_bytes])}\n")
+    Path("list.txt").write_text(f"{by_id}\n77@n07\n{compute_sha256(flickr.images[by_bytes])}\n")
     assert call(flickr, "--takedown", "list.txt")["photo_id"].tolist() == [fine]
     assert flickr.asked[by_id] == flickr.asked[by_owner] == 0
     assert len(images()) == 1
@@ -187,7 +187,7 @@ def test_a_takedown_takes_exact_copies_and_needs_no_key(flickr: FlickrServer, ca
     Path("list.txt").write_text(copy)
     monkeypatch.delenv(crawl.KEY)
     assert crawl.KEY in fails(capsys, flickr, "--takedown", "list.txt")
-    assert attribution(Path("crawl"))["photo_id"].tolist() == [fine] and len(images()) == 1
+    assert read_attribution(Path("crawl"))["photo_id"].tolist() == [fine] and len(images()) == 1
 
 
 def test_a_removal_that_was_interrupted_is_finished(flickr: FlickrServer, monkeypatch) -> None:
@@ -208,8 +208,8 @@ def test_a_removal_that_was_interrupted_is_finished(flickr: FlickrServer, monkey
 
 def test_a_refused_key(flickr: FlickrServer, capsys, monkeypatch) -> None:
     monkeypatch.setenv(crawl.KEY, "another")
-    said = fails(capsys, flickr)
-    assert "refuses the key" in said and "Invalid API Key" in said and crawl.KEY in said
+    printed = fails(capsys, flickr)
+    assert "refuses the key" in printed and "Invalid API Key" in printed and crawl.KEY in printed
     assert flickr.asked["licenses"] == 1  # not asked again
     assert not Path("crawl").exists()  # which `mad.search` would take for a pool
 
@@ -232,7 +232,7 @@ def test_no_key(flickr: FlickrServer, capsys, monkeypatch, name: str) -> None:
         (["--licences", "99"], "no licence is called"),
         (["--licences", "by-nd"], "has none of the licences by-nd"),
         (["--licences"], "needs a licence"),
-        (["--before", "22.8.2022"], "--before takes a day"),
+        (["--before", "22.8.2022"], "--before must be a day"),
         (["--before", "2004-01-01"], "no day lies between"),
         (["--per-class", "-1"], "--per-class"),
         (["--requests-per-second", "nan"], "--requests-per-second"),

@@ -13,7 +13,7 @@ from benchmark.core.errors import UserError
 from benchmark.labels import imagenet
 from mad.crawling import keywords as words
 from mad.crawling import web
-from mad.crawling.duplicates import BANDS, NEAR, bands, distance, phash
+from mad.crawling.duplicates import BANDS, NEAR, compute_phash, count_different_bits, split_into_bands
 from mad.crawling.flickr import Licence, choose_licences, read_photo
 from mad.crawling.index import Index
 from mad.mining.wordnet import DEBIAN, read_synsets
@@ -35,15 +35,15 @@ from tests.mad.flickr_server import LICENCES
     ],
 )
 def test_keywords_by_hand(index: int, texts: list[str]) -> None:
-    assert [keyword.text for keyword in words.keywords([index])] == texts
-    assert {keyword.class_index for keyword in words.keywords([index])} == {index}
+    assert [keyword.text for keyword in words.find_keywords([index])] == texts
+    assert {keyword.class_index for keyword in words.find_keywords([index])} == {index}
 
 
 def test_every_class_has_keywords_and_none_has_anothers() -> None:
-    every = words.keywords(range(1000))
-    assert {keyword.class_index for keyword in every} == set(range(1000))
-    assert len({keyword.text.lower() for keyword in every}) == len(every) > 1500
-    for keyword in every:
+    all_keywords = words.find_keywords(range(1000))
+    assert {keyword.class_index for keyword in all_keywords} == set(range(1000))
+    assert len({keyword.text.lower() for keyword in all_keywords}) == len(all_keywords) > 1500
+    for keyword in all_keywords:
         lemmas = [lemma.lower() for lemma in read_synsets()[imagenet.synsets()[keyword.class_index]].lemmas]
         assert any(keyword.text.lower().startswith(lemma) for lemma in lemmas)
 
@@ -72,39 +72,39 @@ def test_the_list_can_be_made_again(tmp_path: Path) -> None:
 def test_the_look_up_finds_what_comparing_all_pairs_finds(tmp_path: Path) -> None:
     draw = random.Random(0)
     hashes = [f"{draw.getrandbits(64):016x}" for _ in range(300)]
-    for near in hashes[:200]:
+    for phash in hashes[:200]:
         flipped = sum(1 << bit for bit in draw.sample(range(64), draw.randint(0, 6)))
-        hashes.append(f"{int(near, 16) ^ flipped:016x}")
+        hashes.append(f"{int(phash, 16) ^ flipped:016x}")
     index = Index(tmp_path / "crawl")
     with index.db:
-        for number, one in enumerate(hashes):
-            index.add_picture(str(number), f"sha-{number}", one)
-    for one in hashes:
-        wanted = {i for i, other in enumerate(hashes) if bin(int(one, 16) ^ int(other, 16)).count("1") <= NEAR}
-        assert {int(origin) for origin, _ in index.near(one)} == wanted
+        for number, phash in enumerate(hashes):
+            index.add_picture(str(number), f"sha-{number}", phash)
+    for phash in hashes:
+        expected = {i for i, other in enumerate(hashes) if bin(int(phash, 16) ^ int(other, 16)).count("1") <= NEAR}
+        assert {int(origin) for origin, _ in index.find_near(phash)} == expected
     index.close()
 
 
 def test_bands_are_the_whole_hash() -> None:
-    assert bands("0123456789abcdef") == (0xCDEF, 0x89AB, 0x4567, 0x0123) and BANDS == 4
-    assert distance("0000000000000000", "8000000000000003") == 3
+    assert split_into_bands("0123456789abcdef") == (0xCDEF, 0x89AB, 0x4567, 0x0123) and BANDS == 4
+    assert count_different_bits("0000000000000000", "8000000000000003") == 3
 
 
 def test_a_photograph_stays_near_itself_in_other_sizes_and_encodings() -> None:
     import matplotlib
 
     photo = Image.open(Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")).convert("RGB")
-    own = phash(photo)
+    own = compute_phash(photo)
     for side in (500, 320, 240):
         for quality in (95, 75, 40):
             buffer = io.BytesIO()
             photo.resize((side * photo.width // photo.height, side)).save(buffer, "JPEG", quality=quality)
-            assert distance(own, phash(Image.open(buffer).convert("RGB"))) <= NEAR
-    assert distance(own, phash(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT))) > NEAR
-    assert distance(own, phash(photo.rotate(90))) > NEAR
+            assert count_different_bits(own, compute_phash(Image.open(buffer).convert("RGB"))) <= NEAR
+    assert count_different_bits(own, compute_phash(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT))) > NEAR
+    assert count_different_bits(own, compute_phash(photo.rotate(90))) > NEAR
 
 
-# -- what Flickr says, and how fast it is asked
+# -- answers of Flickr, and the pace of requests
 
 
 def test_the_smallest_size_that_is_large_enough_is_chosen() -> None:

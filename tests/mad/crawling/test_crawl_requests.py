@@ -14,7 +14,7 @@ import pytest
 from benchmark.core.errors import UserError
 from mad.crawling import web
 from mad.crawling.clients import connect
-from mad.crawling.crawler import Crawler, Order, spans
+from mad.crawling.crawler import CrawlConfig, Crawler, split_window
 from mad.crawling.flickr import Flickr, Licence
 from mad.crawling.index import Index
 from mad.crawling.keywords import Keyword
@@ -35,30 +35,30 @@ def flickr(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 both = pytest.mark.parametrize("flickr", ["flickrapi", "requests"], indirect=True)
 
 
-def crawl(server: FlickrServer, folder: Path, *texts: str, **order: int) -> dict[str, int]:
+def crawl(server: FlickrServer, folder: Path, *texts: str, **limits: int) -> dict[str, int]:
     """Crawl for `texts` in order; photos by state."""
     index = Index(folder)
     try:
-        words = [Keyword(text, number) for number, text in enumerate(texts or ("hen",))]
+        keywords = [Keyword(text, number) for number, text in enumerate(texts or ("hen",))]
         api = Flickr(connect(server.client, KEY, SECRET, server.api), web.Pace(0))
-        Crawler(index, api, web.Pace(0), Order(words, BY, *SPAN, **order)).run(progress=False)
-        return index.counts()
+        Crawler(index, api, web.Pace(0), CrawlConfig(keywords, BY, *SPAN, **limits)).run(progress=False)
+        return index.count_by_state()
     finally:
         index.close()
 
 
 def rows(folder: Path, columns: str, state: str = "kept") -> list[tuple]:
     index = Index(folder)
-    found = index.db.execute(f"SELECT {columns} FROM photo WHERE state = ? ORDER BY photo_id", (state,)).fetchall()
+    photos = index.db.execute(f"SELECT {columns} FROM photo WHERE state = ? ORDER BY photo_id", (state,)).fetchall()
     index.close()
-    return found
+    return photos
 
 
 def assert_sound(folder: Path) -> None:
     """The images on disk are those that the index keeps, byte for byte."""
-    kept = {sha for (sha,) in rows(folder, "sha256")}
+    hashes = {sha for (sha,) in rows(folder, "sha256")}
     files = [path for path in folder.rglob("*") if path.is_file() and ".sqlite" not in path.name]
-    assert {path.relative_to(folder).as_posix() for path in files} == {f"images/{s[:2]}/{s}.jpg" for s in kept}
+    assert {path.relative_to(folder).as_posix() for path in files} == {f"images/{s[:2]}/{s}.jpg" for s in hashes}
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in files)
 
 
@@ -98,19 +98,19 @@ def test_a_second_that_cannot_be_split_gives_what_the_cap_allows(flickr: FlickrS
 
 
 @pytest.mark.parametrize(("total", "cap"), [(4000, 4000), (10**6, 4000), (9, 4), (10**6, 1)])
-def test_spans_cover_the_window_without_gap_or_overlap(total: int, cap: int) -> None:
+def test_narrower_windows_cover_the_window_without_gap_or_overlap(total: int, cap: int) -> None:
     first, last = START, START + 5000
-    pieces = sorted(spans(first, last, total, cap))
-    assert pieces[0][0] == first and pieces[-1][1] == last and len(pieces) > 1
-    assert all(start <= end for start, end in pieces)
-    assert all(after[0] == before[1] + 1 for before, after in pairwise(pieces))
-    assert spans(first, last, cap - 1, cap) == [(first, last)]
-    assert spans(first, first, total, cap) == [(first, first)]
+    windows = sorted(split_window(first, last, total, cap))
+    assert windows[0][0] == first and windows[-1][1] == last and len(windows) > 1
+    assert all(start <= end for start, end in windows)
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(windows))
+    assert split_window(first, last, cap - 1, cap) == [(first, last)]
+    assert split_window(first, first, total, cap) == [(first, first)]
 
 
 @both
 def test_what_was_not_asked_for_is_left_out(flickr: FlickrServer, tmp_path: Path) -> None:
-    (kept,) = flickr.add("a hen")
+    (photo,) = flickr.add("a hen")
     flickr.add("a cock")
     flickr.add("a hen", licence="0")
     flickr.add("a hen", dateupload=str(SPAN[1] + 1))
@@ -118,7 +118,7 @@ def test_what_was_not_asked_for_is_left_out(flickr: FlickrServer, tmp_path: Path
     flickr.add("a hen", url_z="")  # no size that may be fetched
     flickr.add("a hen", id="../../etc/passwd")
     assert crawl(flickr, tmp_path) == {"kept": 1}
-    assert rows(tmp_path, "photo_id") == [(kept,)]
+    assert rows(tmp_path, "photo_id") == [(photo,)]
 
 
 def test_a_photo_under_two_keywords_is_fetched_once(flickr: FlickrServer, tmp_path: Path) -> None:
@@ -139,18 +139,18 @@ def test_a_full_class_asks_for_no_more(flickr: FlickrServer, tmp_path: Path) -> 
 
 
 @both
-@pytest.mark.parametrize("what", ["licenses", "search", "image"])
+@pytest.mark.parametrize("target", ["licenses", "search", "image"])
 @pytest.mark.parametrize("fault", ["500", "503", "cut", "429"])
-def test_what_passes_by_itself_is_asked_again(flickr: FlickrServer, tmp_path: Path, what: str, fault: str) -> None:
+def test_what_passes_by_itself_is_asked_again(flickr: FlickrServer, tmp_path: Path, target: str, fault: str) -> None:
     (photo,) = flickr.add("a hen")
-    place = photo if what == "image" else what
-    flickr.faults[place] = [fault]
-    known = Flickr(connect(flickr.client, KEY, SECRET, flickr.api), web.Pace(0)).licences()
+    request = photo if target == "image" else target
+    flickr.faults[request] = [fault]
+    known = Flickr(connect(flickr.client, KEY, SECRET, flickr.api), web.Pace(0)).list_licences()
     assert [licence.id for licence in known] == [licence[0] for licence in LICENCES]
     assert crawl(flickr, tmp_path) == {"kept": 1}
     assert_sound(tmp_path)
-    first, second = flickr.times[place][:2]
-    assert len(flickr.times[place]) == 2 and (second - first >= 1.0 or fault != "429")  # Retry-After: 1
+    first, second = flickr.times[request][:2]
+    assert len(flickr.times[request]) == 2 and (second - first >= 1.0 or fault != "429")  # Retry-After: 1
 
 
 @both

@@ -17,8 +17,9 @@ from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor, built_in, choose
-from leaderboard.judging.evaluate import Settings, evaluate, folder_name
+from leaderboard.judging.evaluate import evaluate, folder_name
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings
 from leaderboard.records.record import Record
 from leaderboard.scores import tables
 

@@ -22,8 +22,9 @@ from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
 from editors.core.registry import SETTINGS, ChosenEditor, choose
-from leaderboard.judging.evaluate import Settings, evaluate
+from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings
 
 LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (paper, 4.2)

@@ -147,8 +147,8 @@ def weight_edits(
 
 
 def _optimizer(config: DescentConfig, trainable: Trainable) -> torch.optim.Optimizer:
-    classes = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
-    return classes[config.optimizer](list(trainable.values()), lr=config.lr)
+    classes: dict[str, type[torch.optim.Optimizer]] = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+    return classes[config.optimizer](list(trainable.values()), lr=config.lr)  # type: ignore[call-arg]
 
 
 def _keep(

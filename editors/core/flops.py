@@ -12,8 +12,8 @@ from benchmark.models.vit import Cut, Model, depth, ffn_cut, ffn_matrices, hidde
 
 def forward_flops(model: Model) -> int:
     """One image through the whole model, as the model itself computes it."""
-    pixels = model.patch_embed.proj.weight[0].numel()
-    patches = 2 * model.patch_embed.num_patches * pixels * model.embed_dim
+    pixels: int = model.patch_embed.proj.weight[0].numel()
+    patches: int = 2 * model.patch_embed.num_patches * pixels * model.embed_dim
     return patches + _behind(model, Cut(0), _tokens(model))
 
 
@@ -37,22 +37,25 @@ def step_flops(model: Model, plain: bool = False) -> int:
         _attention(model, last_rows if block == last else tokens) for block in range(cut.block + cut.ffn, last + 1)
     )
     rows = [last_rows if name.startswith(f"blocks.{last}.") else tokens for name in names]
-    weights = 2 * model.embed_dim * hidden_width(model) * (sum(rows) - rows[0])
+    weights: int = 2 * model.embed_dim * hidden_width(model) * (sum(rows) - rows[0])
     return (forward_flops(model) if plain else behind) + behind + attention + weights
 
 
 def _tokens(model: Model) -> int:
-    return model.pos_embed.shape[1] + (model.num_prefix_tokens if model.no_embed_class else 0)
+    tokens: int = model.pos_embed.shape[1] + (model.num_prefix_tokens if model.no_embed_class else 0)
+    return tokens
 
 
 def _attention(model: Model, queries: int) -> int:
     """The two products of attention itself, q k^T and its use on v, for so many queries of one image."""
-    return 4 * queries * _tokens(model) * model.embed_dim
+    width: int = model.embed_dim
+    return 4 * queries * _tokens(model) * width
 
 
 def _behind(model: Model, cut: Cut, last_rows: int) -> int:
     """Everything behind `cut` for one image, with `last_rows` tokens leaving the last block's attention."""
-    tokens, width, total = _tokens(model), model.embed_dim, 2 * model.embed_dim * model.num_classes
+    tokens, width = _tokens(model), model.embed_dim
+    total: int = 2 * width * model.num_classes
     for block in range(cut.block, depth(model)):
         rows = last_rows if block == depth(model) - 1 else tokens
         if not (cut.ffn and block == cut.block):

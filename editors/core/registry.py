@@ -195,7 +195,7 @@ def _check_signature(path: Path, editor_class: type[Editor], method: str) -> Non
         raise UserError(f"{path}:{editor_class.__name__}: {method} must be {right}, not {shown}") from None
 
 
-def _fields(config: type) -> dict[str, dataclasses.Field]:
+def _fields(config: type) -> dict[str, dataclasses.Field[Any]]:
     return {field.name: field for field in dataclasses.fields(config)}
 
 

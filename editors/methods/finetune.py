@@ -87,7 +87,9 @@ class FineTuneL1(FineTune):
 
     def penalty(self, weights: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """c times the l1 norm of the change, (m,)."""
-        return self.config.c * sum((weights[n] - base[n]).abs().flatten(1).sum(1) for n in base)
+        norms = ((weights[name] - base[name]).abs().flatten(1).sum(1) for name in base)
+        penalty: Tensor = self.config.c * sum(norms)
+        return penalty
 
 
 @register_editor("ft-l2")
@@ -98,4 +100,6 @@ class FineTuneL2(FineTune):
 
     def penalty(self, weights: Trainable, base: Mapping[str, Tensor]) -> Tensor:
         """c / 2 times the squared l2 norm of the change, (m,)."""
-        return self.config.c / 2 * sum((weights[n] - base[n]).square().flatten(1).sum(1) for n in base)
+        squares = ((weights[name] - base[name]).square().flatten(1).sum(1) for name in base)
+        penalty: Tensor = self.config.c / 2 * sum(squares)
+        return penalty

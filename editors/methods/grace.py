@@ -130,7 +130,8 @@ class GRACE(BatchEditor):
         blocks = depth(model)
         if not 0 < self.config.block + blocks * (self.config.block < 0) < blocks:
             raise UserError(f"grace: block={self.config.block} is not one of 1 to {blocks - 1}, or {1 - blocks} to -1")
-        return self.config.block % blocks
+        block: int = self.config.block % blocks
+        return block
 
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """All failures in one descent; nothing here is random, so the seeds are not used.

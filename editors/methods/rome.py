@@ -138,7 +138,8 @@ def insert(weight: Tensor, key: Tensor, change: Tensor, lower: Tensor) -> Tensor
 
 def decay(change: Tensor, sizes: Tensor) -> Tensor:
     """0.5 * norm(d) / norm(v0)^2, (m,), for changes d (m, N) and norms of v0 (m,); norm(d) is not squared (SPEC 5)."""
-    return WEIGHT_DECAY * change.norm(dim=1) / sizes.square()
+    norms: Tensor = change.norm(dim=1)
+    return WEIGHT_DECAY * norms / sizes.square()
 
 
 def divergence(after: Tensor, before: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ class TPatcher(StatisticsEditor):
 
 def fc1_inputs(model: Model, tokens: Tensor) -> Tensor:
     """The inputs of the last ``fc1``, (..., N), from tokens (..., N) between attention and FFN of the last block."""
-    return model.blocks[-1].norm2(tokens)
+    inputs: Tensor = model.blocks[-1].norm2(tokens)
+    return inputs
 
 
 def new_neurons(inputs: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:

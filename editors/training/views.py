@@ -55,4 +55,5 @@ def view(image: Image.Image, preprocessing: Preprocessing, least: float, random:
     box = crop_box(image.height, image.width, least, random)
     size, mode = [preprocessing.size, preprocessing.size], InterpolationMode(preprocessing.interpolation)
     pixels = transforms.to_tensor(transforms.resized_crop(image, *box, size, mode))
-    return transforms.normalize(pixels, list(preprocessing.mean), list(preprocessing.std))
+    normalised: Tensor = transforms.normalize(pixels, list(preprocessing.mean), list(preprocessing.std))
+    return normalised

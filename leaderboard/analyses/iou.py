@@ -96,7 +96,9 @@ def pairwise(picked: np.ndarray) -> np.ndarray:
     ones = picked.astype(np.float32)
     both = ones @ ones.T
     either = ones.sum(1)[:, None] + ones.sum(1) - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    shares = np.zeros_like(both)
+    np.divide(both, either, out=shares, where=either > 0)
+    return shares
 
 
 def group_means(values: np.ndarray, pairs: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -29,9 +29,10 @@ from benchmark.images.source import ImageSource
 from benchmark.models.checks import check_supported
 from benchmark.models.load import BaseModel, noise_images, random_base
 from benchmark.models.vit import Model, ffn_cut, ffn_matrices
+from benchmark.predict.benchmark import SCORE_BATCH
 from editors.core.edit import WeightEdit
 from editors.core.flops import forward_flops, tail_flops
-from leaderboard.judging.judge import SCORE_BATCH, Judge
+from leaderboard.judging.judge import Judge
 
 GROUP, LOCALITY = 125, 2071  # images an edit is judged on in the full benchmark: a middling group, and D_l
 GROUP_ID = "noise"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.
     return pd.concat(parts, ignore_index=True)
 
 
-def write_part(folder: Path, number: int, rows: list[dict]) -> None:
+def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
     """Keep the outcomes of one batch of edits; a kill afterwards does not lose them."""
     with replacing(folder / "parts" / f"{number:06d}.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="zstd")

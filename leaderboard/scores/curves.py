@@ -61,7 +61,8 @@ def shown(record: Record) -> dict[str, Score]:
 def knob_value(record: Record) -> float | None:
     """The knob's value in this run; without a knob, how far it was interpolated, or None if that is 1."""
     if record.editor.knob:
-        return record.editor.config[record.editor.knob]
+        value: float = record.editor.config[record.editor.knob]
+        return value
     return None if record.editor.interpolate == 1 else record.editor.interpolate
 
 

@@ -36,7 +36,8 @@ class GroupOutcomes:
     @property
     def success(self) -> np.ndarray:
         """Which edits made all samples they were made on right, (edits,) bool."""
-        return np.take_along_axis(self.correct, self.own, 1).min(1)
+        right: np.ndarray = np.take_along_axis(self.correct, self.own, 1).min(1)
+        return right
 
     @property
     def others(self) -> np.ndarray:
@@ -53,7 +54,8 @@ class GroupOutcomes:
     @property
     def released(self) -> np.ndarray:
         """The released code's (correct - n) / |S| of each edited model (edits,); its n is 1."""
-        return (self.correct.sum(1) - self.own.shape[1]) / self.correct.shape[1]
+        rates: np.ndarray = (self.correct.sum(1) - self.own.shape[1]) / self.correct.shape[1]
+        return rates
 
 
 @dataclass(frozen=True)
@@ -226,4 +228,6 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float | None:
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Part of whole, elementwise; NaN where the whole is nought."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    shares = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares

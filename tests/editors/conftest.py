@@ -16,7 +16,7 @@ from benchmark.models.load import BaseModel
 from editors.core.base import TrainingImages
 from editors.methods.hypernetwork import network
 from editors.methods.hypernetwork.checkpoint import run_metadata
-from editors.methods.hypernetwork.editor import Hypernetwork
+from editors.methods.hypernetwork.editor import HypernetworkEditor
 from editors.methods.hypernetwork.recipe import preset
 from editors.methods.ke import fit as ke
 from editors.methods.ke.editor import KnowledgeEditor
@@ -51,7 +51,7 @@ def add_untrained(base: BaseModel, folder: Path, patch: pytest.MonkeyPatch) -> N
     small = ke.KERecipe(condition=16, hidden=8)
     made: list[tuple[type[PretrainedEditor], nn.Module, dict[str, str]]] = [
         (
-            Hypernetwork,
+            HypernetworkEditor,
             network.new_network(network.HypernetworkShape.of(model, released), seed=0),
             run_metadata(base, released, 0, "", None),
         ),

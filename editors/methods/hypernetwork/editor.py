@@ -14,6 +14,8 @@ from benchmark.models.vit import cls_features, ffn_matrices, unit_masks
 from editors.core.edit import Edit
 from editors.core.registry import register_editor
 from editors.methods.hypernetwork.checkpoint import STORE, load
+from editors.methods.hypernetwork.network import Hypernetwork
+from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 from editors.methods.masked import MaskedConfig, MaskedFineTune
 from editors.training.checkpoint import Checkpoint
 from editors.training.pretrained import PretrainedEditor
@@ -33,13 +35,13 @@ class HypernetworkConfig(MaskedConfig):
 
 
 @register_editor("hypernetwork")
-class Hypernetwork(PretrainedEditor, MaskedFineTune):
+class HypernetworkEditor(PretrainedEditor, MaskedFineTune):
     """Masked fine-tuning of the units that the hypernetwork picks from the unedited model's features (paper, 3.4)."""
 
     Config = HypernetworkConfig
     store = STORE
 
-    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint:
+    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint[Hypernetwork, HypernetworkRecipe]:
         """See `editors.methods.hypernetwork.checkpoint.load`."""
         return load(path, base_weights_sha256)
 
@@ -63,7 +65,8 @@ class Hypernetwork(PretrainedEditor, MaskedFineTune):
         features = cls_features(model, images.flatten(0, 1)).to(network.tokens.dtype)
         # float64, so that fewer saturated values tie at the clamp
         values = (recipe.slope * network(features).double()).sigmoid().clamp(recipe.clamp_edit, 1 - recipe.clamp_edit)
-        return values.unflatten(0, images.shape[:2]).mean(1)
+        means: Tensor = values.unflatten(0, images.shape[:2]).mean(1)
+        return means
 
     def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
         """The units at the wanted sparsity or, with `rho`, above that threshold."""

@@ -75,7 +75,8 @@ class Hypernetwork(nn.Module):
         tokens = torch.cat([self.tokens.expand(len(features), -1, -1), features[:, None]], dim=1)
         tokens = self.blocks(tokens)[:, : self.shape.layers]
         if self.shape.shared_head:
-            return self.heads[0](tokens)
+            scores: Tensor = self.heads[0](tokens)
+            return scores
         return torch.stack([head(tokens[:, layer]) for layer, head in enumerate(self.heads)], dim=1)
 
 

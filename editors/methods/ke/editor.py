@@ -23,7 +23,8 @@ from editors.core.descent import MAX_STEPS
 from editors.core.edit import Edit
 from editors.core.registry import register_editor
 from editors.methods.ke.checkpoint import STORE, load
-from editors.methods.ke.network import KEFactors, conditions, cut_of, features_at
+from editors.methods.ke.network import KEFactors, KnowledgeNetwork, conditions, cut_of, features_at
+from editors.methods.ke.recipe import KERecipe
 from editors.training.checkpoint import Checkpoint
 from editors.training.pretrained import PretrainedEditor
 from editors.training.repeat import Look, Weights, until_right
@@ -56,7 +57,7 @@ class KnowledgeEditor(PretrainedEditor):
     Config = KnowledgeEditorConfig
     store = STORE
 
-    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint:
+    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint[KnowledgeNetwork, KERecipe]:
         """See `editors.methods.ke.checkpoint.load`."""
         return load(path, base_weights_sha256)
 

@@ -23,7 +23,8 @@ from editors.core.edit import Edit
 from editors.core.registry import register_editor
 from editors.methods.mend.checkpoint import STORE, load
 from editors.methods.mend.factors import factors
-from editors.methods.mend.network import stepped
+from editors.methods.mend.network import EditorNetwork, stepped
+from editors.methods.mend.recipe import MENDRecipe
 from editors.training.checkpoint import Checkpoint
 from editors.training.pretrained import PretrainedEditor
 from editors.training.repeat import Look, Weights, until_right
@@ -51,7 +52,7 @@ class MEND(PretrainedEditor):
     Config = MENDConfig
     store = STORE
 
-    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint:
+    def load(self, path: Path, base_weights_sha256: str) -> Checkpoint[EditorNetwork, MENDRecipe]:
         """See `editors.methods.mend.checkpoint.load`."""
         return load(path, base_weights_sha256)
 

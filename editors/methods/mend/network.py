@@ -105,7 +105,8 @@ class FactorEditor(nn.Module):
         deviation = (self.squares / (self.count - 1).clamp(min=1)).sqrt() + EPSILON
         pairs = (torch.cat([x, d], -1).to(dtype) - self.mean.to(dtype)) / deviation.to(dtype)
         edited = self.second(self.first(pairs, layer), layer) * _kept(x, d)[..., None]
-        return edited.split(self.widths, -1)
+        x_edited, d_edited = edited.split(self.widths, -1)
+        return x_edited, d_edited
 
 
 def _kept(x: Tensor, d: Tensor) -> Tensor:

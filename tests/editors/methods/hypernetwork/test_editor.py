@@ -17,7 +17,7 @@ from editors.core.masks import SPARSITIES, keep_top
 from editors.core.registry import choose
 from editors.methods.finetune import FineTune, FineTuneConfig
 from editors.methods.hypernetwork.checkpoint import STORE, run_metadata
-from editors.methods.hypernetwork.editor import Hypernetwork, HypernetworkConfig
+from editors.methods.hypernetwork.editor import HypernetworkConfig, HypernetworkEditor
 from editors.methods.hypernetwork.network import HypernetworkShape, new_network
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from tests.conftest import PREPROCESSING, small_vit
@@ -50,7 +50,7 @@ class PlainRmsprop(FineTune):
 
 def test_with_all_units_it_is_fine_tuning_without_the_plain_first_step(checkpoint: Path) -> None:
     images, labels = failures(3)
-    editor = Hypernetwork(HypernetworkConfig(**RATES, sparsity=0.0, checkpoint=checkpoint))
+    editor = HypernetworkEditor(HypernetworkConfig(**RATES, sparsity=0.0, checkpoint=checkpoint))
     plain = PlainRmsprop(FineTuneConfig(**RATES))
     edits = [one.edit_many(MODEL, images, labels, [0] * 3) for one in (editor, plain)]
     for masked, whole in zip(*edits, strict=True):
@@ -62,7 +62,7 @@ def test_with_all_units_it_is_fine_tuning_without_the_plain_first_step(checkpoin
 def test_with_no_unit_the_base_comes_back(checkpoint: Path) -> None:
     images, labels = failures(2)
     for settings in ({"sparsity": 1.0}, {"rho": 1.5}):
-        editor = Hypernetwork(HypernetworkConfig(**RATES, checkpoint=checkpoint, **settings))
+        editor = HypernetworkEditor(HypernetworkConfig(**RATES, checkpoint=checkpoint, **settings))
         for edit in editor.edit_many(MODEL, images, labels, [0, 0]):
             assert all(torch.equal(edit.overrides[name], MODEL.get_parameter(name)) for name in NAMES)
 
@@ -70,9 +70,9 @@ def test_with_no_unit_the_base_comes_back(checkpoint: Path) -> None:
 def test_a_masked_edit_against_a_transcription_of_the_released_one(checkpoint: Path) -> None:
     """The released edit: top k of sigmoid(3 m), clamped at 1e-7, gradients masked, RMSProp from the first step."""
     images, labels = failures(3)
-    editor = Hypernetwork(HypernetworkConfig(**RATES, sparsity=0.75, checkpoint=checkpoint))
+    editor = HypernetworkEditor(HypernetworkConfig(**RATES, sparsity=0.75, checkpoint=checkpoint))
     network = editor.checkpoint(MODEL).network.double()
-    edits = Hypernetwork(editor.config).edit_many(MODEL, images, labels, [0] * 3)
+    edits = HypernetworkEditor(editor.config).edit_many(MODEL, images, labels, [0] * 3)
     for number, edit in enumerate(edits):
         feature = MODEL.norm(MODEL.blocks(MODEL._pos_embed(MODEL.patch_embed(images[number]))))[:, 0]
         values = torch.sigmoid(3 * network(feature))[0].clamp(1e-7, 1 - 1e-7)
@@ -87,7 +87,7 @@ def test_a_masked_edit_against_a_transcription_of_the_released_one(checkpoint: P
 
 def test_masks_of_several_samples_are_averaged_and_then_binarised(checkpoint: Path) -> None:
     images, labels = failures(2, samples=3)
-    editor = Hypernetwork(HypernetworkConfig(checkpoint=checkpoint, sparsity=0.9))
+    editor = HypernetworkEditor(HypernetworkConfig(checkpoint=checkpoint, sparsity=0.9))
     each = torch.stack([editor.scores(MODEL, images[:, i : i + 1], labels[:, :1], [0, 0]) for i in range(3)])
     together = editor.scores(MODEL, images, labels, [0, 0])
     torch.testing.assert_close(together, each.mean(0), rtol=1e-5, atol=1e-6)
@@ -97,7 +97,9 @@ def test_masks_of_several_samples_are_averaged_and_then_binarised(checkpoint: Pa
     assert masks[NAMES[0]].shape == (2, 96, 1) and masks[NAMES[1]].shape == (2, 1, 96)
     assert torch.equal(masks[NAMES[2]][..., 0], kept_units[:, 2])
     rho = float(together.flatten().median())
-    by_threshold = Hypernetwork(HypernetworkConfig(checkpoint=checkpoint, rho=rho)).masks(MODEL, images, labels, [0, 0])
+    by_threshold = HypernetworkEditor(HypernetworkConfig(checkpoint=checkpoint, rho=rho)).masks(
+        MODEL, images, labels, [0, 0]
+    )
     assert torch.equal(by_threshold[NAMES[1]][:, 0], together[:, 1] >= rho)
 
 
@@ -118,7 +120,7 @@ def test_the_editable_share_of_vitb16() -> None:
 def test_the_registry_makes_it_and_its_tensors_enter_the_record(checkpoint: Path) -> None:
     choice = choose(f"hypernetwork:checkpoint={checkpoint},sparsity=0.5", "tiny")
     editor = choice.make()
-    assert isinstance(editor, Hypernetwork) and editor.config.sparsity == 0.5 and not editor.state_dict()
+    assert isinstance(editor, HypernetworkEditor) and editor.config.sparsity == 0.5 and not editor.state_dict()
     images, labels = failures(1)
     editor.edit(MODEL, images[0], labels[0])
     expected = new_network(HypernetworkShape.of(MODEL, preset("released").but(blocks=1)), seed=1)
@@ -128,7 +130,7 @@ def test_the_registry_makes_it_and_its_tensors_enter_the_record(checkpoint: Path
 
 def test_bad_input_is_named(checkpoint: Path) -> None:
     images, labels = failures(2)
-    editor = Hypernetwork(HypernetworkConfig(checkpoint=checkpoint))
+    editor = HypernetworkEditor(HypernetworkConfig(checkpoint=checkpoint))
     with pytest.raises(UserError, match="class indices 0 to 999"):
         editor.edit_many(MODEL, images, labels + 1000, [0, 0])
     with pytest.raises(UserError, match=r"\(3, 48, 48\).*takes \(3, 32, 32\)"):
@@ -137,6 +139,8 @@ def test_bad_input_is_named(checkpoint: Path) -> None:
     with pytest.raises(UserError, match=r"trained for tiny .* not for this base"):
         editor.edit_many(other, images, labels, [0, 0])
     with pytest.raises(UserError, match="no such checkpoint"):
-        Hypernetwork(HypernetworkConfig(checkpoint=checkpoint.with_name("none"))).edit_many(MODEL, images, labels, [0])
+        HypernetworkEditor(HypernetworkConfig(checkpoint=checkpoint.with_name("none"))).edit_many(
+            MODEL, images, labels, [0]
+        )
     with pytest.raises(UserError, match="no trained hypernetwork for this base"):
-        Hypernetwork().edit_many(MODEL, images, labels, [0, 0])
+        HypernetworkEditor().edit_many(MODEL, images, labels, [0, 0])

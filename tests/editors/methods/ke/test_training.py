@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource, Selected
@@ -146,9 +147,9 @@ def test_no_picture_is_both_trained_on_and_held_out(tiny: BaseModel, pictures: I
     seen: set[int] = set()
 
     class Watched(Selected):
-        def read(self, position: int) -> bytes:
+        def require(self, position: int, draft: int | None = None) -> Image.Image:
             seen.add(position)
-            return super().read(position)
+            return super().require(position, draft)
 
     draws = Draws(Watched(pictures, range(len(pictures))), tiny.preprocessing, QUICK, seed=0)
     held_out = draws.held_out()

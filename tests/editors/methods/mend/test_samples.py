@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource, Selected
@@ -34,9 +35,9 @@ def test_what_a_sample_holds(tiny: BaseModel, pictures: ImageSource, monkeypatch
     seen: list[int] = []
 
     class Watched(Selected):
-        def read(self, position: int) -> bytes:
+        def require(self, position: int, draft: int | None = None) -> Image.Image:
             seen.append(position)
-            return super().read(position)
+            return super().require(position, draft)
 
     monkeypatch.setattr(samples, "pictures", Watched(pictures, range(len(pictures))))
     for number in range(2):  # an epoch deals 8 images out to 2 samples of 3

@@ -16,8 +16,8 @@ from benchmark.data.dataset import MINI, read_split
 from benchmark.images.folder import ImageFolder
 from benchmark.labels.imagenet import synsets
 from mad.review.export import write_groups
-from mad.review.groups import Group, Item
-from mad.review.images import Images
+from mad.review.groups import ClassPair, ReviewImage
+from mad.review.images import PoolImages
 
 
 def rows(folder: Path, split: str) -> pd.DataFrame:
@@ -27,15 +27,15 @@ def rows(folder: Path, split: str) -> pd.DataFrame:
 def test_reviewed_groups_go_into_the_build(tmp_path: Path) -> None:
     (tmp_path / "pool").mkdir()
     random, accepted = np.random.default_rng(0), []
-    group = Group(890, 430)
+    pair = ClassPair(890, 430)
     for name in ("a.jpg", "b.png"):
         Image.fromarray(random.integers(0, 256, (24, 40, 3), dtype=np.uint8)).save(tmp_path / "pool" / name)
         digest = hashlib.sha256((tmp_path / "pool" / name).read_bytes()).hexdigest()
-        accepted.append((Item(group, name), frozenset([digest])))
+        accepted.append((ReviewImage(pair, name), frozenset([digest])))
     credits = {"a.jpg": {"owner": "1@N00", "owner_name": "Ann", "page_url": "https://flickr.com/p/1", "licence": "by"}}
     pool = ImageFolder(tmp_path / "pool")
-    images = Images(pool, {name: position for position, name in enumerate(pool.ids)})
-    write_groups(accepted, images, credits, {}, tmp_path / "natural")
+    pool_images = PoolImages(pool, {name: position for position, name in enumerate(pool.ids)})
+    write_groups(accepted, pool_images, credits, {}, tmp_path / "natural")
     build(tmp_path / "built", {"natural": tmp_path / "natural"}, allow_partial=True)
     found = rows(tmp_path / "built", "edit").set_index("source_id")
     assert found["group_id"].tolist() == ["890-430"] * 2 and found["label"].tolist() == [890, 890]

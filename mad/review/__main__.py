@@ -47,30 +47,31 @@ def review(
         pool: where the images are, if not where they were when they were searched (see mad.search --pool).
         browser: open the page in the default browser.
     """
-    from mad.review.agreement import conflicting, verdicts
+    from mad.review.agreement import collect_verdicts, mask_conflicts
     from mad.review.groups import read_candidates
     from mad.review.images import find_images
     from mad.review.server import ADDRESS, listen, serve
     from mad.review.session import Session
-    from mad.review.store import FILE, Store, annotator_name
+    from mad.review.store import FILE, AnswerStore, clean_annotator_name
 
-    name = annotator_name(annotator)
-    found = read_candidates(groups)
+    name = clean_annotator_name(annotator)
+    candidates = read_candidates(groups)
     listening = listen(port)
-    images = find_images(found, pool)
-    gone = len({item.image for item in found.items} - images.positions.keys())
-    if gone:
-        log.warning(f"{gone:,} images are no longer in the pool; they can only be rejected")
-    store = Store(db or found.folder / FILE)
-    items = found.items
+    pool_images = find_images(candidates, pool)
+    n_missing = len({image.name for image in candidates.images} - pool_images.positions.keys())
+    if n_missing:
+        log.warning(f"{n_missing:,} images are no longer in the pool; they can only be rejected")
+    store = AnswerStore(db or candidates.folder / FILE)
+    images = candidates.images
     if conflicts:
-        table = verdicts(store.table(), items)
+        table = collect_verdicts(store.read_table(), images)
         others = table[[column for column in table if column.lower() != name.lower()]]
-        items = [item for item, divided in zip(items, conflicting(others), strict=True) if divided]
-        if not items:
+        conflicts_of_others = mask_conflicts(others)
+        images = [image for image, conflict in zip(images, conflicts_of_others, strict=True) if conflict]
+        if not images:
             raise UserError(f"other annotators than {name} disagree on no image; there is nothing to resolve")
-    session = Session(items, images, store, name)
-    about = f"{'conflicts in ' if conflicts else ''}{found.folder.resolve().name}"
+    session = Session(images, pool_images, store, name)
+    about = f"{'conflicts in ' if conflicts else ''}{candidates.folder.resolve().name}"
     url = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
     print(f"{name}: {session.done:,} of {session.total:,} images answered; answers are kept in {store.path}")
     print(f"open {url}   (Ctrl-C stops)", flush=True)
@@ -104,17 +105,18 @@ def status(groups: Groups, db: Path | None = None, out: Path | None = None) -> N
     from benchmark.core import files
     from mad.review import agreement
 
-    found, _, table = _answers(groups, db)
+    candidates, _, table = _read_answers(groups, db)
     console = Console(highlight=False)
     people = Table("annotator", box=box.SIMPLE_HEAD)
     for column in ("answered", "of", "accepted", "rejected"):
         people.add_column(column, justify="right")
     for name in table.columns:
-        said = table[name].dropna()
-        yes = int(said.sum())
-        people.add_row(Text(name), f"{len(said):,}", f"{len(table):,}", f"{yes:,}", f"{len(said) - yes:,}")
+        verdicts = table[name].dropna()
+        n_accepted = int(verdicts.sum())
+        counts = (len(verdicts), len(table), n_accepted, len(verdicts) - n_accepted)
+        people.add_row(Text(name), *(f"{count:,}" for count in counts))
     console.print(people)
-    for pair in agreement.pairs(table):
+    for pair in agreement.compare_annotators(table):
         share = f"{pair.agree / pair.both:.1%}" if pair.both else "–"
         kappa = "–" if math.isnan(pair.kappa) else f"{pair.kappa:.3f}"
         console.print(
@@ -124,11 +126,11 @@ def status(groups: Groups, db: Path | None = None, out: Path | None = None) -> N
             ),
             soft_wrap=True,
         )
-    path = out or found.folder / "conflicts.csv"
-    listed = agreement.conflicts(table)
+    path = out or candidates.folder / "conflicts.csv"
+    conflicts = agreement.list_conflicts(table)
     with files.replacing(path) as temporary:
-        listed.to_csv(temporary, index=False, lineterminator="\n")
-    console.print(Text(f" {len(listed):,} conflicts are listed in {path}"), soft_wrap=True)
+        conflicts.to_csv(temporary, index=False, lineterminator="\n")
+    console.print(Text(f" {len(conflicts):,} conflicts are listed in {path}"), soft_wrap=True)
 
 
 def export(
@@ -156,57 +158,59 @@ def export(
 
     from mad.crawling.credits import read_attribution
     from mad.review import agreement
-    from mad.review.export import seen_files, write_groups
+    from mad.review.export import find_seen_files, write_groups
     from mad.review.images import find_images
 
-    found, answers, table = _answers(groups, db)
+    candidates, answers, table = _read_answers(groups, db)
     named = [name.strip() for name in annotators.split(",") if name.strip()]
-    two = agreement.two_annotators(list(table.columns), named, resolve)
-    fates = agreement.outcomes(table, two, resolve)
-    seen = seen_files(answers, [*two, *([resolve] if resolve else [])])
+    two = agreement.choose_annotators(list(table.columns), named, resolve)
+    states = agreement.decide_states(table, two, resolve)
+    seen = find_seen_files(answers, [*two, *([resolve] if resolve else [])])
     accepted = [
-        (item, seen[item.group.id, item.image])
-        for item, fate in zip(found.items, fates, strict=True)
-        if fate == "accepted"
+        (image, seen[image.pair.id, image.name])
+        for image, state in zip(candidates.images, states, strict=True)
+        if state == "accepted"
     ]
-    count = fates.value_counts()
-    rejected, divided, left = (int(count.get(fate, 0)) for fate in ("rejected", "conflict", "open"))
+    counts = states.value_counts()
+    n_rejected, n_conflicts, n_open = (int(counts.get(state, 0)) for state in ("rejected", "conflict", "open"))
     if not accepted:
         raise UserError(f"no image is accepted by both {two[0]} and {two[1]}; nothing to export")
-    (pair,) = agreement.pairs(table[list(two)])
-    facts: dict[str, Any] = {
+    (pair,) = agreement.compare_annotators(table[list(two)])
+    notes: dict[str, Any] = {
         "annotators": list(two),
         "conflicts_resolved_by": resolve,
         "answered_by_both": pair.both,
         "agree": pair.agree,
         "cohen_kappa": None if math.isnan(pair.kappa) else round(pair.kappa, 6),
-        "rejected": rejected,
-        "conflicts_left_out": divided,
-        "not_answered_by_both": left,
-        "search": found.search,
+        "rejected": n_rejected,
+        "conflicts_left_out": n_conflicts,
+        "not_answered_by_both": n_open,
+        "search": candidates.search,
     }
-    images = find_images(found, pool)
-    credits = read_attribution(images.pool, (item.image for item, _ in accepted)).set_index("image").to_dict("index")
-    written, skipped, bare = write_groups(accepted, images, credits, facts, out)
-    print(f"{written:,} images -> {out}")
-    print(f"left out: {rejected:,} rejected, {divided:,} conflicts, {left:,} not answered by both")
-    if skipped:
-        print(f"skipped: {skipped:,} accepted images that are not there any more; see {out / 'skipped.csv'}")
-    if bare:
-        log.warning(f"{bare:,} images have no attribution; only a pool that mad.crawl made has it")
+    pool_images = find_images(candidates, pool)
+    credits = (
+        read_attribution(pool_images.pool, (image.name for image, _ in accepted)).set_index("image").to_dict("index")
+    )
+    n_written, n_skipped, n_without_credit = write_groups(accepted, pool_images, credits, notes, out)
+    print(f"{n_written:,} images -> {out}")
+    print(f"left out: {n_rejected:,} rejected, {n_conflicts:,} conflicts, {n_open:,} not answered by both")
+    if n_skipped:
+        print(f"skipped: {n_skipped:,} accepted images that are not there any more; see {out / 'skipped.csv'}")
+    if n_without_credit:
+        log.warning(f"{n_without_credit:,} images have no attribution; only a pool that mad.crawl made has it")
 
 
-def _answers(groups: Path, db: Path | None) -> tuple[Any, Any, Any]:
-    """The groups in `groups`, all answers, and who says what of each item."""
-    from mad.review.agreement import verdicts
+def _read_answers(groups: Path, db: Path | None) -> tuple[Any, Any, Any]:
+    """The candidates in `groups`, all answers, and the verdict of each annotator on each image."""
+    from mad.review.agreement import collect_verdicts
     from mad.review.groups import read_candidates
-    from mad.review.store import FILE, Store
+    from mad.review.store import FILE, AnswerStore
 
-    found = read_candidates(groups)
-    store = Store(db or found.folder / FILE, create=False)
-    answers = store.table()
+    candidates = read_candidates(groups)
+    store = AnswerStore(db or candidates.folder / FILE, create=False)
+    answers = store.read_table()
     store.close()
-    return found, answers, verdicts(answers, found.items)
+    return candidates, answers, collect_verdicts(answers, candidates.images)
 
 
 main: dict[str, Command] = {"": review, "status": status, "export": export}

@@ -1,4 +1,4 @@
-"""What two annotators make of the same images: agreement, conflicts, and what both accepted."""
+"""Agreement of two annotators on the same images, their conflicts, and the images that both accepted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.core.errors import UserError, unknown
-from mad.review.groups import Item
+from mad.review.groups import ReviewImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ def cohen_kappa(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.
     return float((observed - expected) / (1 - expected)) if expected < 1 else math.nan
 
 
-class Pair(NamedTuple):
+class Agreement(NamedTuple):
     """Two annotators compared over the images that both have answered."""
 
     first: str
@@ -45,53 +45,53 @@ class Pair(NamedTuple):
     kappa: float
 
 
-def verdicts(answers: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:
-    """Who says what of each item: True, False or missing.
+def collect_verdicts(answers: pd.DataFrame, images: Sequence[ReviewImage]) -> pd.DataFrame:
+    """The verdict of each annotator on each image: True (accepted), False or missing.
 
     Args:
-        answers: from `Store.table`; answers to what is not among `items` are left out.
-        items: what is reviewed.
+        answers: from `AnswerStore.read_table`; answers about images that are not among `images` are left out.
+        images: the images under review.
 
     Returns:
-        One row an item, by (group_id, image) in the order of `items`; one column (nullable boolean) an
+        One row an image, by (group_id, image) in the order of `images`; one column (nullable boolean) an
         annotator, in the order in which they began.
     """
     import pandas as pd
 
-    rows = pd.MultiIndex.from_tuples([(item.group.id, item.image) for item in items], names=["group_id", "image"])
+    rows = pd.MultiIndex.from_tuples([(image.pair.id, image.name) for image in images], names=["group_id", "image"])
     by_annotator = {
-        name: given.set_index(["group_id", "image"])["accepted"].astype("boolean").reindex(rows)
-        for name, given in answers.groupby("annotator", sort=False)
+        name: rows_of_name.set_index(["group_id", "image"])["accepted"].astype("boolean").reindex(rows)
+        for name, rows_of_name in answers.groupby("annotator", sort=False)
     }
     return pd.DataFrame(by_annotator, index=rows)
 
 
-def pairs(table: pd.DataFrame) -> list[Pair]:
-    """Every two annotators of `verdicts` compared."""
-    found = []
+def compare_annotators(table: pd.DataFrame) -> list[Agreement]:
+    """The agreement of every two annotators in a table of `collect_verdicts`."""
+    agreements = []
     for first, second in combinations(table.columns, 2):
         shared = table[[first, second]].dropna().astype(bool)
         a, b = shared[first].to_numpy(), shared[second].to_numpy()
-        found.append(Pair(first, second, len(shared), int((a == b).sum()), cohen_kappa(a, b)))
-    return found
+        agreements.append(Agreement(first, second, len(shared), int((a == b).sum()), cohen_kappa(a, b)))
+    return agreements
 
 
-def conflicting(table: pd.DataFrame) -> pd.Series:
-    """For each row of `verdicts`, whether somebody accepts and somebody rejects."""
+def mask_conflicts(table: pd.DataFrame) -> pd.Series:
+    """True for each row of `collect_verdicts` that somebody accepts and somebody rejects."""
     return table.eq(True).any(axis=1).astype(bool) & table.eq(False).any(axis=1).astype(bool)
 
 
-def conflicts(table: pd.DataFrame) -> pd.DataFrame:
-    """The conflicts among `verdicts`: group_id, image, and who accepts and who rejects (names parted by commas)."""
-    found = table[conflicting(table)]
+def list_conflicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The conflicts in a table of `collect_verdicts`: group_id, image, accepted_by, rejected_by (names with commas)."""
+    conflicts = table[mask_conflicts(table)]
 
-    def who(verdict: bool) -> list[str]:
-        return [", ".join(found.columns[row]) for row in found.eq(verdict).fillna(False).to_numpy(bool)]
+    def list_names(verdict: bool) -> list[str]:
+        return [", ".join(conflicts.columns[row]) for row in conflicts.eq(verdict).fillna(False).to_numpy(bool)]
 
-    return found.index.to_frame(index=False).assign(accepted_by=who(True), rejected_by=who(False))
+    return conflicts.index.to_frame(index=False).assign(accepted_by=list_names(True), rejected_by=list_names(False))
 
 
-def two_annotators(present: Sequence[str], named: Sequence[str], resolver: str | None) -> tuple[str, str]:
+def choose_annotators(present: Sequence[str], named: Sequence[str], resolver: str | None) -> tuple[str, str]:
     """The two whose answers count: those named, else the only two there are beside the resolver.
 
     Raises:
@@ -99,26 +99,26 @@ def two_annotators(present: Sequence[str], named: Sequence[str], resolver: str |
     """
     if not present:
         raise UserError("nobody has answered yet")
-    known = {name.lower(): name for name in present}
+    name_of_key = {name.lower(): name for name in present}
     for name in [*named, *([resolver] if resolver else [])]:
-        if name.lower() not in known:
+        if name.lower() not in name_of_key:
             raise unknown("annotator", name, present)
-    chosen = [known[name.lower()] for name in named] or [
+    chosen = [name_of_key[name.lower()] for name in named] or [
         name for name in present if resolver is None or name.lower() != resolver.lower()
     ]
     if len({name.lower() for name in chosen}) != 2 or len(chosen) != 2:
-        who = ", ".join(chosen) or "nobody"
-        raise UserError(f"an image counts as verified by two annotators, here: {who}; name two with --annotators A,B")
+        names = ", ".join(chosen) or "nobody"
+        raise UserError(f"an image must be verified by two annotators, not by {names}; name two with --annotators A,B")
     if resolver and resolver.lower() in {name.lower() for name in chosen}:
-        raise UserError(f"{resolver} is one of the two annotators; conflicts are for a third person to resolve")
+        raise UserError(f"{resolver} is one of the two annotators; name a third person with --resolve")
     return chosen[0], chosen[1]
 
 
-def outcomes(table: pd.DataFrame, annotators: tuple[str, str], resolver: str | None = None) -> pd.Series:
-    """What becomes of each row of `verdicts`: "accepted", "rejected", "conflict" or "open".
+def decide_states(table: pd.DataFrame, annotators: tuple[str, str], resolver: str | None = None) -> pd.Series:
+    """The state of each row of `collect_verdicts`: "accepted", "rejected", "conflict" or "open".
 
-    "open" is what one of the two has not answered. A conflict becomes what the resolver, a third person, says
-    of it; without an answer of theirs it stays a conflict.
+    A row is "open" if one of the two has not answered. The resolver, a third person, turns a conflict into their own
+    verdict; without an answer of theirs it stays a conflict.
     """
     import pandas as pd
 
@@ -126,11 +126,11 @@ def outcomes(table: pd.DataFrame, annotators: tuple[str, str], resolver: str | N
     accepted, rejected = (first & second).fillna(False), (~first & ~second).fillna(False)
     divided = (first ^ second).fillna(False)
     if resolver is not None:
-        word = table[{name.lower(): name for name in table.columns}[resolver.lower()]].astype("boolean")
-        accepted |= divided & word.fillna(False)
-        rejected |= divided & (~word).fillna(False)
-    result = pd.Series("open", index=table.index, dtype=object)
-    result[divided.to_numpy(bool)] = "conflict"
-    result[accepted.to_numpy(bool)] = "accepted"
-    result[rejected.to_numpy(bool)] = "rejected"
-    return result
+        verdict = table[{name.lower(): name for name in table.columns}[resolver.lower()]].astype("boolean")
+        accepted |= divided & verdict.fillna(False)
+        rejected |= divided & (~verdict).fillna(False)
+    states = pd.Series("open", index=table.index, dtype=object)
+    states[divided.to_numpy(bool)] = "conflict"
+    states[accepted.to_numpy(bool)] = "accepted"
+    states[rejected.to_numpy(bool)] = "rejected"
+    return states

@@ -2,9 +2,9 @@
 
     <index>_<strong>-<base>/<sha256>.<suffix>   index: ImageNet's, of the suggested label (SPEC, 2)
     attribution.csv                             file, owner, owner_name, title, page_url, licence, licence_url,
-                                                photo_id, sha256; empty where the pool does not say
-    skipped.csv                                 group_id, image, reason: accepted, but not there any more
-    review.json                                 who reviewed what, and how well they agreed
+                                                photo_id, sha256; empty where the pool has none
+    skipped.csv                                 group_id, image, reason: accepted images that are not there any more
+    review.json                                 annotators, counts and agreement
 
 Files are named by their content: two images of one name cannot meet, and no name of somebody else's making
 gets onto the disk. They are copied as they are, byte for byte.
@@ -29,8 +29,8 @@ from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.open import ATTRIBUTION
 from benchmark.labels import imagenet
 from mad.crawling.credits import CREDIT
-from mad.review.groups import Group, Item
-from mad.review.images import Images
+from mad.review.groups import ClassPair, ReviewImage
+from mad.review.images import PoolImages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,75 +38,81 @@ if TYPE_CHECKING:
 SUFFIX = {"JPEG": ".jpg", "TIFF": ".tif"}  # other formats' suffixes are their names
 
 
-def folder_name(group: Group) -> str:
-    """The group's folder, e.g. "890_volleyball-basketball".
+def name_folder(pair: ClassPair) -> str:
+    """Name of the pair's folder, e.g. "890_volleyball-basketball".
 
-    Two classes are called "crane", and two "maillot". The index before the name says which the label is; a
+    Two classes are called "crane", and two "maillot". The index before the name identifies the label; a
     base class of such a name is followed by its own index ("134_crane-crane 517").
     """
     names = imagenet.names()
-    twice = names.count(names[group.base]) > 1
-    return f"{group.strong}_{group.name}{f' {group.base}' if twice else ''}"
+    is_ambiguous = names.count(names[pair.base]) > 1
+    return f"{pair.strong}_{pair.name}{f' {pair.base}' if is_ambiguous else ''}"
 
 
 def write_groups(
-    accepted: Sequence[tuple[Item, frozenset[str]]],
-    images: Images,
+    accepted: Sequence[tuple[ReviewImage, frozenset[str]]],
+    pool_images: PoolImages,
     credits: Mapping[str, Mapping[str, str]],
-    facts: Mapping[str, Any],
+    notes: Mapping[str, Any],
     out: Path,
 ) -> tuple[int, int, int]:
     """Write `out`, which must be empty or not there; it appears when all is in it.
 
     Args:
-        accepted: the items, each with the SHA-256 (hex) of the files that were looked at; an image that has
-            become another since is skipped.
-        images: where their files come from.
-        credits: from `mad.crawling.credits.attribution`, by image.
-        facts: for review.json.
+        accepted: the images, each with the SHA-256 (hex) of the files that were shown; an image that has changed
+            since is skipped.
+        pool_images: source of their files.
+        credits: from an image's name to its row of `mad.crawling.credits.read_attribution`.
+        notes: for review.json.
         out: the folder.
 
     Returns:
-        How many images were written, were skipped, and lack attribution.
+        Numbers of images that were written, were skipped, and lack attribution.
 
     Raises:
-        UserError: if something is in `out`.
+        UserError: if `out` is not empty.
     """
     check_empty(out)
     with replacing_folder(out) as partial:
-        written: dict[str, dict[str, str]] = {}
-        skipped, bare = [], 0
-        for item, seen in tqdm(accepted, unit="image", desc="export", leave=False):
+        row_of_file: dict[str, dict[str, str]] = {}
+        skipped, n_without_credit = [], 0
+        for image, seen in tqdm(accepted, unit="image", desc="export", leave=False):
             try:
-                encoded = images.read(item.image)
-                suffix = _suffix(encoded)
-                sha256 = hashlib.sha256(encoded).hexdigest()
+                image_bytes = pool_images.read(image.name)
+                suffix = _find_suffix(image_bytes)
+                sha256 = hashlib.sha256(image_bytes).hexdigest()
                 if seen != {sha256}:
                     raise BrokenImage("not the file that was reviewed")
             except BrokenImage as error:
-                skipped.append({"group_id": item.group.id, "image": item.image, "reason": str(error)})
+                skipped.append({"group_id": image.pair.id, "image": image.name, "reason": str(error)})
                 continue
-            file = f"{folder_name(item.group)}/{sha256}{suffix}"
+            file = f"{name_folder(image.pair)}/{sha256}{suffix}"
             (partial / file).parent.mkdir(exist_ok=True)
-            (partial / file).write_bytes(encoded)
-            known = credits.get(item.image, {})
-            bare += not known
-            written[file] = {**{key: known.get(key, "") for key in CREDIT}, "file": file, "sha256": sha256}
-        _write_csv(partial / ATTRIBUTION, ["file", *CREDIT], list(written.values()))
+            (partial / file).write_bytes(image_bytes)
+            credit = credits.get(image.name, {})
+            n_without_credit += not credit
+            row_of_file[file] = {
+                **{column: credit.get(column, "") for column in CREDIT},
+                "file": file,
+                "sha256": sha256,
+            }
+        _write_csv(partial / ATTRIBUTION, ["file", *CREDIT], list(row_of_file.values()))
         if skipped:
             _write_csv(partial / "skipped.csv", ["group_id", "image", "reason"], skipped)
-        counts = {"images": len(written), "skipped": len(skipped)}
-        files.write_text(partial / "review.json", json.dumps({**facts, **counts}, indent=2) + "\n")
-    return len(written), len(skipped), bare
+        counts = {"images": len(row_of_file), "skipped": len(skipped)}
+        files.write_text(partial / "review.json", json.dumps({**notes, **counts}, indent=2) + "\n")
+    return len(row_of_file), len(skipped), n_without_credit
 
 
-def seen_files(answers: pd.DataFrame, who: Sequence[str]) -> dict[tuple[str, str], frozenset[str]]:
-    """By (group id, image) the SHA-256 of the files that `who` accepted; more than one if the file changed."""
-    counted = answers[answers["accepted"] & answers["annotator"].str.lower().isin([name.lower() for name in who])]
-    return {key: frozenset(given) for key, given in counted.groupby(["group_id", "image"])["sha256"]}
+def find_seen_files(answers: pd.DataFrame, annotators: Sequence[str]) -> dict[tuple[str, str], frozenset[str]]:
+    """From (group id, image) to the SHA-256 of the files that `annotators` accepted; several if the file changed."""
+    accepted = answers[
+        answers["accepted"] & answers["annotator"].str.lower().isin([name.lower() for name in annotators])
+    ]
+    return {key: frozenset(hashes) for key, hashes in accepted.groupby(["group_id", "image"])["sha256"]}
 
 
-def _suffix(encoded: bytes) -> str:
+def _find_suffix(image_bytes: bytes) -> str:
     """The suffix of an image's format.
 
     Raises:
@@ -114,8 +120,8 @@ def _suffix(encoded: bytes) -> str:
     """
     from PIL import Image
 
-    decode(encoded)  # which refuses all but a few formats
-    with Image.open(io.BytesIO(encoded)) as opened:
+    decode(image_bytes)  # which refuses all but a few formats
+    with Image.open(io.BytesIO(image_bytes)) as opened:
         return SUFFIX.get(str(opened.format), f".{str(opened.format).lower()}")
 
 

@@ -1,4 +1,4 @@
-"""What `mad.search` found, read back for review: groups, and the images that each of them holds.
+"""Groups of `mad.search` read back for review, with the images that each of them holds.
 
 The tables are files that anybody may have edited, so nothing in them is trusted: classes are indices that are
 looked up, a group's id must be that of its classes, and an image is only ever a name to look for in the pool.
@@ -21,7 +21,7 @@ HINT = "GROUPS is the --out folder of mad.search, or a groups.csv in it"
 
 
 @dataclass(frozen=True)
-class Group:
+class ClassPair:
     """Images that the stronger model calls `strong` and the base model `base`: ImageNet class indices."""
 
     strong: int
@@ -39,20 +39,20 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One thing to answer: does the group's suggested label fit this image (its name in the pool)?"""
+class ReviewImage:
+    """An image (by its name in the pool) to judge: does the suggested label of its group, the class pair, fit it?"""
 
-    group: Group
-    image: str
+    pair: ClassPair
+    name: str
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The groups to review in the order of the table, their images group by group, and how they were found."""
+    """Groups to review in the order of the table, their images group by group, and the note of the search."""
 
     folder: Path
-    groups: Sequence[Group]
-    items: Sequence[Item]
+    pairs: Sequence[ClassPair]
+    images: Sequence[ReviewImage]
     search: dict[str, Any]
 
 
@@ -60,7 +60,7 @@ def read_candidates(path: Path) -> Candidates:
     """The groups in `path`: a search's folder, or a table of groups in such a folder.
 
     A copy of groups.csv with fewer rows reviews those groups only. Images that stand twice in a group are
-    asked about once.
+    shown once.
 
     Raises:
         UserError: if files are missing, no search's tables, or hold no group.
@@ -70,22 +70,21 @@ def read_candidates(path: Path) -> Candidates:
         searches = sorted(below.parent.name for below in folder.glob(f"*/{GROUPS}"))
         hint = f"{folder} holds several searches, name one: {', '.join(searches)}" if searches else HINT
         raise UserError(f"{table}: no such file; {hint}")
-    found = _read_csv(table, ["group_id", "strong_index", "base_index"])
-    groups = {}
-    for row in found:
-        group = Group(_class(row["strong_index"], table), _class(row["base_index"], table))
-        if group.id != row["group_id"]:
-            raise UserError(f'{table}: group "{row["group_id"]}" has the classes of {group.id}; run mad.search again')
-        groups[group.id] = group
-    members: dict[str, dict[str, None]] = {id: {} for id in groups}
+    pair_of_id = {}
+    for row in _read_csv(table, ["group_id", "strong_index", "base_index"]):
+        pair = ClassPair(_parse_class(row["strong_index"], table), _parse_class(row["base_index"], table))
+        if pair.id != row["group_id"]:
+            raise UserError(f'{table}: group "{row["group_id"]}" has the classes of {pair.id}; run mad.search again')
+        pair_of_id[pair.id] = pair
+    members: dict[str, dict[str, None]] = {id: {} for id in pair_of_id}
     for row in _read_csv(folder / MEMBERSHIP, ["group_id", "image"]):
         if row["group_id"] in members:
             members[row["group_id"]][row["image"]] = None
-    items = [Item(groups[id], image) for id, images in members.items() for image in images]
-    if not items:
+    images = [ReviewImage(pair_of_id[id], name) for id, names in members.items() for name in names]
+    if not images:
         raise UserError(f"{table}: no group with an image in it; nothing to review")
-    kept = [group for id, group in groups.items() if members[id]]
-    return Candidates(folder, kept, items, _read_search(folder / SEARCH))
+    pairs = [pair for id, pair in pair_of_id.items() if members[id]]
+    return Candidates(folder, pairs, images, _read_search(folder / SEARCH))
 
 
 def _read_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
@@ -101,9 +100,11 @@ def _read_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
     return table[columns].to_dict("records")
 
 
-def _class(text: str, table: Path) -> int:
+def _parse_class(text: str, table: Path) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < imagenet.CLASSES):
-        raise UserError(f'{table}: "{text}" is no class index (0 to {imagenet.CLASSES - 1}); run mad.search again')
+        raise UserError(
+            f'{table}: a class index must be 0 to {imagenet.CLASSES - 1}, not "{text}"; run mad.search again'
+        )
     return int(text)
 
 
@@ -116,4 +117,4 @@ def _read_search(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; {HINT}") from None
     except (ValueError, LookupError, TypeError):
         pass
-    raise UserError(f"{path}: does not say what was searched; run mad.search again")
+    raise UserError(f"{path}: must name the searched pool; run mad.search again")

@@ -28,8 +28,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images of `pool` that are up for review; a name that is not in the pool has no position."""
+class PoolImages:
+    """The images of `pool` that are up for review, by name; a name that is not in the pool has no position."""
 
     pool: ImageSource
     positions: dict[str, int]
@@ -44,22 +44,22 @@ class Images:
             raise BrokenImage("not in the pool")
         return self.pool.read(self.positions[image])
 
-    def picture(self, image: str) -> Picture:
+    def render(self, image: str) -> Picture:
         """An image decoded and encoded anew, so that a browser never gets bytes that somebody else wrote.
 
         Raises:
             BrokenImage: if it is not in the pool or does not decode.
         """
-        encoded = self.read(image)
-        shown = decode(encoded)
-        shown.thumbnail((LONGEST, LONGEST))
-        shown.info.clear()  # comments and profiles stay behind
+        image_bytes = self.read(image)
+        picture = decode(image_bytes)
+        picture.thumbnail((LONGEST, LONGEST))
+        picture.info.clear()  # comments and profiles stay behind
         jpeg = io.BytesIO()
-        shown.save(jpeg, "JPEG", quality=QUALITY, subsampling="4:4:4")
-        return Picture(jpeg.getvalue(), hashlib.sha256(encoded).hexdigest())
+        picture.save(jpeg, "JPEG", quality=QUALITY, subsampling="4:4:4")
+        return Picture(jpeg.getvalue(), hashlib.sha256(image_bytes).hexdigest())
 
 
-def find_images(candidates: Candidates, source: str | None = None) -> Images:
+def find_images(candidates: Candidates, source: str | None = None) -> PoolImages:
     """The images of `candidates` in the pool that was searched, or in `source` if that has moved.
 
     Raises:
@@ -69,7 +69,7 @@ def find_images(candidates: Candidates, source: str | None = None) -> Images:
         pool = open_images(source or candidates.search["command"]["pool"])
     except UserError as error:
         raise (
-            error if source else UserError(f"the pool that was searched is to be named with --pool: {error}")
+            error if source else UserError(f"the pool that was searched must be named with --pool: {error}")
         ) from error
-    wanted = {item.image for item in candidates.items}
-    return Images(pool, {image: position for position, image in enumerate(pool.ids) if image in wanted})
+    names = {image.name for image in candidates.images}
+    return PoolImages(pool, {name: position for position, name in enumerate(pool.ids) if name in names})

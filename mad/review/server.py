@@ -45,8 +45,8 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
 
     Args:
         session: the annotator's.
-        token: what a request that changes anything must bring in the header `TOKEN`.
-        about: what is reviewed, in a few words for the head of the page.
+        token: value of the header `TOKEN` that a request must bring if it changes anything.
+        about: a few words for the head of the page: the search under review.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -63,7 +63,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
 
     def image(request: Request) -> Response:
         try:
-            picture = session.picture(request.path_params["key"])
+            picture = session.render(request.path_params["key"])
         except KeyError:
             return PlainTextResponse("no such image is up for review", 404)
         except BrokenImage as error:
@@ -94,7 +94,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
             Route("/", page),
             *(Route(f"/{name}", static) for name in STATIC),
             Route("/state", lambda request: JSONResponse(session.view(request.query_params.get("group")))),
-            Route("/groups", lambda request: JSONResponse(session.groups())),
+            Route("/groups", lambda request: JSONResponse(session.list_groups())),
             Route("/image/{key}", image),
             Route("/accept/{key}", answer(True), methods=["POST"]),
             Route("/reject/{key}", answer(False), methods=["POST"]),
@@ -108,7 +108,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
 
 
 def render(annotator: str, token: str, about: str) -> str:
-    """The page; what comes from outside is escaped by jinja2 here, and set as text by the script."""
+    """The page; text from outside is escaped by jinja2 here, and set as text by the script."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -117,7 +117,7 @@ def render(annotator: str, token: str, about: str) -> str:
 
 
 class _Guard:
-    """Sets `HEADERS` on every response, and refuses what changes anything without the token."""
+    """Sets `HEADERS` on every response, and refuses a request that changes anything without the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
@@ -137,8 +137,8 @@ class _Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(TOKEN, "").encode()
-        if scope["method"] in ("GET", "HEAD") or secrets.compare_digest(given, self.token.encode()):
+        token = Headers(scope=scope).get(TOKEN, "").encode()
+        if scope["method"] in ("GET", "HEAD") or secrets.compare_digest(token, self.token.encode()):
             await self.app(scope, receive, guarded)
         else:
             refusal = PlainTextResponse("The server was started anew: reload this page to go on.", 403)
@@ -152,7 +152,7 @@ def listen(port: int) -> socket.socket:
         UserError: if the port is not to be had.
     """
     if not 0 <= port <= 65535:
-        raise UserError(f"--port is between 0 and 65535, not {port}")
+        raise UserError(f"--port must be between 0 and 65535, not {port}")
     try:
         return socket.create_server((ADDRESS, port))
     except OSError as error:

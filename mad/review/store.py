@@ -33,7 +33,7 @@ CREATE TABLE answers (
 
 @dataclass(frozen=True)
 class Answer:
-    """What an annotator says of an image of a group. `sha256` (hex) is the shown file's; "" if none opened."""
+    """An annotator's verdict on an image of a group. `sha256` (hex) is that of the shown file; "" if none opened."""
 
     group_id: str
     image: str
@@ -41,7 +41,7 @@ class Answer:
     sha256: str
 
 
-def annotator_name(name: str) -> str:
+def clean_annotator_name(name: str) -> str:
     """`name` without surrounding blanks. Upper and lower case are one person's, lest "Ann" and "ann" be two.
 
     Raises:
@@ -49,12 +49,12 @@ def annotator_name(name: str) -> str:
     """
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable() or "," in name:
-        raise UserError(f"an annotator's name has 1 to {LONGEST_NAME} printable characters and no comma")
+        raise UserError(f"an annotator's name must have 1 to {LONGEST_NAME} printable characters and no comma")
     return name
 
 
-class Store:
-    """The file of answers. May be used from several threads, and by several processes at once.
+class AnswerStore:
+    """The file of answers. It may be used from several threads, and by several processes at once.
 
     In write-ahead mode with full synchronisation a committed answer outlives a kill and a power cut. SQLite's
     write-ahead mode needs a local disk, not a network share.
@@ -93,13 +93,13 @@ class Store:
             raise sqlite3.DatabaseError("it holds something else")
         self._db.execute("COMMIT")
         self._db.execute("PRAGMA synchronous = FULL")
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while True:  # SQLite does not wait for others when it is to change the mode
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
@@ -108,14 +108,14 @@ class Store:
         self._db.close()
 
     def add(self, annotator: str, answer: Answer) -> bool:
-        """Keep an answer; it is on the disk on return. False if this annotator has answered that already."""
+        """Keep an answer, on the disk on return; return False if this annotator has answered that already."""
         with self._lock:
-            done = self._db.execute(
+            cursor = self._db.execute(
                 "INSERT INTO answers (annotator, group_id, image, accepted, sha256) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT DO NOTHING",
                 (annotator, answer.group_id, answer.image, int(answer.accepted), answer.sha256),
             )
-            return done.rowcount == 1
+            return cursor.rowcount == 1
 
     def remove(self, annotator: str, group_id: str, image: str) -> None:
         """Take an annotator's answer back."""
@@ -124,14 +124,14 @@ class Store:
                 "DELETE FROM answers WHERE annotator = ? AND group_id = ? AND image = ?", (annotator, group_id, image)
             )
 
-    def answered(self, annotator: str) -> list[tuple[str, str]]:
+    def list_answered(self, annotator: str) -> list[tuple[str, str]]:
         """(group id, image) of what one annotator has answered, in the order of answering."""
         with self._lock:
             return self._db.execute(
                 "SELECT group_id, image FROM answers WHERE annotator = ? ORDER BY number", (annotator,)
             ).fetchall()
 
-    def table(self) -> pd.DataFrame:
+    def read_table(self) -> pd.DataFrame:
         """All answers in their order: annotator (as first written), group_id, image, accepted (bool), sha256."""
         import pandas as pd
 
@@ -139,7 +139,7 @@ class Store:
             rows = self._db.execute(
                 "SELECT annotator, group_id, image, accepted, sha256 FROM answers ORDER BY number"
             ).fetchall()
-        first: dict[str, str] = {}
-        named = [(first.setdefault(name.lower(), name), *rest) for name, *rest in rows]
-        table = pd.DataFrame(named, columns=["annotator", "group_id", "image", "accepted", "sha256"])
+        first_spelling: dict[str, str] = {}
+        answers = [(first_spelling.setdefault(name.lower(), name), *rest) for name, *rest in rows]
+        table = pd.DataFrame(answers, columns=["annotator", "group_id", "image", "accepted", "sha256"])
         return table.astype({"accepted": bool})

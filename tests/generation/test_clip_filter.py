@@ -100,7 +100,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     assert (groups["group_id"] == groups["strong_index"].astype(str) + "-" + groups["base_index"].astype(str)).all()
     assert all((out / image).is_file() for image in members["image"])
     candidates = read_candidates(out)
-    assert len(candidates.items) == len(find_images(candidates).positions) == len(kept), "mad.review takes it"
+    assert len(candidates.images) == len(find_images(candidates).positions) == len(kept), "mad.review takes it"
     assert json.loads((out / "search.json").read_text())["pool"]["images"] == len(kept)
     again = pictures(tmp_path / "double", {"6": 1, "stingray": 1})
     with pytest.raises(UserError, match=r"two images would become 6/0\.png"):

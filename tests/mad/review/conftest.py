@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from mad.review.groups import Candidates, read_candidates
-from mad.review.images import Images, find_images
+from mad.review.images import PoolImages, find_images
 from mad.review.session import Session
-from mad.review.store import FILE, Store
+from mad.review.store import FILE, AnswerStore
 
 PAIRS = {"890-430": "volleyball-basketball", "134-517": "crane-crane"}
 MEMBERS = {"890-430": ["a.jpg", "b.png", "c.webp", "more/d.jpg"], "134-517": ["e.png", "f.jpg"]}
@@ -36,7 +36,7 @@ def write_search(tmp_path: Path, pool: Path) -> Callable[..., Path]:
     """Writes a search's folder, by default of `MEMBERS`."""
 
     def write(members: dict[str, list[str]] | None = None) -> Path:
-        folder = tmp_path / "found"
+        folder = tmp_path / "search"
         folder.mkdir(exist_ok=True)
         members = MEMBERS if members is None else members
         groups = [
@@ -62,31 +62,31 @@ def write_search(tmp_path: Path, pool: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def found(write_search) -> Path:
+def search_folder(write_search) -> Path:
     return write_search()
 
 
 @pytest.fixture
-def candidates(found: Path) -> Candidates:
-    return read_candidates(found)
+def candidates(search_folder: Path) -> Candidates:
+    return read_candidates(search_folder)
 
 
 @pytest.fixture
-def images(candidates: Candidates) -> Images:
+def pool_images(candidates: Candidates) -> PoolImages:
     return find_images(candidates)
 
 
 @pytest.fixture
-def store(found: Path):
-    store = Store(found / FILE)
+def store(search_folder: Path):
+    store = AnswerStore(search_folder / FILE)
     yield store
     store.close()
 
 
 @pytest.fixture
-def session(candidates: Candidates, images: Images, store: Store) -> Callable[[str], Session]:
+def session(candidates: Candidates, pool_images: PoolImages, store: AnswerStore) -> Callable[[str], Session]:
     """An annotator's session, by name; all answer into one file."""
-    return lambda annotator: Session(candidates.items, images, store, annotator)
+    return lambda annotator: Session(candidates.images, pool_images, store, annotator)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def answer_all(session) -> Callable[[str, str], None]:
 
     def answer(annotator: str, answers: str) -> None:
         own = session(annotator)
-        for said in answers:
-            own.answer(own.view()["item"]["key"], said == "y")
+        for letter in answers:
+            own.answer(own.view()["item"]["key"], letter == "y")
 
     return answer

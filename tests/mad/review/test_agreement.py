@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import UserError
-from mad.review.agreement import cohen_kappa, conflicts, outcomes, pairs, two_annotators, verdicts
+from mad.review.agreement import (
+    choose_annotators,
+    cohen_kappa,
+    collect_verdicts,
+    compare_annotators,
+    decide_states,
+    list_conflicts,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +58,14 @@ def test_kappa_needs_as_many_answers() -> None:
 def test_progress_agreement_and_conflicts(answer_all, candidates, store) -> None:
     answer_all("ann", "yynnyy")
     answer_all("bo", "ynnyy")
-    table = verdicts(store.table(), candidates.items)
+    table = collect_verdicts(store.read_table(), candidates.images)
     assert list(table.columns) == ["ann", "bo"]
     assert table["ann"].tolist() == [True, True, False, False, True, True]
     assert table["bo"].tolist()[:5] == [True, False, False, True, True] and table["bo"].isna().tolist()[5]
-    (pair,) = pairs(table)
-    assert (pair.first, pair.second, pair.both, pair.agree) == ("ann", "bo", 5, 3)
-    assert pair.kappa == pytest.approx((3 / 5 - 13 / 25) / (1 - 13 / 25))
-    assert conflicts(table).to_dict("records") == [
+    (agreement,) = compare_annotators(table)
+    assert (agreement.first, agreement.second, agreement.both, agreement.agree) == ("ann", "bo", 5, 3)
+    assert agreement.kappa == pytest.approx((3 / 5 - 13 / 25) / (1 - 13 / 25))
+    assert list_conflicts(table).to_dict("records") == [
         {"group_id": "890-430", "image": "b.png", "accepted_by": "ann", "rejected_by": "bo"},
         {"group_id": "890-430", "image": "more/d.jpg", "accepted_by": "bo", "rejected_by": "ann"},
     ]
@@ -66,7 +73,7 @@ def test_progress_agreement_and_conflicts(answer_all, candidates, store) -> None
 
 def test_answers_to_other_groups_do_not_count(answer_all, candidates, store) -> None:
     answer_all("ann", "yyyyyy")
-    table = verdicts(store.table(), candidates.items[4:])
+    table = collect_verdicts(store.read_table(), candidates.images[4:])
     assert len(table) == 2 and table["ann"].all()
 
 
@@ -74,25 +81,25 @@ def test_what_becomes_of_each_image(answer_all, candidates, store) -> None:
     answer_all("ann", "yynny")
     answer_all("bo", "ynyny")
     answer_all("cy", "nny")
-    table = verdicts(store.table(), candidates.items)
+    table = collect_verdicts(store.read_table(), candidates.images)
     two = ("ann", "bo")
-    assert outcomes(table, two).tolist() == ["accepted", "conflict", "conflict", "rejected", "accepted", "open"]
+    assert decide_states(table, two).tolist() == ["accepted", "conflict", "conflict", "rejected", "accepted", "open"]
     resolved = ["accepted", "rejected", "accepted", "rejected", "accepted", "open"]
-    assert outcomes(table, two, "CY").tolist() == resolved
-    assert outcomes(table, ("bo", "cy")).tolist() == ["conflict", "rejected", "accepted", "open", "open", "open"]
+    assert decide_states(table, two, "CY").tolist() == resolved
+    assert decide_states(table, ("bo", "cy")).tolist() == ["conflict", "rejected", "accepted", "open", "open", "open"]
 
 
 def test_who_counts() -> None:
-    assert two_annotators(["ann", "bo"], [], None) == ("ann", "bo")
-    assert two_annotators(["ann", "bo", "cy"], [], "CY") == ("ann", "bo")
-    assert two_annotators(["ann", "bo", "cy"], ["CY", "ann"], None) == ("cy", "ann")
+    assert choose_annotators(["ann", "bo"], [], None) == ("ann", "bo")
+    assert choose_annotators(["ann", "bo", "cy"], [], "CY") == ("ann", "bo")
+    assert choose_annotators(["ann", "bo", "cy"], ["CY", "ann"], None) == ("cy", "ann")
 
 
 @pytest.mark.parametrize(
     ("present", "named", "resolver", "message"),
     [
         (["ann"], [], None, "verified by two"),
-        (["ann", "bo", "cy"], [], None, "ann, bo, cy; name two"),
+        (["ann", "bo", "cy"], [], None, "not by ann, bo, cy; name two"),
         (["ann", "bo"], ["ann"], None, "verified by two"),
         (["ann", "bo"], ["ann", "Ann"], None, "verified by two"),
         (["ann", "bo"], ["ann", "boo"], None, 'did you mean "bo"'),
@@ -104,4 +111,4 @@ def test_who_counts() -> None:
 )
 def test_who_cannot_count(present, named, resolver, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        two_annotators(present, named, resolver)
+        choose_annotators(present, named, resolver)

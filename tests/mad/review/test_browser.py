@@ -107,8 +107,8 @@ def test_two_annotators_from_search_to_export(
     browser, servers: list[Server], write_search, pool: Path, tmp_path: Path, capsys
 ) -> None:
     (pool / "b.png").rename(pool / HOSTILE)
-    found = write_search({"890-430": ["a.jpg", HOSTILE, "c.webp", "more/d.jpg"], "134-517": MEMBERS["134-517"]})
-    servers += [Server(tmp_path / f"{name}.log", found, "--annotator", name) for name in ("ann", "bo")]
+    search_folder = write_search({"890-430": ["a.jpg", HOSTILE, "c.webp", "more/d.jpg"], "134-517": MEMBERS["134-517"]})
+    servers += [Server(tmp_path / f"{name}.log", search_folder, "--annotator", name) for name in ("ann", "bo")]
     addresses = [server.url() for server in servers]
 
     # Ann, at a desk.
@@ -141,7 +141,7 @@ def test_two_annotators_from_search_to_export(
     assert "does not answer" in ann.inner_text("#problem")
     assert ann.text_content("#overall-count") == "3 of 6"
     port = int(addresses[0].rstrip("/").rpartition(":")[2])
-    servers.append(Server(tmp_path / "again.log", found, "--annotator", "ann", port=port))
+    servers.append(Server(tmp_path / "again.log", search_folder, "--annotator", "ann", port=port))
 
     # Bo, on a phone, meanwhile.
     bo = browser.new_page(viewport=PHONE, has_touch=True, is_mobile=True)
@@ -186,10 +186,10 @@ def test_two_annotators_from_search_to_export(
     assert {server.stop(signal.SIGINT) for server in servers} <= {0, 130}
 
     # What became of it: b (the hostile one) and f are in conflict, c is rejected by both.
-    run(status, [str(found)])
+    run(status, [str(search_folder)])
     assert "both answered 6 images, agree on 66.7%" in " ".join(capsys.readouterr().out.split())
-    assert pd.read_csv(found / "conflicts.csv")["image"].tolist() == [HOSTILE, "f.jpg"]
-    run(export, [str(found), "--out", str(tmp_path / "natural")])
+    assert pd.read_csv(search_folder / "conflicts.csv")["image"].tolist() == [HOSTILE, "f.jpg"]
+    run(export, [str(search_folder), "--out", str(tmp_path / "natural")])
     images = {str(path.relative_to(tmp_path / "natural")) for path in (tmp_path / "natural").glob("*/*")}
     assert images == {
         f"{folder}/{hashlib.sha256((pool / image).read_bytes()).hexdigest()}{Path(image).suffix}"

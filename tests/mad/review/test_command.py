@@ -13,10 +13,10 @@ from mad.review.session import Session
 
 
 def test_a_port_that_is_taken() -> None:
-    with listen(0) as taken:
-        assert taken.getsockname()[0] == "127.0.0.1"
+    with listen(0) as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
         with pytest.raises(UserError, match="--port 0"):
-            listen(taken.getsockname()[1])
+            listen(listening.getsockname()[1])
     with pytest.raises(UserError, match="65535"):
         listen(65536)
 
@@ -30,21 +30,21 @@ def test_it_listens_for_this_machine_only() -> None:
     ("arguments", "message"),
     [
         (["nowhere", "--annotator", "ann"], "no such file"),
-        (["found", "--annotator", ","], "annotator's name"),
-        (["found", "--annotator", "ann", "--pool", "nowhere"], "no such file or folder"),
-        (["found", "--annotator", "ann", "--conflicts"], "nothing to resolve"),
-        (["found", "--annotator", "ann", "--db", "found/groups.csv"], "not a database"),
+        (["search", "--annotator", ","], "annotator's name"),
+        (["search", "--annotator", "ann", "--pool", "nowhere"], "no such file or folder"),
+        (["search", "--annotator", "ann", "--conflicts"], "nothing to resolve"),
+        (["search", "--annotator", "ann", "--db", "search/groups.csv"], "not a database"),
     ],
 )
-def test_senseless_commands(arguments: list[str], message: str, found: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(found.parent)
+def test_senseless_commands(arguments: list[str], message: str, search_folder: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(search_folder.parent)
     with pytest.raises(SystemExit) as stop:
         run(main, [*arguments, "--port", "0"])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_third_person_sees_only_conflicts(found: Path, answer_all, monkeypatch) -> None:
+def test_a_third_person_sees_only_conflicts(search_folder: Path, answer_all, monkeypatch) -> None:
     """And one of the two annotators none, who would learn the other's answers from them."""
     from mad.review import server
 
@@ -56,8 +56,8 @@ def test_a_third_person_sees_only_conflicts(found: Path, answer_all, monkeypatch
     monkeypatch.setattr(server, "serve", serve)
     answer_all("ann", "yynnyy")
     answer_all("bo", "ynynyn")
-    run(main, [str(found), "--annotator", "cy", "--conflicts", "--port", "0"])
+    run(main, [str(search_folder), "--annotator", "cy", "--conflicts", "--port", "0"])
     view = served[0].view()
     assert view["total"] == 3 and view["item"]["name"] == "b.png" and view["done"] == 0
     with pytest.raises(SystemExit):
-        run(main, [str(found), "--annotator", "Bo", "--conflicts", "--port", "0"])
+        run(main, [str(search_folder), "--annotator", "Bo", "--conflicts", "--port", "0"])

@@ -14,11 +14,11 @@ from benchmark.images.decode import SUFFIXES
 from benchmark.labels import imagenet
 from benchmark.labels.names import class_index
 from mad.review.__main__ import export, status
-from mad.review.export import folder_name
-from mad.review.groups import Group, read_candidates
+from mad.review.export import name_folder
+from mad.review.groups import ClassPair, read_candidates
 from mad.review.images import find_images
 from mad.review.session import Session
-from mad.review.store import FILE, Store
+from mad.review.store import FILE, AnswerStore
 
 
 def sha256(path: Path) -> str:
@@ -26,7 +26,7 @@ def sha256(path: Path) -> str:
 
 
 def fails(capsys, command, *arguments: object) -> str:
-    """The one line that the command says on its way out with exit code 2."""
+    """The one line that the command prints when it ends with exit code 2."""
     with pytest.raises(SystemExit) as stop:
         run(command, [str(argument) for argument in arguments])
     assert stop.value.code == 2
@@ -34,18 +34,18 @@ def fails(capsys, command, *arguments: object) -> str:
 
 
 @pytest.fixture
-def reviewed(found: Path, answer_all) -> Path:
+def reviewed(search_folder: Path, answer_all) -> Path:
     answer_all("ann", "yynnyy")
     answer_all("bo", "ynyny")
-    return found
+    return search_folder
 
 
-def accept_all(found: Path) -> None:
-    candidates = read_candidates(found)
-    store = Store(found / FILE)
+def accept_all(search_folder: Path) -> None:
+    candidates = read_candidates(search_folder)
+    store = AnswerStore(search_folder / FILE)
     for annotator in ("ann", "bo"):
-        session = Session(candidates.items, find_images(candidates), store, annotator)
-        for _ in candidates.items:
+        session = Session(candidates.images, find_images(candidates), store, annotator)
+        for _ in candidates.images:
             session.answer(session.view()["item"]["key"], True)
     store.close()
 
@@ -70,19 +70,21 @@ def test_what_both_accepted_in_the_released_layout(reviewed: Path, pool: Path, t
     attribution = pd.read_csv(out / "attribution.csv", dtype=str, keep_default_na=False)
     assert sorted(attribution["file"]) == sorted(expected)
     assert all(sha256(out / row["file"]) == row["sha256"] for row in attribution.to_dict("records"))
-    facts = json.loads((out / "review.json").read_text())
-    assert facts["annotators"] == ["ann", "bo"] and facts["images"] == 2 and facts["conflicts_left_out"] == 2
-    assert facts["answered_by_both"] == 5 and facts["not_answered_by_both"] == 1 and facts["rejected"] == 1
-    assert facts["cohen_kappa"] == pytest.approx((3 / 5 - 13 / 25) / (12 / 25), abs=1e-6)
+    notes = json.loads((out / "review.json").read_text())
+    assert notes["annotators"] == ["ann", "bo"] and notes["images"] == 2 and notes["conflicts_left_out"] == 2
+    assert notes["answered_by_both"] == 5 and notes["not_answered_by_both"] == 1 and notes["rejected"] == 1
+    assert notes["cohen_kappa"] == pytest.approx((3 / 5 - 13 / 25) / (12 / 25), abs=1e-6)
     printed = capsys.readouterr()
     assert "2 images" in printed.out and "1 rejected, 2 conflicts, 1 not answered" in printed.out
     assert printed.err.endswith("note: 2 images have no attribution; only a pool that mad.crawl made has it\n")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "nothing half-made is left"
 
 
-def test_a_third_person_resolves_conflicts(reviewed: Path, pool: Path, store: Store, tmp_path: Path, capsys) -> None:
+def test_a_third_person_resolves_conflicts(
+    reviewed: Path, pool: Path, store: AnswerStore, tmp_path: Path, capsys
+) -> None:
     candidates = read_candidates(reviewed)
-    conflicts = [item for item in candidates.items if item.image in ("b.png", "c.webp")]
+    conflicts = [image for image in candidates.images if image.name in ("b.png", "c.webp")]
     cy = Session(conflicts, find_images(candidates), store, "cy")
     for accepted in (False, True):
         cy.answer(cy.view()["item"]["key"], accepted)
@@ -114,15 +116,15 @@ def test_attribution_comes_from_the_crawl(write_search, pool: Path, tmp_path: Pa
         }
         credits.append(credit)
     pd.DataFrame(credits[:1]).to_csv(pool / "attribution.csv", index=False)
-    found = write_search({"890-430": members})
-    accept_all(found)
-    run(export, [str(found), "--out", str(tmp_path / "natural")])
+    search_folder = write_search({"890-430": members})
+    accept_all(search_folder)
+    run(export, [str(search_folder), "--out", str(tmp_path / "natural")])
     table = pd.read_csv(tmp_path / "natural" / "attribution.csv", dtype=str, keep_default_na=False)
     columns = ["owner", "owner_name", "title", "page_url", "licence", "licence_url", "photo_id", "sha256"]
     assert list(table.columns) == ["file", *columns]
     rows = table.set_index("sha256").to_dict("index")
-    kept = rows[credits[0]["sha256"]]
-    assert {key: kept[key] for key in columns[:-1]} == {key: credits[0][key] for key in columns[:-1]}
+    row = rows[credits[0]["sha256"]]
+    assert {column: row[column] for column in columns[:-1]} == {column: credits[0][column] for column in columns[:-1]}
     assert rows[credits[1]["sha256"]]["licence"] == "", "what is not known is left empty"
 
 
@@ -140,9 +142,9 @@ def test_hostile_names_stay_out_of_the_disk(write_search, pool: Path, tmp_path: 
     names = ["<img src=x onerror=alert(1)>.png", "=cmd.png", "a\nb.png"]
     for name, image in zip(names, ["b.png", "e.png", "a.jpg"], strict=True):
         (pool / image).rename(pool / name)
-    found = write_search({"890-430": [printable(name) for name in names]})
-    accept_all(found)
-    run(export, [str(found), "--out", str(tmp_path / "natural")])
+    search_folder = write_search({"890-430": [printable(name) for name in names]})
+    accept_all(search_folder)
+    run(export, [str(search_folder), "--out", str(tmp_path / "natural")])
     images = [path.name for path in (tmp_path / "natural" / "890_volleyball-basketball").iterdir()]
     assert len(images) == 3 and all(re.fullmatch(r"[0-9a-f]{64}\.(png|jpg)", name) for name in images)
 
@@ -151,10 +153,12 @@ def test_every_group_has_a_folder_of_its_own_that_says_the_label() -> None:
     names = imagenet.names()
     twice = [index for index in range(1000) if names.count(names[index]) > 1]
     assert len(twice) == 4
-    folders = [folder_name(Group(strong, base)) for strong in (*twice, 890) for base in (*twice, 430) if strong != base]
+    folders = [
+        name_folder(ClassPair(strong, base)) for strong in (*twice, 890) for base in (*twice, 430) if strong != base
+    ]
     assert len({*folders}) == len(folders)
     for index in range(1000):
-        folder = folder_name(Group(index, (index + 1) % 1000))
+        folder = name_folder(ClassPair(index, (index + 1) % 1000))
         assert class_index(folder.partition("_")[0]) == index
         assert re.fullmatch(r"\d+_[A-Za-z '.\-]+( \d+)?", folder), "a name that every file system takes"
 
@@ -179,12 +183,14 @@ def test_a_folder_with_something_in_it_is_left_alone(reviewed: Path, tmp_path: P
     assert exported(out) == before
 
 
-def test_nothing_to_export(found: Path, answer_all, tmp_path: Path, capsys) -> None:
-    assert "nobody has answered yet" in fails(capsys, export, found, "--out", tmp_path / "natural")
+def test_nothing_to_export(search_folder: Path, answer_all, tmp_path: Path, capsys) -> None:
+    assert "nobody has answered yet" in fails(capsys, export, search_folder, "--out", tmp_path / "natural")
     answer_all("ann", "yyyyyy")
-    assert "verified by two annotators, here: ann" in fails(capsys, export, found, "--out", tmp_path / "natural")
+    assert "verified by two annotators, not by ann" in fails(
+        capsys, export, search_folder, "--out", tmp_path / "natural"
+    )
     answer_all("bo", "nnnnnn")
-    assert "no image is accepted by both" in fails(capsys, export, found, "--out", tmp_path / "natural")
+    assert "no image is accepted by both" in fails(capsys, export, search_folder, "--out", tmp_path / "natural")
     assert not (tmp_path / "natural").exists()
 
 
@@ -202,18 +208,18 @@ def test_a_full_disk_leaves_nothing_half_made(reviewed: Path, tmp_path: Path, ca
 
 def test_status(reviewed: Path, capsys) -> None:
     run(status, [str(reviewed)])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "ann 6 6 4 2" in said and "bo 5 6 3 2" in said
-    assert "ann, bo: both answered 5 images, agree on 60.0%, Cohen's kappa 0.167, 2 conflicts" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "ann 6 6 4 2" in printed and "bo 5 6 3 2" in printed
+    assert "ann, bo: both answered 5 images, agree on 60.0%, Cohen's kappa 0.167, 2 conflicts" in printed
     conflicts = pd.read_csv(reviewed / "conflicts.csv")
     assert conflicts["image"].tolist() == ["b.png", "c.webp"]
     assert conflicts["accepted_by"].tolist() == ["ann", "bo"]
 
 
-def test_status_where_kappa_is_not_defined(found: Path, answer_all, capsys, tmp_path: Path) -> None:
+def test_status_where_kappa_is_not_defined(search_folder: Path, answer_all, capsys, tmp_path: Path) -> None:
     answer_all("ann", "yy")
     answer_all("[red]bo", "yyy")
-    run(status, [str(found), "--out", str(tmp_path / "mine.csv")])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "[red]bo 3 6 3 0" in said and "agree on 100.0%, Cohen's kappa –, 0 conflicts" in said
+    run(status, [str(search_folder), "--out", str(tmp_path / "mine.csv")])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "[red]bo 3 6 3 0" in printed and "agree on 100.0%, Cohen's kappa –, 0 conflicts" in printed
     assert len(pd.read_csv(tmp_path / "mine.csv")) == 0

@@ -10,17 +10,17 @@ from benchmark.core.cli import run
 from benchmark.core.errors import UserError
 from benchmark.images.decode import BrokenImage
 from mad import search
-from mad.review.groups import Group, read_candidates
+from mad.review.groups import ClassPair, read_candidates
 from mad.review.images import find_images
 from tests.mad.review.conftest import MEMBERS
 
 
-def test_groups_and_images_in_the_order_of_the_tables(found: Path) -> None:
-    candidates = read_candidates(found)
-    assert [group.id for group in candidates.groups] == list(MEMBERS)
-    assert [group.name for group in candidates.groups] == ["volleyball-basketball", "crane-crane"]
-    asked = [(item.group.id, item.image) for item in candidates.items]
-    assert asked == [(id, image) for id, images in MEMBERS.items() for image in images]
+def test_groups_and_images_in_the_order_of_the_tables(search_folder: Path) -> None:
+    candidates = read_candidates(search_folder)
+    assert [pair.id for pair in candidates.pairs] == list(MEMBERS)
+    assert [pair.name for pair in candidates.pairs] == ["volleyball-basketball", "crane-crane"]
+    keys = [(image.pair.id, image.name) for image in candidates.images]
+    assert keys == [(id, name) for id, names in MEMBERS.items() for name in names]
 
 
 def test_what_a_search_wrote_is_read_and_its_pool_opened(models, pictures: Path, tmp_path: Path, monkeypatch) -> None:
@@ -30,41 +30,41 @@ def test_what_a_search_wrote_is_read_and_its_pool_opened(models, pictures: Path,
     )
     candidates = read_candidates(Path("out"))
     membership = pd.read_csv("out/membership.csv")
-    assert [item.image for item in candidates.items] == membership["image"].tolist()
-    assert [item.group.id for item in candidates.items] == membership["group_id"].tolist()
-    images = find_images(candidates)
-    for item in candidates.items:
-        assert images.read(item.image) == (pictures / item.image).read_bytes()
+    assert [image.name for image in candidates.images] == membership["image"].tolist()
+    assert [image.pair.id for image in candidates.images] == membership["group_id"].tolist()
+    pool_images = find_images(candidates)
+    for image in candidates.images:
+        assert pool_images.read(image.name) == (pictures / image.name).read_bytes()
 
 
-def test_the_open_embedded(found: Path) -> None:
+def test_the_embedded_pool_is_opened(search_folder: Path) -> None:
     from benchmark.data.embedded import open_embedded
 
     pool = open_embedded()
-    facts = {"command": {"pool": pool.title}, "pool": {"images": len(pool)}}
-    (found / "search.json").write_text(json.dumps(facts))
-    (found / "membership.csv").write_text(f"group_id,image\n890-430,{pool.ids[7]}\n")
-    images = find_images(read_candidates(found))
-    assert images.read(pool.ids[7]) == pool.read(7)
-    assert images.picture(pool.ids[7]).sha256 == pool.ids[7]
+    note = {"command": {"pool": pool.title}, "pool": {"images": len(pool)}}
+    (search_folder / "search.json").write_text(json.dumps(note))
+    (search_folder / "membership.csv").write_text(f"group_id,image\n890-430,{pool.ids[7]}\n")
+    pool_images = find_images(read_candidates(search_folder))
+    assert pool_images.read(pool.ids[7]) == pool.read(7)
+    assert pool_images.render(pool.ids[7]).sha256 == pool.ids[7]
 
 
-def test_a_table_with_fewer_rows_reviews_those_groups_only(found: Path) -> None:
-    table = pd.read_csv(found / "groups.csv")
-    table.tail(1).to_csv(found / "chosen.csv", index=False)
-    candidates = read_candidates(found / "chosen.csv")
-    assert candidates.groups == [Group(134, 517)]
-    assert [item.image for item in candidates.items] == MEMBERS["134-517"]
+def test_a_table_with_fewer_rows_reviews_those_groups_only(search_folder: Path) -> None:
+    table = pd.read_csv(search_folder / "groups.csv")
+    table.tail(1).to_csv(search_folder / "chosen.csv", index=False)
+    candidates = read_candidates(search_folder / "chosen.csv")
+    assert candidates.pairs == [ClassPair(134, 517)]
+    assert [image.name for image in candidates.images] == MEMBERS["134-517"]
 
 
 def test_an_image_that_stands_twice_is_asked_about_once(write_search) -> None:
-    items = read_candidates(write_search({"890-430": ["a.jpg", "b.png", "a.jpg"]})).items
-    assert [item.image for item in items] == ["a.jpg", "b.png"]
+    images = read_candidates(write_search({"890-430": ["a.jpg", "b.png", "a.jpg"]})).images
+    assert [image.name for image in images] == ["a.jpg", "b.png"]
 
 
 def test_names_stay_as_they_are(write_search, pool: Path) -> None:
     names = ["NA", "007", "1e5", "a,b\n\"c'.png", " blank.png", "<img src=x>.png"]
-    assert [item.image for item in read_candidates(write_search({"890-430": names})).items] == names
+    assert [image.name for image in read_candidates(write_search({"890-430": names})).images] == names
 
 
 @pytest.mark.parametrize("image", ["../secret.png", "/etc/passwd", "more/../../secret.png", "nowhere.jpg", ""])
@@ -75,17 +75,17 @@ def test_what_is_not_in_the_pool_is_not_read(image: str, write_search, pool: Pat
         find_images(candidates).read(image)
 
 
-def test_a_pool_that_moved_is_named(found: Path, pool: Path) -> None:
+def test_a_pool_that_moved_is_named(search_folder: Path, pool: Path) -> None:
     moved = pool.rename(pool.parent / "moved")
-    candidates = read_candidates(found)
+    candidates = read_candidates(search_folder)
     with pytest.raises(UserError, match="--pool"):
         find_images(candidates)
     assert find_images(candidates, str(moved)).read("a.jpg") == (moved / "a.jpg").read_bytes()
 
 
-def test_a_folder_of_several_searches_says_which(found: Path) -> None:
-    with pytest.raises(UserError, match="several searches, name one: found"):
-        read_candidates(found.parent)
+def test_a_folder_of_several_searches_says_which(search_folder: Path) -> None:
+    with pytest.raises(UserError, match="several searches, name one: search"):
+        read_candidates(search_folder.parent)
 
 
 @pytest.mark.parametrize(
@@ -94,22 +94,22 @@ def test_a_folder_of_several_searches_says_which(found: Path) -> None:
         ("groups.csv", None, "no such file"),
         ("membership.csv", None, "no such file"),
         ("search.json", None, "no such file"),
-        ("search.json", "{}", "does not say"),
-        ("search.json", "[]", "does not say"),
-        ("search.json", '{"pool"', "does not say"),
+        ("search.json", "{}", "must name the searched pool"),
+        ("search.json", "[]", "must name the searched pool"),
+        ("search.json", '{"pool"', "must name the searched pool"),
         ("groups.csv", "", "not a table"),
         ("groups.csv", "id,size\n1,2\n", "not a table"),
-        ("groups.csv", "group_id,strong_index,base_index\n1-2,1,\n", "no class index"),
-        ("groups.csv", "group_id,strong_index,base_index\n1-1000,1,1000\n", "no class index"),
+        ("groups.csv", "group_id,strong_index,base_index\n1-2,1,\n", "a class index must be"),
+        ("groups.csv", "group_id,strong_index,base_index\n1-1000,1,1000\n", "a class index must be"),
         ("groups.csv", "group_id,strong_index,base_index\n../../x,1,2\n", "the classes of 1-2"),
         ("groups.csv", "group_id,strong_index,base_index\n1-2,1,2\n", "nothing to review"),
         ("groups.csv", "group_id,strong_index,base_index\n", "nothing to review"),
         ("membership.csv", "group_id,image\n", "nothing to review"),
     ],
 )
-def test_tables_that_are_none(file: str, text: str | None, message: str, found: Path) -> None:
-    (found / file).unlink()
+def test_tables_that_are_none(file: str, text: str | None, message: str, search_folder: Path) -> None:
+    (search_folder / file).unlink()
     if text is not None:
-        (found / file).write_text(text)
+        (search_folder / file).write_text(text)
     with pytest.raises(UserError, match=message):
-        read_candidates(found)
+        read_candidates(search_folder)

@@ -19,7 +19,7 @@ OURS = "http://127.0.0.1:8765"
 
 
 def client_of(session: Session, token: str = "secret") -> TestClient:
-    return TestClient(create_app(session, token, "found"), OURS, headers={TOKEN: "secret"}, follow_redirects=False)
+    return TestClient(create_app(session, token, "search"), OURS, headers={TOKEN: "secret"}, follow_redirects=False)
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def client(session) -> Iterator[TestClient]:
         yield client
 
 
-def answer(client: TestClient, said: str) -> dict:
+def answer(client: TestClient, letter: str) -> dict:
     key = client.get("/state").json()["item"]["key"]
-    return client.post(f"/{'accept' if said == 'y' else 'reject'}/{key}").json()
+    return client.post(f"/{'accept' if letter == 'y' else 'reject'}/{key}").json()
 
 
 # -- what it does
@@ -42,14 +42,14 @@ def test_from_the_first_image_to_the_last(client: TestClient, store) -> None:
     assert state["group"]["strong"] == {"name": "volleyball", "also": "", "kind": "ball"}
     assert state["group"]["base"]["name"] == "basketball" and not state["undo"]
     names = []
-    for said in "ynynyn":
+    for letter in "ynynyn":
         names.append(state["item"]["name"])
         ahead = state["ahead"]
-        state = answer(client, said)
+        state = answer(client, letter)
         assert [state["item"]["key"]] == ahead[:1] if state["item"] else ahead == []
     assert names == [image for images in MEMBERS.values() for image in images]
     assert state["item"] is None and state["group"] is None and state["done"] == 6
-    assert store.table()["accepted"].tolist() == [True, False] * 3
+    assert store.read_table()["accepted"].tolist() == [True, False] * 3
 
 
 def test_progress_by_group_and_a_jump_to_another(client: TestClient) -> None:
@@ -77,10 +77,10 @@ def test_undo_takes_back_the_last_answer_of_this_annotator_only(session, store) 
         answer(ann, "y"), answer(ann, "n"), answer(bo, "n")
         state = ann.post("/undo").json()
         assert state["item"]["name"] == "b.png" and state["done"] == 1 and state["undo"]
-        assert store.answered("bo") == [("890-430", "a.jpg")]
+        assert store.list_answered("bo") == [("890-430", "a.jpg")]
         assert ann.post("/undo").json()["undo"] is False
         assert ann.post("/undo").json()["done"] == 0
-        assert store.answered("ann") == [] and store.answered("bo") == [("890-430", "a.jpg")]
+        assert store.list_answered("ann") == [] and store.list_answered("bo") == [("890-430", "a.jpg")]
 
 
 def test_undo_reaches_back_behind_a_restart(session) -> None:
@@ -92,17 +92,17 @@ def test_undo_reaches_back_behind_a_restart(session) -> None:
 
 
 def test_an_answer_given_twice_counts_once(session, store) -> None:
-    with client_of(session("ann")) as one, client_of(session("ann")) as other:
-        key = one.get("/state").json()["item"]["key"]
-        one.post(f"/accept/{key}")
-        answer(one, "y")
-        state = other.post(f"/reject/{key}").json()
+    with client_of(session("ann")) as first, client_of(session("ann")) as second:
+        key = first.get("/state").json()["item"]["key"]
+        first.post(f"/accept/{key}")
+        answer(first, "y")
+        state = second.post(f"/reject/{key}").json()
         assert state["done"] == 2 and state["item"]["name"] == "c.webp", "the other window catches up"
-    assert store.table()["accepted"].tolist() == [True, True]
+    assert store.read_table()["accepted"].tolist() == [True, True]
 
 
 def test_annotators_are_blind_to_each_other(session, answer_all) -> None:
-    """All that Ann's server says is the same whether or not Bo has answered."""
+    """All that Ann's server sends is the same whether or not Bo has answered."""
 
     def all_of_it() -> list[bytes]:
         with client_of(session("ann")) as ann:
@@ -153,7 +153,7 @@ def test_what_does_not_open_can_only_be_rejected(session, pool: Path, store) -> 
         refused = client.post(f"/accept/{key}")
         assert refused.status_code == 409 and "only be rejected" in refused.text
         assert client.post(f"/reject/{key}").json()["done"] == 1
-    assert store.table()["accepted"].tolist() == [False]
+    assert store.read_table()["accepted"].tolist() == [False]
 
 
 # -- what is refused
@@ -184,7 +184,7 @@ def test_an_image_outside_the_pool_is_refused(write_search, pool: Path, store) -
     (pool / "a.jpg").rename(pool.parent / "secret.jpg")
     outside = ["../secret.jpg", str(pool.parent / "secret.jpg")]
     candidates = read_candidates(write_search({"890-430": outside}))
-    with client_of(Session(candidates.items, find_images(candidates), store, "ann")) as client:
+    with client_of(Session(candidates.images, find_images(candidates), store, "ann")) as client:
         for _ in outside:
             key = client.get("/state").json()["item"]["key"]
             assert (client.get(f"/image/{key}").status_code, client.get(f"/image/{key}").text) == (
@@ -210,7 +210,7 @@ def test_nothing_changes_without_the_token(session, store) -> None:
                 response = client.post(path, headers=headers)
                 assert response.status_code == 403 and "reload" in response.text
         assert client.get(f"/accept/{key}").status_code == 405
-    assert store.table().empty
+    assert store.read_table().empty
 
 
 def test_every_response_is_guarded(client: TestClient) -> None:
@@ -233,12 +233,12 @@ def test_the_page_escapes_and_loads_nothing_from_elsewhere(session) -> None:
     assert hostile not in html and "&lt;script&gt;" in html and "<img src=x" not in html
 
 
-def test_an_answer_that_cannot_be_kept_is_not_counted(session, store, found: Path) -> None:
+def test_an_answer_that_cannot_be_kept_is_not_counted(session, store, search_folder: Path) -> None:
     import sqlite3
 
     with client_of(session("ann")) as client:
         key = client.get("/state").json()["item"]["key"]
-        with sqlite3.connect(found / "review.sqlite") as other:
+        with sqlite3.connect(search_folder / "review.sqlite") as other:
             other.execute("ALTER TABLE answers RENAME TO gone")
         response = client.post(f"/accept/{key}")
         assert response.status_code == 503 and "could not be kept" in response.text

@@ -10,58 +10,58 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import UserError
-from mad.review.store import Answer, Store, annotator_name
+from mad.review.store import Answer, AnswerStore, clean_annotator_name
 
 
-def test_answers_are_kept_in_order_and_apart(store: Store) -> None:
+def test_answers_are_kept_in_order_and_apart(store: AnswerStore) -> None:
     for annotator, image, accepted in (("ann", "b", True), ("bo", "b", False), ("ann", "a", False)):
         assert store.add(annotator, Answer("1-2", image, accepted, "00"))
-    assert store.answered("ann") == [("1-2", "b"), ("1-2", "a")]
-    assert store.answered("bo") == [("1-2", "b")]
-    table = store.table()
+    assert store.list_answered("ann") == [("1-2", "b"), ("1-2", "a")]
+    assert store.list_answered("bo") == [("1-2", "b")]
+    table = store.read_table()
     assert table["annotator"].tolist() == ["ann", "bo", "ann"]
     assert table["accepted"].tolist() == [True, False, False]
 
 
-def test_the_first_answer_stands_until_it_is_taken_back(store: Store) -> None:
+def test_the_first_answer_stands_until_it_is_taken_back(store: AnswerStore) -> None:
     assert store.add("ann", Answer("1-2", "a", True, "00"))
     assert not store.add("ann", Answer("1-2", "a", False, "00"))
-    assert store.table()["accepted"].tolist() == [True]
+    assert store.read_table()["accepted"].tolist() == [True]
     store.add("bo", Answer("1-2", "a", True, "00"))
     store.remove("ann", "1-2", "a")
-    assert store.answered("ann") == [] and store.answered("bo") == [("1-2", "a")]
+    assert store.list_answered("ann") == [] and store.list_answered("bo") == [("1-2", "a")]
     assert store.add("ann", Answer("1-2", "a", False, "00"))
 
 
-def test_upper_and_lower_case_are_one_person(store: Store) -> None:
+def test_upper_and_lower_case_are_one_person(store: AnswerStore) -> None:
     store.add("Ann", Answer("1-2", "a", True, "00"))
-    assert store.answered("ann") == [("1-2", "a")]
+    assert store.list_answered("ann") == [("1-2", "a")]
     assert not store.add("ANN", Answer("1-2", "a", False, "00"))
     store.add("ann", Answer("1-2", "b", True, "00"))
-    assert store.table()["annotator"].tolist() == ["Ann", "Ann"]
+    assert store.read_table()["annotator"].tolist() == ["Ann", "Ann"]
 
 
 def test_an_answer_outlives_a_kill(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from mad.review.store import Answer, Store\n"
-        "store = Store(Path(sys.argv[1]))\n"
+        "import os, sys; from pathlib import Path; from mad.review.store import Answer, AnswerStore\n"
+        "store = AnswerStore(Path(sys.argv[1]))\n"
         "for image in 'abc': store.add('ann', Answer('1-2', image, True, '00'))\n"
         "os._exit(9)  # as a kill: nothing is flushed or closed"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "db")], env=dict(os.environ))
     assert done.returncode == 9
-    assert Store(tmp_path / "db", create=False).answered("ann") == [("1-2", image) for image in "abc"]
+    assert AnswerStore(tmp_path / "db", create=False).list_answered("ann") == [("1-2", image) for image in "abc"]
 
 
 def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        stores = [*threads.map(lambda _: Store(tmp_path / "db"), range(4))]
+        stores = [*threads.map(lambda _: AnswerStore(tmp_path / "db"), range(4))]
         jobs = [
             threads.submit(stores[i % 4].add, f"annotator {i % 4}", Answer("1-2", str(i), True, "00"))
             for i in range(80)
         ]
     assert all(job.result() for job in jobs)
-    assert len(stores[0].table()) == 80
+    assert len(stores[0].read_table()) == 80
 
 
 def test_files_that_hold_no_answers(tmp_path: Path) -> None:
@@ -72,18 +72,18 @@ def test_files_that_hold_no_answers(tmp_path: Path) -> None:
     for name in ("text", "foreign"):
         before = (tmp_path / name).read_bytes()
         with pytest.raises(UserError, match="--db"):
-            Store(tmp_path / name)
+            AnswerStore(tmp_path / name)
         assert (tmp_path / name).read_bytes() == before
     with pytest.raises(UserError, match="nobody has answered yet"):
-        Store(tmp_path / "none", create=False)
+        AnswerStore(tmp_path / "none", create=False)
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a,b", "x" * 41, "a\x1b[31m"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UserError, match="annotator's name"):
-        annotator_name(name)
+        clean_annotator_name(name)
 
 
 def test_a_name_is_stripped() -> None:
-    assert annotator_name(" Zoë O'Neil ") == "Zoë O'Neil"
+    assert clean_annotator_name(" Zoë O'Neil ") == "Zoë O'Neil"

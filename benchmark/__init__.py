@@ -1,4 +1,4 @@
-"""What is edited, and what it is judged on: base models, groups of failures, locality images."""
+"""The data of every edit: base models, groups of failures to edit, locality images that must not change."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def score(
         log.warning(note)
     benchmark = replace(dataset.load(data), train=str(train or ""))
     judge = Judge(load_base(base, device=pick(device)), benchmark)
-    log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept)
+    log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
     return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
 
 

@@ -1,1 +1,1 @@
-"""What every package stands on: errors, files, working folders, devices, timing, the command line."""
+"""The ground of every package: errors, files, working folders, devices, timing, the command line."""

@@ -30,35 +30,35 @@ def run(
 ) -> None:
     """Parse the command line for `command`, call it, and turn its `UserError` into one line and exit code 2.
 
-    A mapping holds subcommands by name; `about` then says what they have in common. Its command "" runs when the
+    A mapping holds subcommands by name; `about` then describes them all. Its command "" runs when the
     first word is no subcommand's name, and its help names the subcommands. `prog` is the name shown by `--help`; by
     default it is worked out from how Python was started.
     """
     import tyro
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
     prog = prog or _prog()
-    ends = ["Add --debug to see a traceback instead of a one-line error."]
+    epilogue = ["Add --debug to see a traceback instead of a one-line error."]
     if isinstance(command, Mapping) and "" in command:
-        others = [name for name in command if name]
-        if words[:1] and words[0] in others:
-            command, words, prog = command[words[0]], words[1:], f"{prog} {words[0]}"
+        subcommands = [name for name in command if name]
+        if arguments[:1] and arguments[0] in subcommands:
+            command, arguments, prog = command[arguments[0]], arguments[1:], f"{prog} {arguments[0]}"
         else:
             command = command[""]
-            ends.insert(0, f"Subcommands, each with its own --help: {', '.join(others)}.")
+            epilogue.insert(0, f"Subcommands, each with its own --help: {', '.join(subcommands)}.")
     text = about if isinstance(command, Mapping) else command.__doc__ or ""
-    description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *ends])
+    description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *epilogue])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sign that a terminal lacks costs that sign and not the result
             stream.reconfigure(errors="replace")
     try:
         with _notes():
             if isinstance(command, Mapping):
-                tyro.extras.subcommand_cli_from_dict(dict(command), args=words, prog=prog, description=description)
+                tyro.extras.subcommand_cli_from_dict(dict(command), args=arguments, prog=prog, description=description)
             else:
-                tyro.cli(command, args=words, prog=prog, description=description)
+                tyro.cli(command, args=arguments, prog=prog, description=description)
     except UserError as error:
         if debug:
             raise

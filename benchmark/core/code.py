@@ -1,4 +1,4 @@
-"""One hash for each source file that code imports: two runs with equal hashes ran the same code.
+"""A hash of each source file that code imports: two runs with equal hashes ran the same code.
 
 Hashes are of the parsed file. Comments, docstrings, line ends and positions change nothing; neither does the release
 of Python, as far as the grammar allows.
@@ -26,10 +26,10 @@ IGNORED_FIELDS = ("kind", "type_comment")  # of a syntax node: u"" is "", and ty
 def hash_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, str]:
     """Hashes of these files and of all that they import, directly or not, by module name.
 
-    Imports count wherever they stand in a file, and so does the ``__init__.py`` of each package on the way. Followed
-    are this project's packages below `root`, and what lies beside an entry or elsewhere on ``sys.path`` outside the
-    standard library and the installed packages, whose versions say what they are. An import whose name is made at
-    run time is not seen.
+    All imports in a file count, also those in functions, and so does the ``__init__.py`` of each package on the way.
+    Followed are this project's packages below `root`, and modules beside an entry or elsewhere on ``sys.path``. The
+    standard library and installed packages are not followed: their versions identify them. An import whose name is
+    made at run time is not seen.
     """
     root, local = root.resolve(), _local_roots()
     waiting = [(_module_name(path.resolve(), root), path.resolve(), path.resolve().parent) for path in entries]
@@ -50,8 +50,8 @@ def hash_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, str]:
 def hash_tree(tree: ast.AST) -> str:
     """The first `DIGITS` hex digits of a SHA-256 over a syntax tree, docstrings left out."""
     digest = hashlib.sha256()
-    for word in _words(tree):
-        digest.update(word.encode("utf-8", "surrogatepass") + b"\0")
+    for token in _tokens(tree):
+        digest.update(token.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:DIGITS]
 
 
@@ -71,19 +71,19 @@ def hash_named_files(value: Any) -> dict[str, str]:
         return {}
 
 
-def _words(node: Any) -> Iterator[str]:
-    """A syntax tree as words: types, fields and constants, without what is empty, since releases differ in that."""
+def _tokens(node: Any) -> Iterator[str]:
+    """The tokens of a syntax tree: types, fields and constants, but no empty values, in which releases differ."""
     if isinstance(node, ast.AST):
         yield type(node).__name__
         for field, value in ast.iter_fields(node):
             if value is not None and value != [] and field not in IGNORED_FIELDS:
                 yield field
-                yield from _constant(value) if isinstance(node, ast.Constant) else _words(value)
+                yield from _constant(value) if isinstance(node, ast.Constant) else _tokens(value)
         yield "."
     elif isinstance(node, list):
         for item in node:
-            if not _is_text(item):
-                yield from _words(item)
+            if not _is_docstring(item):
+                yield from _tokens(item)
     else:
         yield from _constant(node)
 
@@ -92,13 +92,13 @@ def _constant(value: Any) -> Iterator[str]:
     yield f"{type(value).__name__} {value!r}"
 
 
-def _is_text(node: Any) -> bool:
-    """Whether a statement is a bare string: a docstring, of a module, class, function or field."""
+def _is_docstring(node: Any) -> bool:
+    """Return whether a statement is a bare string: a docstring of a module, class, function or field."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _imported_names(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
-    """Full names of what a file may import: of ``from a import b`` both ``a`` and ``a.b``."""
+    """Full names of the modules that a file may import: of ``from a import b`` both ``a`` and ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -108,8 +108,8 @@ def _imported_names(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]
             module = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
             yield from (f"{module}.{alias.name}".removeprefix(".") for alias in node.names)
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if function in ("import_module", "__import__") and isinstance(node.args[0].value, str):
                 yield node.args[0].value
 
 

@@ -1,4 +1,4 @@
-"""The machine that is computed on: its device, how fast that multiplies matrices, and this process's memory."""
+"""The machine: its device, the speed of a matrix product on it, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.core.errors import UserError
 
 
 def pick(name: str) -> torch.device:
-    """``cpu`` or ``cuda`` as a device. Raises `UserError` where no CUDA device is there."""
+    """``cpu`` or ``cuda`` as a device. Raises `UserError` for ``cuda`` on a machine without a CUDA device."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("no CUDA device is there; leave --device out to use the CPU")
     return torch.device(name)
@@ -35,13 +35,13 @@ def device_name(device: torch.device) -> str:
 
 
 def memory_bytes() -> int | None:
-    """Resident memory of this process; None where the system does not tell (it does on Linux)."""
-    return _of_process("VmRSS")
+    """Resident memory of this process; None where the system does not report it (Linux does)."""
+    return _read_status("VmRSS")
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory of this process that was resident so far; None where the system does not tell (Windows)."""
-    if (peak := _of_process("VmHWM")) is not None:
+    """The largest resident memory of this process so far; None where the system does not report it (Windows)."""
+    if (peak := _read_status("VmHWM")) is not None:
         return peak
     try:
         import resource
@@ -52,11 +52,11 @@ def peak_memory_bytes() -> int | None:
 
 
 def load_average() -> float:
-    """Processes that wanted to run, on average over the last minute; not a number where the system does not tell."""
+    """Processes ready to run, on average over the last minute; NaN where the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
 
 
-def _of_process(field: str) -> int | None:
+def _read_status(field: str) -> int | None:
     """Bytes that Linux notes under `field` of this process (man 5 proc)."""
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
@@ -64,22 +64,22 @@ def _of_process(field: str) -> int | None:
 
 
 def wait(device: torch.device) -> None:
-    """Until all that was asked of the device is done; a CPU is always done."""
+    """Wait until the device has done all its work; a CPU has at once."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @torch.no_grad()
 def matmul_ceiling(device: torch.device, dtype: torch.dtype = torch.float32, seconds: float = 1.0) -> float:
-    """FLOP/s of a large square matrix product: the best of what `seconds` allow, and of three at least."""
+    """FLOP/s of a large square matrix product: the best run in `seconds`, and of at least three runs."""
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = left @ right
-    best, count, begin = float("inf"), 0, time.perf_counter()
-    while count < 3 or time.perf_counter() - begin < seconds:
+    best_seconds, n_runs, begin = float("inf"), 0, time.perf_counter()
+    while n_runs < 3 or time.perf_counter() - begin < seconds:
         wait(device)
         start = time.perf_counter()
         torch.mm(left, right, out=out)
         wait(device)
-        best, count = min(best, time.perf_counter() - start), count + 1
-    return 2 * size**3 / best
+        best_seconds, n_runs = min(best_seconds, time.perf_counter() - start), n_runs + 1
+    return 2 * size**3 / best_seconds

@@ -14,9 +14,9 @@ CACHE = "VIT_EDIT_BENCH_CACHE"
 
 
 def cache_folder() -> Path:
-    """Where what is slow to compute is kept for the next run: ``$VIT_EDIT_BENCH_CACHE`` or ``~/.cache/vit-edit-bench``.
+    """The folder of results that are slow to compute, ``$VIT_EDIT_BENCH_CACHE`` or ``~/.cache/vit-edit-bench``.
 
-    Whatever lies there may be deleted at any time.
+    All files in it may be deleted at any time.
     """
     return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "vit-edit-bench")
 
@@ -38,13 +38,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Temporary files that `replacing` made for `path`: of processes at work, or of killed ones."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(path.suffix)}")
-    return [file for file in path.parent.glob(".*") if name.fullmatch(file.name)] if path.parent.is_dir() else []
+    """Temporary files that `replacing` made for `path`, in processes that still run or were killed."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(path.suffix)}")
+    return [file for file in path.parent.glob(".*") if pattern.fullmatch(file.name)] if path.parent.is_dir() else []
 
 
 def flush(path: Path) -> None:
-    """Flush a file or a folder to the disk. Windows has no such thing for folders and files that are read-only."""
+    """Flush a file or a folder to the disk. Windows cannot flush folders and read-only files; they are left alone."""
     is_windows = os.name == "nt"
     if is_windows and (path.is_dir() or not os.access(path, os.W_OK)):
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 def lazy(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
     """A package's ``__getattr__``; `names` maps each module to the public names that the package takes from it."""
-    modules = {name: module for module, taken in names.items() for name in taken}
+    modules = {name: module for module, public_names in names.items() for name in public_names}
 
     def get(name: str) -> Any:
         if name not in modules:

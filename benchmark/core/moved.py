@@ -1,4 +1,4 @@
-"""Modules that have moved: whoever asks for an old name is told the new one in one line.
+"""Modules that have moved: an old name is answered by the new one in one line.
 
 `python -m OLD` ends with exit code 2; `import OLD` raises `ModuleNotFoundError` with the same line.
 """
@@ -27,9 +27,9 @@ class Moved(MetaPathFinder):
     ) -> ModuleSpec | None:
         """Never a module; raises `ModuleNotFoundError` for one that has moved, and ends ``python -m`` for a command."""
         if sys.argv[0] == "-m":  # while Python looks for the module that it shall run
-            asked = sys.orig_argv[sys.orig_argv.index("-m") + 1]
-            if asked in self.commands and f"{asked}.".startswith(f"{fullname}."):
-                print(f"error: {asked} has moved: run {self.commands[asked]}", file=sys.stderr)
+            module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
+            if module in self.commands and f"{module}.".startswith(f"{fullname}."):
+                print(f"error: {module} has moved: run {self.commands[module]}", file=sys.stderr)
                 raise SystemExit(2)
         if fullname in self.modules:
             raise ModuleNotFoundError(f"{fullname} has moved: write {self.modules[fullname]}", name=fullname)
@@ -37,5 +37,5 @@ class Moved(MetaPathFinder):
 
 
 def tell_moved(modules: Mapping[str, str], commands: Mapping[str, str]) -> None:
-    """Tell whoever imports or runs an old name what replaces it."""
+    """Answer imports and runs of old names with what replaces them."""
     sys.meta_path.insert(0, Moved(modules, commands))

@@ -23,7 +23,7 @@ from benchmark.core.locks import locked
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path`; on success it takes `path`'s place, on failure it is removed.
 
-    What a killed run left is cleaned up first, and an old folder that it had moved aside is put back.
+    The files of a killed run are removed first, and an old folder that it had moved aside is put back.
 
     Raises:
         UserError: if another process is making the same folder.
@@ -34,8 +34,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     with _locked(path):
         building.mkdir(exist_ok=True)
         _put_back(path)
-        for left in building.iterdir():
-            _remove(left)
+        for leftover in building.iterdir():
+            _remove(leftover)
         try:
             yield building
             sync(building)
@@ -73,8 +73,8 @@ def sync(folder: Path) -> None:
         flush(Path(parent))
 
 
-def _beside(path: Path, what: str) -> Path:
-    return path.parent / f".{path.name}.{what}"
+def _beside(path: Path, suffix: str) -> Path:
+    return path.parent / f".{path.name}.{suffix}"
 
 
 def _remove(path: Path) -> None:

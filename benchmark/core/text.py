@@ -7,7 +7,7 @@ import re
 
 
 def printable(name: str) -> str:
-    """A file's name as Unicode text without control characters; Linux allows names that are neither."""
+    """A file's name as Unicode text without control characters; Linux allows other bytes in names."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

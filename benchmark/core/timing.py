@@ -1,4 +1,4 @@
-"""Comparing the speed of this project's way with a plain one: in one process, A B A B, medians."""
+"""The speed of this project's code beside that of plain code: in one process, A B A B, medians."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmark.core.files import write_text
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one way took: the median over the repeats, the least and the most."""
+    """Seconds that a variant took: the median over the repeats, the least and the most."""
 
     median: float
     low: float
@@ -28,7 +28,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two ways to do the same work: `count` items of `unit` (say images); FLOPs are those of all the work."""
+    """Two variants of the same work, ours and a plain one: `count` items of `unit` (say images), and all FLOPs."""
 
     unit: str
     count: int
@@ -40,16 +40,16 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """How many times faster our way is."""
+        """The plain variant's time over ours."""
         return self.plain.median / self.ours.median
 
     @property
     def allowed(self) -> float:
-        """How many times faster it would be if both ran at the same FLOP/s."""
+        """The plain variant's FLOPs over ours: the ratio of times if both ran at the same FLOP/s."""
         return self.plain_flops / self.ours_flops
 
     def show(self, title: str) -> None:
-        """Print both ways as a table; a command calls this in the end."""
+        """Print both variants as a table; a command calls this in the end."""
         from rich.console import Console
         from rich.table import Table
 
@@ -68,20 +68,20 @@ class Comparison:
         Console().print(table)
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Timing]:
-    """Time each way once in turn, `repeats` times over, so that a change of clock or load meets all alike.
+def interleaved(variants: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Timing]:
+    """Time each variant once in turn, `repeats` times over, so that a change of clock or load meets all alike.
 
-    The first, unmeasured turn is the caller's: run each way once before, as a check of equality does.
+    The first, unmeasured turn is the caller's: run each variant once before, as a check of equality does.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(repeats):
-        for name, way in ways.items():
+        for name, variant in variants.items():
             wait(device)
             start = time.perf_counter()
-            way()
+            variant()
             wait(device)
             seconds[name].append(time.perf_counter() - start)
-    return {name: Timing(statistics.median(some), min(some), max(some)) for name, some in seconds.items()}
+    return {name: Timing(statistics.median(times), min(times), max(times)) for name, times in seconds.items()}
 
 
 def write_json(path: Path, result: Any) -> None:

@@ -1,4 +1,4 @@
-"""Working folders: each holds one thing (a run, a search, a crawl), and a note in it says which.
+"""Working folders: each holds one thing (a run, a search, a crawl), and a note in it describes that thing.
 
 Every command that writes into a folder asks here whether the folder is its own, so that no two things mix their
 files and nothing of the user's is overwritten. The note is written first and atomically; a kill at any moment leaves
@@ -28,7 +28,7 @@ class Kind:
     """One kind of working folder.
 
     name: one thing of this kind, in words, such as "run".
-    note: the file that says what the folder holds.
+    note: the file that describes what the folder holds.
     identity: the key of the note whose value must stay the same; the rest is brought up to date. None: all of it.
     fix: what a user can do about a folder that is taken.
     beside: files that may lie in a folder before it is claimed.
@@ -61,13 +61,13 @@ def claim(folder: Path, kind: Kind, note: Mapping[str, Any], *, overwrite: bool 
             _write(folder, kind, merged)
         return True
     if folder.exists() and not folder.is_dir():
-        raise taken(folder, "is a file and no folder", kind.fix)
+        raise taken(folder, "must be a folder, not a file", kind.fix)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK, f"{folder}: another process is claiming it; wait for it to end", PATIENCE):
         if not overwrite and holds(folder, kind, note):  # another process was faster, with the same thing
             return True
-        for left in leftovers(folder / kind.note):
-            left.unlink(missing_ok=True)
+        for leftover in leftovers(folder / kind.note):
+            leftover.unlink(missing_ok=True)
         _write(folder, kind, _plain(note))
     return False
 
@@ -84,7 +84,7 @@ def holds(folder: Path, kind: Kind, note: Mapping[str, Any] | None = None) -> bo
     if not folder.exists():
         return False
     if not folder.is_dir():
-        raise taken(folder, "is a file and no folder", kind.fix)
+        raise taken(folder, "must be a folder, not a file", kind.fix)
     is_claimed = (folder / kind.note).is_file()
     allowed = kind.contents if is_claimed else kind.beside
     if allowed is not None:
@@ -112,7 +112,7 @@ def check_replaceable(
 def check_empty(folder: Path, fix: str = Kind.fix) -> None:
     """Raise `UserError` unless `folder` is empty or not there."""
     if folder.exists() and not folder.is_dir():
-        raise taken(folder, "is a file and no folder", fix)
+        raise taken(folder, "must be a folder, not a file", fix)
     if folder.is_dir() and (names := _names(folder)):
         raise taken(folder, f"is not empty: it holds {printable(names[0])}", fix)
 
@@ -124,7 +124,7 @@ def refuse_other(path: Path, name: str, old: Mapping[str, Any], new: Mapping[str
 
 
 def taken(folder: Path, why: str, fix: str = Kind.fix) -> UserError:
-    """A `UserError` for a folder that cannot be taken: what it is or holds, then what to do about it."""
+    """A `UserError` for a folder that cannot be taken: the reason, then the fix."""
     return UserError(f"{folder} {why}; {fix}")
 
 
@@ -167,10 +167,10 @@ def _identity(note: dict[str, Any], kind: Kind) -> dict[str, Any]:
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str:
     """The first value in which two notes differ, in words; empty if none does."""
     for name in (*new, *(name for name in old if name not in new)):
-        before, now = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(now, dict):
-            if difference := _difference(before, now, f"{path}{name}."):
+        old_value, new_value = old.get(name), new.get(name)
+        if isinstance(old_value, dict) and isinstance(new_value, dict):
+            if difference := _difference(old_value, new_value, f"{path}{name}."):
                 return difference
-        elif json.dumps(before) != json.dumps(now):  # as text, since NaN is not equal to itself
-            return f"its {path}{name} is {before}, yours is {now}"
+        elif json.dumps(old_value) != json.dumps(new_value):  # as text, since NaN is not equal to itself
+            return f"its {path}{name} is {old_value}, yours is {new_value}"
     return ""

@@ -1,4 +1,4 @@
-"""The benchmark as the harness sees it: editing samples by group, the locality set, training images.
+"""The benchmark for the harness: editing samples by group, the locality set, training images.
 
 Read with pyarrow from the Hub's layout (``<split>-*.parquet``), so that scoring needs no `datasets`. Images stay
 encoded until they are asked for.
@@ -38,7 +38,7 @@ CHOSEN_WITH = "vitb16"  # the base whose top-1 classes and margins chose the rel
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Labelled images: a table (one row an image; see the data card for its columns), and where they are read."""
+    """Labelled images: a table (one row an image; see the data card for its columns), and the images themselves."""
 
     table: pd.DataFrame
     source: ImageSource
@@ -53,47 +53,52 @@ class LabelledImages:
 
     @property
     def drawings(self) -> pd.Series:
-        """What each image is a view of; where no drawing is named, every image stands for itself."""
+        """The drawing of which each image is a view; an image without one is named by its own hash."""
         return self.table.reindex(columns=["drawing"])["drawing"].fillna(self.table["sha256"])
 
     def take(self, rows: np.ndarray | Sequence[int]) -> LabelledImages:
-        """The samples at these positions, in this order."""
+        """The images of these rows, in this order."""
         rows = np.asarray(rows, dtype=np.int64)
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True), source=self.source.take(rows))
 
     def image_bytes(self, row: int) -> bytes:
-        """One image as it was encoded."""
+        """The encoded bytes of one image."""
         return self.source.read(row)
 
     def images(self, preprocessing: Preprocessing, rows: Sequence[int] | None = None) -> torch.Tensor:
-        """Decoded and preprocessed images, float32 (n, 3, size, size), of all rows or of some."""
+        """Decoded and preprocessed images, float32 (n, 3, size, size), of all rows, or of `rows` in their order."""
         import torch
 
-        wanted = range(len(self)) if rows is None else rows
-        if len(wanted) == 0:
+        rows = range(len(self)) if rows is None else rows
+        if len(rows) == 0:
             return torch.empty(0, 3, preprocessing.size, preprocessing.size)
-        return torch.stack([preprocessing(self.source.require(int(row))) for row in wanted])
+        return torch.stack([preprocessing(self.source.require(int(row))) for row in rows])
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Editing samples in groups, and the locality set D_l, as one base model is judged on them.
+    """Editing samples in groups, and the locality set D_l: all of them, or those that edits of one base are judged on.
 
-    `source` is what it was loaded from, empty if it was made in memory. Its training images are found there, or
-    in `train` if that is given (see `training_images`).
+    name: of the data set.
+    version: of its images.
+    edit: editing samples, each with its group.
+    locality: the locality set D_l.
+    kept_counts: the numbers of editing samples that a filter kept, in words; "all" without a filter.
+    source: the name or folder that it was loaded from; empty for a benchmark made in memory.
+    train: where `training_images` looks instead of `source`; empty for `source` itself.
     """
 
     name: str
     version: str
     edit: LabelledImages
     locality: LabelledImages
-    kept: str = "all"
+    kept_counts: str = "all"
     source: str = ""
     train: str = ""
 
     def __post_init__(self) -> None:
-        for split, samples in (("edit", self.edit), ("locality", self.locality)):
-            if len(samples) == 0:
+        for split, images in (("edit", self.edit), ("locality", self.locality)):
+            if len(images) == 0:
                 raise UserError(f"the {split} split of {self.name} is empty; build or fetch the data set again")
 
     @property
@@ -101,14 +106,14 @@ class Benchmark:
         """Group ids in the order in which they first appear."""
         return list(dict.fromkeys(self.edit.table["group_id"]))
 
-    def group(self, wanted: str) -> str:
+    def group(self, name: str) -> str:
         """The id of a group given by id or name. Raises `UserError` with the nearest one if there is none."""
-        names = dict(zip(self.edit.table["group"], self.edit.table["group_id"], strict=True))
-        if wanted in names.values():
-            return wanted
-        if wanted not in names:
-            raise unknown(f"group of {self.name}", wanted, [*names, *names.values()])
-        return names[wanted]
+        id_of = dict(zip(self.edit.table["group"], self.edit.table["group_id"], strict=True))
+        if name in id_of.values():
+            return name
+        if name not in id_of:
+            raise unknown(f"group of {self.name}", name, [*id_of, *id_of.values()])
+        return id_of[name]
 
     def members(self, group_id: str) -> np.ndarray:
         """Row numbers of one group's editing samples."""
@@ -118,33 +123,34 @@ class Benchmark:
     def fingerprint(self) -> str:
         """Hex SHA-256 over the bytes, labels and groups of all rows that can move a score."""
         digest = hashlib.sha256(f"{self.name} {self.version}\n".encode())
-        for samples in (self.edit, self.locality):
-            for row in zip(samples.table["sha256"], samples.labels, samples.table["group_id"], strict=True):
-                digest.update(f"{row[0]} {row[1]} {row[2]}\n".encode())
+        for images in (self.edit, self.locality):
+            rows = zip(images.table["sha256"], images.labels, images.table["group_id"], strict=True)
+            for sha256, label, group_id in rows:
+                digest.update(f"{sha256} {label} {group_id}\n".encode())
         return digest.hexdigest()
 
     def filter_for(self, base: str, predictions: np.ndarray) -> Benchmark:
-        """Keep the editing samples that this base gets wrong (paper, A.3); D_l stays as it is.
+        """Keep the editing samples that this base gets wrong (paper, A.3), and all of D_l.
 
-        `predictions` are the base's top-1 class indices of the edit split, (n,). What was filtered for this base
-        before still says of how many it was kept.
+        `predictions` are the base's top-1 class indices of the edit split, (n,). A benchmark that was filtered for this
+        base before keeps its first counts.
         """
         wrong = predictions != self.edit.labels
         if not wrong.any():
             raise UserError(f"{base} gets every editing sample of {self.name} right: there is nothing to edit")
-        if wrong.all() and self.kept != "all":
+        if wrong.all() and self.kept_counts != "all":
             return self
         subset = self.edit.table["subset"]
         counts = [(name, int(wrong[subset == name].sum()), int((subset == name).sum())) for name in subset.unique()]
-        kept = ", ".join(f"{name} {some:,} of {of:,} ({some / of:.0%})" for name, some, of in counts)
-        return replace(self, edit=self.edit.take(np.flatnonzero(wrong)), kept=kept)
+        in_words = [f"{name} {n_wrong:,} of {n_total:,} ({n_wrong / n_total:.0%})" for name, n_wrong, n_total in counts]
+        return replace(self, edit=self.edit.take(np.flatnonzero(wrong)), kept_counts=", ".join(in_words))
 
     def labelled_by(self, base: str, predictions: np.ndarray) -> Benchmark:
         """Fill in locality labels that nobody recorded, if this is the base D_l was chosen with.
 
         Its top-1 class is then the true label, by the first of the two rules of choice (SPEC, 2). `predictions`
-        are the base's, of the locality split, (|D_l|,). For another base such labels stay `UNKNOWN`. Which base it
-        is goes by its name alone: the release tells no hash of the weights that chose D_l.
+        are the base's, of the locality split, (|D_l|,). For another base such labels stay `UNKNOWN`. The base is
+        recognised by its name alone: the release states no hash of the weights that chose D_l.
         """
         unknown_rows = self.locality.labels == UNKNOWN
         if base != CHOSEN_WITH or not unknown_rows.any():
@@ -158,7 +164,7 @@ class Benchmark:
 def load(name: str) -> Benchmark:
     """Load a benchmark: ``mini`` (embedded), ``mini-dev`` (to choose settings on), or a folder in the Hub's layout.
 
-    A folder that `benchmark.build` made says in ``build.json`` which version it holds; any other is "local".
+    The version of a folder that `benchmark.build` made stands in its ``build.json``; any other folder's is "local".
     Raises `UserError` for an unknown name, and for a folder without the two splits, without the pixels of some
     rows or with an editing sample without a label.
     """
@@ -170,10 +176,10 @@ def load(name: str) -> Benchmark:
         hint = "(or give a folder that holds data/<split>-*.parquet; python -m benchmark.build makes one)"
         raise unknown("data set", name, EMBEDDED, hint)
     build = read_build(folder) if (folder / "build.json").is_file() else {"name": folder.name, "version": "local"}
-    samples, near = read_split(folder / "data", "edit"), read_split(folder / "data", "locality")
-    if (samples.labels == UNKNOWN).any():
+    edit_images, locality_images = (read_split(folder / "data", split) for split in ("edit", "locality"))
+    if (edit_images.labels == UNKNOWN).any():
         raise UserError(f"{folder}: an editing sample has no label; build the data set again")
-    return Benchmark(str(build["name"]), str(build["version"]), samples, near, source=name)
+    return Benchmark(str(build["name"]), str(build["version"]), edit_images, locality_images, source=name)
 
 
 def training_images(source: str, scored: Benchmark | None = None) -> LabelledImages:
@@ -181,13 +187,13 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
 
     In the first two they are the ``train`` split, which shares no drawing or photograph with what is scored. Of
     a folder by class (``folder/<index, synset id or name>/image.jpg``) at most `TRAINING_IMAGES` are drawn at
-    random. Images of `scored`, told by their hash, are left out. Raises `UserError` if none are left.
+    random. Images of `scored` are left out, by their hashes. Raises `UserError` if none are left.
     """
     data = MINI if source in EMBEDDED else Path(source) / "data"
     if not data.is_dir():
-        samples = _drawn(open_images(source, labelled=True))
+        images = _draw(open_images(source, labelled=True))
     elif any(data.glob("train-*.parquet")):
-        samples = read_split(data, "train")
+        images = read_split(data, "train")
     else:
         raise UserError(
             f"{data}: no train-*.parquet there, and this editor learns from training images first; "
@@ -195,15 +201,15 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
         )
     if scored is not None:
         hashes = {*scored.edit.table["sha256"], *scored.locality.table["sha256"]}
-        unseen = ~samples.table["sha256"].isin(hashes).to_numpy()
-        samples = samples if unseen.all() else samples.take(np.flatnonzero(unseen))
-    if len(samples) == 0:
+        unseen = ~images.table["sha256"].isin(hashes).to_numpy()
+        images = images if unseen.all() else images.take(np.flatnonzero(unseen))
+    if len(images) == 0:
         raise UserError(f"{source}: no training images there but those that are scored; name others with --train")
-    return samples
+    return images
 
 
 def read_split(folder: Path, split: str) -> LabelledImages:
-    """One split from its parquet files; image bytes stay encoded and are known by the column sha256.
+    """One split from its parquet files; images stay encoded, and the column sha256 holds their stamps.
 
     A missing label is `UNKNOWN`. Raises `UserError` where the split is not there or cannot be read, and where rows
     lack their pixels.
@@ -231,7 +237,7 @@ def read_split(folder: Path, split: str) -> LabelledImages:
     return LabelledImages(rows, source)
 
 
-def _drawn(source: ImageSource) -> LabelledImages:
+def _draw(source: ImageSource) -> LabelledImages:
     """At most `TRAINING_IMAGES` of a labelled source, drawn at random, with their hashes."""
     images = source.take(np.random.default_rng(DRAW_SEED).permutation(len(source))[:TRAINING_IMAGES])
     try:

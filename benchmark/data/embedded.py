@@ -1,4 +1,4 @@
-"""The embedded benchmark's images: one split of them, or a pool to mine, labels left aside."""
+"""The embedded benchmark's images: one split of them, or a pool to mine, without labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMBEDDED_SPLITS = ("pool", "edit", "dev_edit")
 def open_embedded(split: str | None = None) -> ImageSource:
     """The mini benchmark's images of one split; without one, all of `EMBEDDED_SPLITS` without labels.
 
-    In the pool every picture is there once, in the order of the data set.
+    The pool holds each image once, in the order of the data set.
     """
     if split is not None:
         return read_split(MINI, split).source

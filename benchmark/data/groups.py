@@ -1,4 +1,4 @@
-"""The groups of failures the paper counts, and what a group is called.
+"""The failure groups that the paper counts, and their names.
 
 A group holds images that the base model gets wrong in the same way. Pair groups are named
 "<prediction of the stronger model>-<prediction of the base model>" (paper, Table A).

@@ -1,4 +1,4 @@
-"""``build.json``: what a built data set says of itself."""
+"""``build.json``: the description that a built data set holds of itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.core.errors import UserError
 
 
 def read_build(folder: Path) -> dict[str, Any]:
-    """What `benchmark.build` noted down in `folder`/build.json. Raises `UserError` if it can't be read."""
+    """The contents of `folder`/build.json, which `benchmark.build` wrote. Raises `UserError` if it can't be read."""
     try:
         build = json.loads((folder / "build.json").read_text(encoding="utf-8"))
         if not isinstance(build, dict) or not build.keys() >= {"name", "version", "groups", "locality"}:

@@ -1,6 +1,6 @@
 """The one schema of the data set: every split of every configuration has these columns.
 
-What does not apply to a row is null there (`datasets` wants one schema for all splits of a configuration).
+A value that does not apply to a row is null (`datasets` wants one schema for all splits of a configuration).
 """
 
 from __future__ import annotations

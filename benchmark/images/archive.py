@@ -1,7 +1,7 @@
-"""Images in a ZIP archive, read member by member without trusting it and without unpacking it.
+"""Images in a ZIP archive, read member by member: the archive is neither trusted nor unpacked.
 
-The archive is looked over as a whole when it is opened, by its own table of contents; its members are read one
-at a time into memory, never onto the disk.
+Opening an archive checks all of it by its own table of contents. Members are read one at a time into memory, never
+onto the disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import sha256
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
-from benchmark.images.files import MAX_FILE, ImageFiles, hidden, metadata
+from benchmark.images.files import MAX_FILE, ImageFiles, is_hidden, metadata
 
 # Limits, chosen far above what the releases need: 4,306 + 2,071 photographs of at most a few MB.
 MAX_TOTAL = 64 << 30  # bytes of all files of an archive
@@ -27,22 +27,22 @@ FREE_RATIO = 1 << 20  # bytes below which a good ratio is no bomb
 
 
 class ImageArchive(ImageFiles):
-    """The image files in a ZIP archive. Opening it raises `UserError` for whatever an honest one lacks."""
+    """The image files in a ZIP archive. Opening it raises `UserError` for any sign that it is no released one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: no ZIP archive, or a damaged or cut-short one; fetch it again") from error
+            raise UserError(f"{path}: must be a ZIP archive, whole and undamaged; fetch it again") from error
         members = self._zip.infolist()
-        problem = _problem(members, path.stat().st_size)
+        problem = _find_problem(members, path.stat().st_size)
         if problem:
             raise UserError(f"{path}: {problem}; this is not the released archive, fetch it again")
         self._members = {
             member.filename: member
             for member in members
-            if not member.is_dir() and not any(map(hidden, member.filename.split("/")))
+            if not member.is_dir() and not any(map(is_hidden, member.filename.split("/")))
         }
 
     def __reduce__(self) -> tuple[type[ImageArchive], tuple[Path]]:
@@ -75,14 +75,14 @@ class ImageArchive(ImageFiles):
         return {"input": self.name, "sha256": sha256(self.path)}
 
 
-def _problem(members: list[zipfile.ZipInfo], packed: int) -> str:
-    """What is wrong with an archive of `packed` bytes as a whole, or nothing."""
+def _find_problem(members: list[zipfile.ZipInfo], packed: int) -> str:
+    """The first problem of an archive of `packed` bytes as a whole, or nothing."""
     if len(members) > MAX_FILES:
         return f"holds {len(members):,} files, more than {MAX_FILES:,}"
-    seen: set[str] = set()
+    names: set[str] = set()
     for member in members:
-        problem = "is there twice" if member.filename in seen else _member_problem(member)
-        seen.add(member.filename)
+        problem = "is there twice" if member.filename in names else _find_member_problem(member)
+        names.add(member.filename)
         if problem:
             return f'"{printable(member.orig_filename)[:100]}" {problem}'
     total = sum(member.file_size for member in members)
@@ -93,16 +93,16 @@ def _problem(members: list[zipfile.ZipInfo], packed: int) -> str:
     return ""
 
 
-def _member_problem(member: zipfile.ZipInfo) -> str:
+def _find_member_problem(member: zipfile.ZipInfo) -> str:
     name = member.orig_filename
-    kind = stat.S_IFMT(member.external_attr >> 16)
+    file_type = stat.S_IFMT(member.external_attr >> 16)
     if not name:
         return "is a member without a name"
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "is an absolute path"
     if "\\" in name or "\0" in name or ".." in PurePosixPath(name).parts:
         return "is a path out of the archive, or looks like one"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+    if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if member.flag_bits & 0x1:
         return "is encrypted"

@@ -23,12 +23,12 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 
 
 class BrokenImage(Exception):
-    """Bytes that are no image, only part of one, or one too large to be honest."""
+    """Bytes that are no image, or only part of one, or too large to be decoded safely."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a decoded image to what a model takes: short side to `resize`, centre `size`, normalise.
+    """From a decoded image to a model's input: short side to `resize`, centre `size`, normalise.
 
     Part of the protocol and of every record: scores of near-boundary images depend on it.
     """
@@ -41,9 +41,9 @@ class Preprocessing:
 
     @classmethod
     def from_timm(cls, config: dict[str, Any]) -> Preprocessing:
-        """What timm's evaluation transform does for a pretrained config (``resolve_data_config``)."""
+        """The evaluation transform of timm for a pretrained config (``resolve_data_config``)."""
         if config.get("crop_mode", "center") != "center":
-            raise UserError(f'crop mode "{config["crop_mode"]}" is not supported; only centre crops are')
+            raise UserError(f'the crop mode must be "center", not "{config["crop_mode"]}"; take another base model')
         size = int(config["input_size"][-1])
         return cls(
             size=size,
@@ -92,7 +92,7 @@ def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
     With `draft`, a JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 at which both its sides are at
     least `draft` pixels: much faster where photographs are large, and not quite the same pixels once resized.
 
-    Raises `BrokenImage` for whatever does not decode in full, and for decompression bombs.
+    Raises `BrokenImage` for bytes that do not decode in full, and for decompression bombs.
     """
     from PIL import Image, ImageOps
 

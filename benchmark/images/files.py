@@ -1,4 +1,4 @@
-"""Images that are files by name, whatever holds them: which files count, and what is refused of them."""
+"""Images that are files by name, in a folder or an archive: the files that count, and the limits on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ImageFiles(ImageSource):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Base name, printable: what messages and records call it, wherever it lies."""
+        """Base name, printable, for messages and records."""
 
     @property
     @abstractmethod
@@ -49,19 +49,19 @@ class ImageFiles(ImageSource):
         return self.read_file(self.paths[position])
 
     def where(self, path: str) -> str:
-        """A file or folder of it, for messages."""
+        """The name of a file or folder of this source, for messages."""
         return f"{self.name}/{printable(path)}"
 
     @abstractmethod
     def provenance(self) -> dict[str, str | int]:
-        """What it was, for the record: its base name, and its hash or how many images it has."""
+        """A description for the record: its base name, and its hash or number of images."""
 
 
-def hidden(name: str) -> bool:
-    """Whether a file or folder of this name, with all below it, is no file of a source."""
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is left out, with all below it."""
     return name.startswith(".") or name == "__MACOSX"
 
 
 def metadata(status: os.stat_result) -> str:
-    """Size and times (ns) of last modification and change of a file, which tell that it is another."""
+    """Size and times (ns) of last modification and change of a file; they differ for another file."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"

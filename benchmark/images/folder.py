@@ -1,4 +1,4 @@
-"""Images in a folder: as they lie there, with one folder a class, or as `mad.crawl` put them there."""
+"""Images in a folder: in any layout, with one folder a class, or in the layout of `mad.crawl`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
-from benchmark.images.files import MAX_FILE, ImageFiles, hidden, metadata
+from benchmark.images.files import MAX_FILE, ImageFiles, is_hidden, metadata
 from benchmark.labels.names import known_class
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ CRAWLED = "images"  # the folder of images in a crawl's folder
 class ImageFolder(ImageFiles):
     """The image files in the folder `root` and the folders below it; links to folders are not followed.
 
-    All that is no regular file is left out, and nothing is opened until it is asked for. A link to a file outside
-    of `root` is read unless `links_out` is False.
+    Only regular files count, and a file is opened only to read its image. A link to a file outside of `root` is read
+    unless `links_out` is False.
     """
 
     root: Path
@@ -95,8 +95,8 @@ class ClassFolder(ImageFolder):
             raise UserError(
                 f"{self.root}: no images in class folders; put them into one folder per class (synset id or name)"
             )
-        index = {top: known_class(top, str(self.root)) for top in dict.fromkeys(tops)}
-        return np.array([index[top] for top in tops], np.int64)
+        label_of = {top: known_class(top, str(self.root)) for top in dict.fromkeys(tops)}
+        return np.array([label_of[top] for top in tops], np.int64)
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ class Crawl(ImageFolder):
         return data
 
 
-def _walk(folder: Path, below: str) -> Iterator[tuple[str, str]]:
-    """Path and metadata of each regular file that is not hidden."""
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    """Path, behind `prefix`, and metadata of each regular file that is not hidden."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if hidden(entry.name):
+            if is_hidden(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder / entry.name, f"{below}{entry.name}/")
+                yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
             elif entry.is_file():
-                yield below + entry.name, metadata(entry.stat())
+                yield prefix + entry.name, metadata(entry.stat())

@@ -46,7 +46,7 @@ class HubImages(ImageSource):
         return [
             f"{split}/{row}/{printable(Path(path).name)}" if path else f"{split}/{row}"
             for split, column, rows in self._splits
-            for row, path in enumerate(_paths(rows, column))
+            for row, path in enumerate(_read_paths(rows, column))
         ]
 
     @property
@@ -65,7 +65,7 @@ class HubImages(ImageSource):
             if position < len(rows):
                 cell = rows[position][column]
                 if isinstance(cell, dict) and cell["bytes"] is None and cell["path"] is not None:
-                    return _downloaded(cell["path"])  # as `datasets` leaves folders of images
+                    return _read_downloaded(cell["path"])  # as `datasets` leaves folders of images
                 return bytes_in(cell)
             position -= len(rows)
         raise IndexError(position)
@@ -84,29 +84,29 @@ def open_hub(name: str, split: str | None = None, labelled: bool = False) -> Hub
     repository, _, named = name.partition(":") if not Path(name).is_dir() else (name, "", "")
     requested = named or split
     try:
-        known = datasets.get_dataset_split_names(repository)
+        split_names = datasets.get_dataset_split_names(repository)
         if labelled and not requested:
-            requested = next((split for split in SPLITS if split in known), None)
+            requested = next((split for split in SPLITS if split in split_names), None)
         if requested is None:
             loaded = dict(datasets.load_dataset(repository))
         else:
-            loaded = {requested: _load_split(repository, requested)} if requested in known else {}
+            loaded = {requested: _load_split(repository, requested)} if requested in split_names else {}
     except Exception as error:  # network, name, access and the many formats' errors have no common class
         raise UserError(
             f"{name}: no images here, and no data set that can be had from the Hub ({first_line(error)}); "
             "give a folder of images (where labels are needed, a folder of images per class), or of its parquet files"
         ) from error
     if not loaded:
-        raise UserError(f"{repository} has no split {requested}; it has {', '.join(known)}")
-    labels = _labels(repository, next(iter(loaded.values()))) if labelled else None
-    splits = [(split, *_images(repository, rows)) for split, rows in loaded.items()]
+        raise UserError(f"{repository} has no split {requested}; it has {', '.join(split_names)}")
+    labels = _read_labels(repository, next(iter(loaded.values()))) if labelled else None
+    splits = [(split, *_select_images(repository, rows)) for split, rows in loaded.items()]
     if not any(len(rows) for _, _, rows in splits):
         raise UserError(f"{name}: no images in it")
     return HubImages(name, splits, labels)
 
 
 def _load_split(repository: str, split: str) -> datasets.Dataset:
-    """One split, without the files of the others where their names tell them apart (ImageNet's are 150 GB)."""
+    """One split, without the files of the others where names differ by split (ImageNet's files are 150 GB)."""
     import datasets
 
     if len(datasets.get_dataset_config_names(repository)) == 1:  # else the names of several mean one split
@@ -117,8 +117,8 @@ def _load_split(repository: str, split: str) -> datasets.Dataset:
     return datasets.load_dataset(repository, split=split)
 
 
-def _images(where: str, rows: datasets.Dataset) -> tuple[str, datasets.Dataset]:
-    """The column of images, and it alone, with images as they are encoded."""
+def _select_images(where: str, rows: datasets.Dataset) -> tuple[str, datasets.Dataset]:
+    """The name of the column of images, and the rows of that column alone, not decoded."""
     import datasets
 
     column = image_column(rows.features.arrow_schema, where)
@@ -128,7 +128,7 @@ def _images(where: str, rows: datasets.Dataset) -> tuple[str, datasets.Dataset]:
     return column, rows
 
 
-def _labels(where: str, rows: datasets.Dataset) -> np.ndarray:
+def _read_labels(where: str, rows: datasets.Dataset) -> np.ndarray:
     """ImageNet indices of a column of indices, or of names as `known_class` reads them.
 
     A ClassLabel of 1,000 names in words is taken in ImageNet's order: two classes are called "crane".
@@ -142,11 +142,11 @@ def _labels(where: str, rows: datasets.Dataset) -> np.ndarray:
     names = getattr(rows.features[column], "names", None)
     if names is not None and (len(names) != CLASSES or all(name in index_of() for name in names)):
         values = [names[value] for value in values]
-    known = {value: known_class(str(value), where) for value in set(values)}
-    return np.array([known[value] for value in values], np.int64)
+    label_of = {value: known_class(str(value), where) for value in set(values)}
+    return np.array([label_of[value] for value in values], np.int64)
 
 
-def _paths(rows: datasets.Dataset, column: str) -> list[str | None]:
+def _read_paths(rows: datasets.Dataset, column: str) -> list[str | None]:
     chunks = rows.data.column(column).chunks
     paths = [
         path
@@ -157,7 +157,7 @@ def _paths(rows: datasets.Dataset, column: str) -> list[str | None]:
     return paths or [None] * len(rows)
 
 
-def _downloaded(path: str) -> bytes:
+def _read_downloaded(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:

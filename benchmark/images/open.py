@@ -1,6 +1,6 @@
-"""Open what a command line names as images: the only way in.
+"""Open the images that a command line names: the only way in.
 
-Names of embedded images are registered from above (`register`): what opens images knows no data set.
+Names of embedded images are registered from above (`register`), since this room knows no data set.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ DEFAULT = "mini"  # the registered name that is opened where nothing is named
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 ATTRIBUTION = "attribution.csv"  # in a crawl's folder (`mad.crawling.credits`)
 Opener = Callable[[str | None], ImageSource]  # of embedded images: one split, or without one those to mine
-NAMED: dict[str, Opener] = {}
+OPENERS: dict[str, Opener] = {}  # from the names of embedded images
 
 
 def register(name: str, opener: Opener) -> None:
     """Let `open_images` take `name`."""
-    NAMED[name] = opener
+    OPENERS[name] = opener
 
 
 @overload
@@ -51,9 +51,9 @@ def open_images(
     Args:
         spec: the name of embedded images (`mini`); a folder of images, of a crawl or of parquet files; a parquet
             file; a ZIP archive; or `NAMESPACE/NAME` or `NAMESPACE/NAME:SPLIT` of the Hub.
-        labelled: labels are needed: a folder has one folder per class, or is in the Hub's layout.
-        split: which split, of what has splits: a data set on the Hub, in its layout or embedded.
-        files: a folder or ZIP archive of files by name, and nothing else, for those who read its tables, too.
+        labelled: labels are needed, so a folder must have one folder per class or the Hub's layout.
+        split: a split's name, for a data set that has splits: on the Hub, in its layout or embedded.
+        files: accept only a folder or ZIP archive, whose other files (tables) can be read, too.
         links_out: whether a link in a folder may lead out of it.
 
     Raises:
@@ -63,13 +63,13 @@ def open_images(
         spec = CRAWL if CRAWL.is_dir() else DEFAULT
     path = Path(spec)
     if files:
-        return _files(path, links_out)
-    if str(spec) in NAMED:
-        source = NAMED[str(spec)](split)
+        return _open_files(path, links_out)
+    if str(spec) in OPENERS:
+        source = OPENERS[str(spec)](split)
     elif path.is_dir():
-        source = _folder(path, labelled, split)
+        source = _open_folder(path, labelled, split)
     elif path.exists():
-        source = _file(path)
+        source = _open_file(path)
     elif HUB_NAME.fullmatch(str(spec)) and not str(spec).startswith("."):
         from benchmark.images.hub import open_hub
 
@@ -84,7 +84,7 @@ def open_images(
     return source
 
 
-def _files(path: Path, links_out: bool) -> ImageFiles:
+def _open_files(path: Path, links_out: bool) -> ImageFiles:
     if path.is_dir():
         return ImageFolder(path, links_out)
     if not path.exists():
@@ -92,18 +92,18 @@ def _files(path: Path, links_out: bool) -> ImageFiles:
     return ImageArchive(path)
 
 
-def _file(path: Path) -> ImageSource:
+def _open_file(path: Path) -> ImageSource:
     if path.suffix == ".parquet":
         from benchmark.images.parquet import open_parquet
 
         return open_parquet(path)
     archive = ImageArchive(path)
     if not len(archive):
-        raise UserError(f"{path}: no images in it (looked for {_suffixes()})")
+        raise UserError(f"{path}: no images in it (looked for {_list_suffixes()})")
     return archive
 
 
-def _folder(path: Path, labelled: bool, split: str | None) -> ImageSource:
+def _open_folder(path: Path, labelled: bool, split: str | None) -> ImageSource:
     if (labelled or split) and (path / "data").is_dir():
         from benchmark.images.hub import open_hub
 
@@ -118,8 +118,8 @@ def _folder(path: Path, labelled: bool, split: str | None) -> ImageSource:
         from benchmark.images.parquet import open_parquet
 
         return open_parquet(path)
-    raise UserError(f"{path}: no images in it or below (looked for {_suffixes()}, and for parquet files)")
+    raise UserError(f"{path}: no images in it or below (looked for {_list_suffixes()}, and for parquet files)")
 
 
-def _suffixes() -> str:
+def _list_suffixes() -> str:
     return ", ".join(sorted(SUFFIXES))

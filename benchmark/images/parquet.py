@@ -1,4 +1,4 @@
-"""Images in parquet files, read a few at a time; and which column of a table holds images."""
+"""Images in parquet files, read a few at a time, and the choice of a table's column of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.core.errors import UserError, first_line
 from benchmark.images.decode import BrokenImage
-from benchmark.images.files import hidden, metadata
+from benchmark.images.files import is_hidden, metadata
 from benchmark.images.source import ImageSource
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class ParquetImages(ImageSource):
         return int(self._ends[-1])
 
     def read(self, position: int) -> bytes:
-        number = int(np.searchsorted(self._ends, position, side="right"))
-        file = self.files[number]
-        row = position - int(self._ends[number]) + file.rows
-        group = int(np.searchsorted(file.starts, row, side="right")) - 1
-        return bytes_in(_row_group(file, group)[row - file.starts[group]].as_py())
+        file_index = int(np.searchsorted(self._ends, position, side="right"))
+        file = self.files[file_index]
+        row = position - int(self._ends[file_index]) + file.rows
+        row_group = int(np.searchsorted(file.starts, row, side="right")) - 1
+        return bytes_in(_read_row_group(file, row_group)[row - file.starts[row_group]].as_py())
 
 
 def open_parquet(path: Path) -> ParquetImages:
@@ -84,42 +84,42 @@ def open_parquet(path: Path) -> ParquetImages:
     files = []
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        if any(map(hidden, Path(name).parts)):
+        if any(map(is_hidden, Path(name).parts)):
             continue
         try:
             with pq.ParquetFile(file) as opened:
-                groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+                row_counts = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
                 column = image_column(opened.schema_arrow, str(file))
         except pa.ArrowException as error:
             raise UserError(f"{file}: not a parquet file ({first_line(error)})") from error
         stamp = f"{file.resolve()} {metadata(file.stat())}"
-        starts = tuple(int(start) for start in np.cumsum([0, *groups])[:-1])
-        files.append(ParquetFile(file, name, column, starts, sum(groups), stamp))
+        starts = tuple(int(start) for start in np.cumsum([0, *row_counts])[:-1])
+        files.append(ParquetFile(file, name, column, starts, sum(row_counts), stamp))
     if not sum(file.rows for file in files):
         raise UserError(f"{path}: no images in it")
     return ParquetImages(path, tuple(files))
 
 
 @lru_cache(maxsize=ROW_GROUPS)
-def _row_group(file: ParquetFile, group: int) -> pa.ChunkedArray:
+def _read_row_group(file: ParquetFile, row_group: int) -> pa.ChunkedArray:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file.path) as opened:
-        return opened.read_row_group(group, columns=[file.column]).column(file.column)
+        return opened.read_row_group(row_group, columns=[file.column]).column(file.column)
 
 
 def image_column(schema: pa.Schema, where: str) -> str:
-    """The column that holds images: of those of bytes, the first of `COLUMNS`, else the first.
+    """The column of images: of the columns of bytes, the first that `COLUMNS` names, else the first.
 
     Raises:
         UserError: if there is none.
     """
     import pyarrow as pa
 
-    def holds_bytes(kind: pa.DataType) -> bool:
-        if pa.types.is_struct(kind):
-            return kind.get_field_index("bytes") >= 0
-        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    def holds_bytes(data_type: pa.DataType) -> bool:
+        if pa.types.is_struct(data_type):
+            return data_type.get_field_index("bytes") >= 0
+        return pa.types.is_binary(data_type) or pa.types.is_large_binary(data_type)
 
     names = [field.name for field in schema if holds_bytes(field.type)]
     if not names:
@@ -128,8 +128,8 @@ def image_column(schema: pa.Schema, where: str) -> str:
 
 
 def bytes_in(cell: Any) -> bytes:
-    """The bytes in a table's cell. Raises `BrokenImage` where there are none: a path in it is not followed."""
+    """The bytes in a table's cell. Raises `BrokenImage` where there are none: a path in a cell is not followed."""
     data = cell["bytes"] if isinstance(cell, dict) else cell
     if data is None:
-        raise BrokenImage("no bytes of it in the table")
+        raise BrokenImage("its cell in the table holds no bytes")
     return data

@@ -17,7 +17,7 @@ INK, FAINT, PAPER, FRAME = "#1c2430", "#76808f", "#ffffff", "#eef1f5"
 
 @dataclass(frozen=True)
 class Line:
-    """Text below a thumbnail, cut short where there is no room, and a number at the right that never is."""
+    """Text below a thumbnail, cut short where it does not fit, and a number at the right that is never cut."""
 
     text: str
     colour: str = INK

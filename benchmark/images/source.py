@@ -1,7 +1,7 @@
-"""The one image source: images by position, whatever they lie in.
+"""The one image source: images by position, in a folder, an archive, a table, on the Hub or in memory.
 
-Every place that images come from is a kind of `ImageSource`; `benchmark.images.open` opens one from what a command
-line names. Nothing else in the project reads a folder, an archive, a table or the Hub for its images.
+Each of these is a subclass of `ImageSource`; `benchmark.images.open` opens one by its name on a command line. Nothing
+else in the project reads images from a folder, an archive, a table or the Hub.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class ImageSource(ABC):
     @property
     @abstractmethod
     def ids(self) -> Sequence[str]:
-        """Printable names (n,), by which tables and reports name images."""
+        """Printable names of the images (n,), for tables and reports."""
 
     @property
     @abstractmethod
     def stamps(self) -> Sequence[str]:
-        """Strings (n,) that change when an image's bytes do: predictions are kept and known by them.
+        """Strings (n,) that change when an image's bytes do; the keys of stored predictions.
 
         A file is known by its path, size and times of change (ns): to read a million files again, to be sure, would
         take longer than a search.
@@ -87,7 +87,7 @@ class ImageSource(ABC):
 
 
 class Selected(ImageSource):
-    """Some images of another source, in another order."""
+    """A selection of another source's images, in another order."""
 
     def __init__(self, source: ImageSource, positions: Sequence[int] | np.ndarray) -> None:
         import numpy as np
@@ -161,12 +161,13 @@ class Joined(ImageSource):
     def labels(self) -> np.ndarray | None:
         import numpy as np
 
-        parts = [labels for source in self._sources.values() if (labels := source.labels) is not None]
-        return np.concatenate(parts) if parts and len(parts) == len(self._sources) else None
+        labels = [source.labels for source in self._sources.values()]
+        known = [array for array in labels if array is not None]
+        return np.concatenate(known) if known and len(known) == len(labels) else None
 
     def __len__(self) -> int:
         return len(self._places)
 
     def read(self, position: int) -> bytes:
-        name, inside = self._places[position]
-        return self._sources[name].read(inside)
+        name, own_position = self._places[position]
+        return self._sources[name].read(own_position)

@@ -1,1 +1,1 @@
-"""ImageNet's classes, and what folders and label columns call them."""
+"""ImageNet's classes, and their names in folders and label columns."""

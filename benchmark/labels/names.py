@@ -30,14 +30,14 @@ def class_index(name: str) -> int | None:
     if re.fullmatch(r"n\d{8}", word):
         return index_of().get(word)
     heads, synonyms = _by_name()
-    found = heads.get(_plain(word)) or synonyms.get(_plain(word), ())
-    if len(found) > 1:
-        raise UserError(f'"{name}" is the name of the classes {" and ".join(map(str, found))}; use the index instead')
-    return found[0] if found else None
+    indices = heads.get(_plain(word)) or synonyms.get(_plain(word), ())
+    if len(indices) > 1:
+        raise UserError(f'"{name}" is the name of the classes {" and ".join(map(str, indices))}; use the index instead')
+    return indices[0] if indices else None
 
 
 def known_class(name: str, where: str) -> int:
-    """`class_index`, but a name that is no class is an error that says `where` it stands and what is near.
+    """The `class_index` of `name`, which must be a class; the error names the place, `where`, and the nearest class.
 
     Raises:
         UserError: for a name that is no class, or that of several.
@@ -48,8 +48,8 @@ def known_class(name: str, where: str) -> int:
         raise UserError(f"{where}: {error}") from error
     if index is None:
         hint = "(a folder is named by ImageNet index, synset id or class name)"
-        near = unknown("ImageNet class", name, sorted(set(names())), hint)
-        message = str(near) if "did you mean" in str(near) else f'no ImageNet class is called "{name}" {hint}'
+        nearest = unknown("ImageNet class", name, sorted(set(names())), hint)
+        message = str(nearest) if "did you mean" in str(nearest) else f'no ImageNet class is called "{name}" {hint}'
         raise UserError(f"{where}: {message}")
     return index
 
@@ -69,8 +69,8 @@ def _by_name() -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
     heads: dict[str, tuple[int, ...]] = {}
     synonyms: dict[str, tuple[int, ...]] = {}
     for index, full in enumerate(full_names()):
-        each = full.split(",")
-        for table, keys in ((heads, {_plain(full), _plain(each[0])}), (synonyms, set(map(_plain, each)))):
+        lemmas = full.split(",")
+        for table, keys in ((heads, {_plain(full), _plain(lemmas[0])}), (synonyms, set(map(_plain, lemmas)))):
             for key in keys:
                 table[key] = (*table.get(key, ()), index)
     return heads, synonyms

@@ -1,6 +1,6 @@
-"""The identity of a base model: one hash for all that decides its answers, and a probe for what a hash cannot see.
+"""The identity of a base model: one hash for all that decides its predictions, and a probe for what a hash cannot see.
 
-Whatever is kept, resumed or compared for a model is known by this identity: predictions, statistics, runs, records.
+This identity names the model in all that is stored, resumed or compared: predictions, statistics, runs, records.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMAT = 1  # of the identity; raise it when the same model would get another ha
 PROBED = 10  # logits of the probe image that are kept: the largest
 TOLERANCE = 1e-3  # between two machines' logits of the probe, as a share of the largest if that is above 1
 
-# timm notes here whether this machine's torch has a fused attention kernel; both ways compute the same, up to rounding.
+# Set by timm if this machine's torch has a fused attention kernel, which computes the same, up to rounding.
 MACHINE = frozenset(("fused_attn",))
 MACHINERY = frozenset(vars(nn.Module()))  # training flag, hooks, parameters, buffers, submodules
 
@@ -32,25 +32,25 @@ def model_identity(module: nn.Module, preprocessing: Preprocessing) -> str:
     It is the same in every process, on every device and machine. Another release of timm may note another attribute
     in its modules, and then gives the same weights another identity.
     """
-    described = {
+    spec = {
         "format": FORMAT,
         "weights": hash_weights(module),
         "architecture": describe_architecture(module),
         "preprocessing": preprocessing.to_dict(),
         "precision": precision_of(module),
     }
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def describe_architecture(module: nn.Module) -> dict[str, dict[str, Any]]:
     """Type and plain attributes of every submodule, by its name: also those that `repr` does not show.
 
-    Plain are numbers, texts, types, functions, and tuples or lists of them. An attribute that is None is left out, so
-    that one that a later release adds, unset, changes nothing.
+    Plain values are numbers, texts, types, functions, and tuples or lists of them. Attributes that are None are left
+    out, so that a new and unset attribute of a later release changes nothing.
     """
     return {
-        name: {"": _qualified(type(part)), **dict(_plain_attributes(part))}
-        for name, part in module.named_modules(remove_duplicate=False)
+        name: {"": _full_name(type(submodule)), **dict(_plain_attributes(submodule))}
+        for name, submodule in module.named_modules(remove_duplicate=False)
     }
 
 
@@ -96,14 +96,14 @@ def probe_logits(module: nn.Module, preprocessing: Preprocessing) -> dict[int, f
 def probes_agree(probe: Mapping[int, float], other: Mapping[int, float], precision: str = "float32") -> bool:
     """Return whether two probes are one model's: equal within `TOLERANCE`, class by class and rank by rank.
 
-    A class may stand in one alone where it is among the least of the ten. Half precisions round more coarsely than
+    The least of the ten may be of different classes. Half precisions round more coarsely than
     `TOLERANCE` and may differ by 4 of their units.
     """
     unit = max(TOLERANCE, 4 * torch.finfo(getattr(torch, precision)).eps)
-    close = unit * max(1.0, *(abs(value) for value in (*probe.values(), *other.values())))
+    tolerance = unit * max(1.0, *(abs(value) for value in (*probe.values(), *other.values())))
     pairs = [(probe[label], other[label]) for label in probe.keys() & other.keys()]
     pairs += zip(sorted(probe.values()), sorted(other.values()), strict=False)
-    return len(probe) == len(other) and all(abs(value - same) <= close for value, same in pairs)
+    return len(probe) == len(other) and all(abs(value - other_value) <= tolerance for value, other_value in pairs)
 
 
 def _plain_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -118,7 +118,7 @@ def _plain_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
 def _plain(value: Any) -> Any:
     """A value as JSON holds it. Raises `TypeError` for what is not plain."""
     if isinstance(value, Enum):
-        return [_qualified(type(value)), value.name]
+        return [_full_name(type(value)), value.name]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -130,10 +130,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, functools.partial):
         return [_plain(value.func), _plain(value.args), *map(_plain, sorted(value.keywords.items()))]
     if isinstance(value, type) or (callable(value) and not isinstance(value, nn.Module) and hasattr(value, "__name__")):
-        return _qualified(value)
+        return _full_name(value)
     raise TypeError(type(value).__name__)
 
 
-def _qualified(named: Any) -> str:
+def _full_name(definition: Any) -> str:
     """The full name of a type or function."""
-    return f"{getattr(named, '__module__', None)}.{getattr(named, '__qualname__', named.__name__)}"
+    return f"{getattr(definition, '__module__', None)}.{getattr(definition, '__qualname__', definition.__name__)}"

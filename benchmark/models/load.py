@@ -38,7 +38,7 @@ RELEASED = Preprocessing(224, 256, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A trained classifier that is edited or asked, and never changed."""
+    """A trained classifier that predicts and is edited, but never changed itself."""
 
     name: str
     module: nn.Module
@@ -47,7 +47,7 @@ class BaseModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device that holds the weights."""
         return next(self.module.parameters()).device
 
     @property
@@ -57,11 +57,11 @@ class BaseModel:
 
     @cached_property
     def identity(self) -> str:
-        """What the model is known by, hex SHA-256: see `benchmark.models.identity`. Computed once, when first asked."""
+        """The model's hash, hex SHA-256 (see `benchmark.models.identity`). Computed once, at the first use."""
         return model_identity(self.module, self.preprocessing)
 
     def probe(self) -> dict[int, float]:
-        """The largest logits of a fixed image, by class: what stands beside the identity, to be compared."""
+        """Compute the largest logits of a fixed image, by class, which are compared beside the identity."""
         return probe_logits(self.module, self.preprocessing)
 
 
@@ -73,44 +73,44 @@ def load_base(
 ) -> BaseModel:
     """Load the base model that `spec` names (see the module's docstring), in evaluation mode, frozen.
 
-    Raises `UserError` for an unknown name, weights that do not fit or cannot be had, and another label space.
+    Raises `UserError` for an unknown name, weights that do not fit or cannot be fetched, and another label space.
     """
     name, _, file = spec.partition("=")
     path = Path(file) if file else weights
     if path is not None and not path.is_file():
         raise UserError(f"{path}: no such weights file for {name}")
-    module, preprocessing = _from_folder(name, path) if _folder(name) else _from_timm(name, path)
+    module, preprocessing = _load_folder(name, path) if _find_folder(name) else _load_timm(name, path)
     classes = getattr(module, "num_classes", CLASSES)
     if classes != CLASSES:
         raise UserError(
-            f"{name} tells {classes:,} classes apart, of which not all have a synset and a label here; "
-            f"take one with ImageNet-1k's {CLASSES:,} (fine-tuned weights, whose timm names end in in1k)"
+            f"{name} must predict the {CLASSES:,} classes of ImageNet-1k, not {classes:,}; "
+            "take fine-tuned weights, whose timm names end in in1k"
         )
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, preprocessing, hash_weights(module))
 
 
-def _folder(name: str) -> Path | None:
+def _find_folder(name: str) -> Path | None:
     if name in EMBEDDED:
         return ASSETS / name
     path = Path(name)
     return path if (path / "config.json").is_file() else None
 
 
-def _from_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
+def _load_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
     import timm
 
-    folder = _folder(name)
+    folder = _find_folder(name)
     try:
         module = timm.create_model(f"local-dir:{folder}", pretrained=weights is None)
         if weights is not None:
             timm.models.load_checkpoint(module, str(weights))
     except Exception as error:
         raise UserError(f"{weights or folder}: does not load as a timm model ({first_line(error)})") from error
-    return module, _preprocessing(name, module)
+    return module, _find_preprocessing(name, module)
 
 
-def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
+def _load_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
     import timm
 
     timm_name = TIMM_NAMES.get(name, name)
@@ -139,7 +139,7 @@ def _from_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessin
                 f"download its model.safetensors elsewhere and name it as {name}=FILE; "
                 "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
             ) from error
-    return module, _preprocessing(name, module)
+    return module, _find_preprocessing(name, module)
 
 
 def _require_hub(timm_name: str) -> None:
@@ -164,10 +164,10 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     import timm
 
     torch.manual_seed(seed)
-    known = f"local-dir:{ASSETS / name}" if name in EMBEDDED else TIMM_NAMES.get(name, name)
-    module = timm.create_model(known, pretrained=False)
+    timm_name = f"local-dir:{ASSETS / name}" if name in EMBEDDED else TIMM_NAMES.get(name, name)
+    module = timm.create_model(timm_name, pretrained=False)
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    return BaseModel(name, module, _preprocessing(name, module), hash_weights(module))
+    return BaseModel(name, module, _find_preprocessing(name, module), hash_weights(module))
 
 
 def noise_images(model: Any, count: int) -> torch.Tensor:
@@ -176,7 +176,7 @@ def noise_images(model: Any, count: int) -> torch.Tensor:
     return images.to(next(model.parameters()))
 
 
-def _preprocessing(name: str, module: nn.Module) -> Preprocessing:
+def _find_preprocessing(name: str, module: nn.Module) -> Preprocessing:
     from timm.data import resolve_data_config
 
     if name in RELEASED_FOR:

@@ -1,1 +1,1 @@
-"""The one engine that asks models about images, its store, and Ray."""
+"""The one engine that runs models over images, its store, and Ray."""

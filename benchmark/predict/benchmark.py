@@ -1,4 +1,4 @@
-"""A benchmark as one base is judged on it: the base's predictions, kept on disk, and what they leave of it.
+"""A benchmark for one base: the base's predictions, stored on disk, and the editing samples that it gets wrong.
 
 The filter of a benchmark, the score of every editor and `benchmark.load` need the same predictions; those of
 `vitb16` for all 6,377 images take an hour on a CPU.
@@ -27,7 +27,7 @@ SCORE_BATCH = 256  # images a forward; part of the protocol, because batch size 
 
 
 class RequiredImages(Selected):
-    """Images of a benchmark, which skips none."""
+    """Images of a benchmark: none may be skipped."""
 
     def open(self, position: int, draft: int | None = None) -> Image.Image:
         """An image, decoded. Raises `UserError` where it does not decode."""
@@ -56,36 +56,36 @@ def load(
         return benchmark
     model = load_base(base, weights=Path(weights) if weights is not None else None, device=pick(device))
     filtered, _, _ = filter_benchmark(model, benchmark)
-    log.info("%s gets wrong: %s", model.name, filtered.kept)
+    log.info("%s gets wrong: %s", model.name, filtered.kept_counts)
     return filtered
 
 
 def filter_benchmark(
     base: BaseModel, benchmark: Benchmark, batch_size: int = SCORE_BATCH
 ) -> tuple[Benchmark, np.ndarray, np.ndarray]:
-    """The benchmark as this base is judged on it, and its predictions there: edit (n,), locality (|D_l|,), int16.
+    """The benchmark filtered for this base, and the base's predictions on it: edit (n,), locality (|D_l|,), int16.
 
     Editing samples are those that the base gets wrong (paper, A.3); locality labels that nobody recorded are
-    filled in where `Benchmark.labelled_by` can. What was read from files is predicted once for all runs; a
-    benchmark made in memory has no `source`, its hashes vouch for nothing, and it is predicted anew.
+    filled in where `Benchmark.labelled_by` can. A benchmark that was read from files is predicted once
+    for all runs. One made in memory has no `source`: nothing ties its hashes to its images, so it is predicted anew.
     """
-    kept = bool(benchmark.source)
-    edit, locality = (predict_samples(base, part, batch_size, kept) for part in (benchmark.edit, benchmark.locality))
+    splits, use_store = (benchmark.edit, benchmark.locality), bool(benchmark.source)
+    edit, locality = (predict_samples(base, images, batch_size, use_store) for images in splits)
     filtered = benchmark.filter_for(base.name, edit).labelled_by(base.name, locality)
     return filtered, edit[edit != benchmark.edit.labels], locality
 
 
 def predict_samples(
-    base: BaseModel, samples: LabelledImages, batch_size: int = SCORE_BATCH, kept: bool = True
+    base: BaseModel, images: LabelledImages, batch_size: int = SCORE_BATCH, use_store: bool = True
 ) -> np.ndarray:
     """Top-1 classes of the base as it is now by plain full forwards, int16 (n,); `NOWHERE` for logits not finite.
 
-    Those that are `kept` are read from `predictions_folder`, where an earlier call has left them. Batches are
+    With `use_store`, predictions of earlier calls are read from `predictions_folder`, and new ones written. Batches are
     `batch_size` consecutive rows; behind an image that stands twice they are one row further, because it is
     predicted once. Raises `UserError` for an image that does not decode, and where the folder cannot be written.
     """
     as_it_is_now = replace(base, name="base")  # another object, whose identity is computed anew
-    cache = predictions_folder() if kept else None
-    images = RequiredImages(samples.source, range(len(samples)))
-    predictions = predict([as_it_is_now], images, batch_size=batch_size, cache=cache)
+    cache = predictions_folder() if use_store else None
+    required = RequiredImages(images.source, range(len(images)))
+    predictions = predict([as_it_is_now], required, batch_size=batch_size, cache=cache)
     return predictions["base_label"].to_numpy(np.int16)

@@ -4,9 +4,9 @@ Mining, locality selection and the filter of a benchmark use it, so that a model
 computed in one way. Threads decode ahead while the models run, a bounded number of images, so that memory does not
 grow with the source. A kill costs at most one shard.
 
-Predictions are kept for each model apart (see `benchmark.predict.store`), and known by what could change them: the
-image, the model's identity, the kind of device, the batch size, the scale of decoding and the libraries' versions. A
-source that has grown, or another rival for the same base, costs only what is new.
+Predictions are stored for each model apart (see `benchmark.predict.store`), under a key of all that could change
+them: the image, the model's identity, the kind of device, the batch size, the scale of decoding and the libraries'
+versions. A source that has grown, or another strong model for the same base, costs only the new predictions.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def predict(
             `benchmark.predict.store.predictions_folder` in every command. A file that cannot be read is made again.
         progress: show how many images are done, and the time left.
         draft: as in `benchmark.images.decode.decode`.
-        engine: where shards are computed; by default here (`local`).
+        engine: where shards are computed; by default in this process (`predict_here`).
 
     Raises:
         UserError: if `cache` cannot be written.
@@ -77,9 +77,9 @@ def predict(
     shards = store.plan_shards(keys, np.array([of_model.missing(keys) for of_model in predictions]))
     with tqdm(total=len(source), unit="image", disable=not progress, desc="predict", leave=False, delay=5) as bar:
         bar.update(len(source) - sum(len(shard.positions) for shard in shards))
-        for shard, tables in (engine or local)(models, source, shards, batch_size, draft):
-            for number, table in zip(shard.models, tables, strict=True):
-                predictions[number].add(table)
+        for shard, tables in (engine or predict_here)(models, source, shards, batch_size, draft):
+            for model_index, table in zip(shard.models, tables, strict=True):
+                predictions[model_index].add(table)
             bar.update(len(shard.positions))
 
     result = pd.DataFrame({"image": pd.Series(source.ids, dtype=str), "error": ""})
@@ -92,7 +92,7 @@ def predict(
     return result
 
 
-def local(
+def predict_here(
     models: Sequence[BaseModel],
     source: ImageSource,
     shards: Sequence[Shard],
@@ -100,7 +100,7 @@ def local(
     draft: int | None = None,
 ) -> Iterator[tuple[Shard, list[pa.Table]]]:
     """Compute shards in this process, in order; the images of the next are decoded while the models run."""
-    needed = {shard.models: {models[number].preprocessing for number in shard.models} for shard in shards}
+    needed = {shard.models: {models[index].preprocessing for index in shard.models} for shard in shards}
     threads = min(DECODERS_FOR_GPU, os.cpu_count() or 1) if _on_gpu(models) else DECODERS
     decoders = ThreadPoolExecutor(max_workers=threads)
     try:
@@ -112,7 +112,7 @@ def local(
         decoded = _ahead(decoders, jobs, AHEAD * max(batch_size, threads))
         for shard in shards:
             images = itertools.islice(decoded, len(shard.positions))
-            yield shard, _predict_shard([models[number] for number in shard.models], shard.keys, images, batch_size)
+            yield shard, _predict_shard([models[index] for index in shard.models], shard.keys, images, batch_size)
     finally:
         decoders.shutdown(cancel_futures=True)
 
@@ -144,11 +144,11 @@ def _on_gpu(models: Sequence[BaseModel]) -> bool:
 
 def _ahead(threads: ThreadPoolExecutor, jobs: Iterable[Callable[[], Decoded]], ahead: int) -> Iterator[Decoded]:
     """The jobs' results, in order; at most `ahead` of them wait. (`Executor.map` would make them all at once.)"""
-    left, waiting = iter(jobs), deque[Future[Decoded]]()
-    waiting.extend(threads.submit(job) for job in itertools.islice(left, ahead))
+    remaining, waiting = iter(jobs), deque[Future[Decoded]]()
+    waiting.extend(threads.submit(job) for job in itertools.islice(remaining, ahead))
     while waiting:
         result = waiting.popleft().result()
-        waiting.extend(threads.submit(job) for job in itertools.islice(left, 1))
+        waiting.extend(threads.submit(job) for job in itertools.islice(remaining, 1))
         yield result
 
 
@@ -174,7 +174,7 @@ def _predict_shard(
         if len(pending) == batch_size or (pending and len(errors) == len(keys)):
             _run_batch(models, pending, outputs)
             pending = []
-    return [store.shard_table(keys, errors, *_joined(batches)) for batches in outputs]
+    return [store.shard_table(keys, errors, *_join(batches)) for batches in outputs]
 
 
 def _run_batch(
@@ -182,7 +182,7 @@ def _run_batch(
     images: Sequence[dict[Preprocessing, torch.Tensor]],
     outputs: Sequence[list[tuple[torch.Tensor, ...]]],
 ) -> None:
-    """Run all models. Results stay on their device until the shard is done, so that nobody waits for them."""
+    """Run all models. Results stay on their device until the shard is done, so that no copy waits for them."""
     stacked = {preprocessing: torch.stack([image[preprocessing] for image in images]) for preprocessing in images[0]}
     for model, batches in zip(models, outputs, strict=True):
         batch = stacked[model.preprocessing]
@@ -192,6 +192,6 @@ def _run_batch(
         batches.append(top2(model.module, batch))
 
 
-def _joined(batches: Sequence[tuple[torch.Tensor, ...]]) -> list[np.ndarray]:
+def _join(batches: Sequence[tuple[torch.Tensor, ...]]) -> list[np.ndarray]:
     columns = zip(*batches, strict=True)
     return [torch.cat(column).cpu().numpy() for column in columns] or [np.empty(0)] * 3

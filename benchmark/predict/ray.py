@@ -1,4 +1,4 @@
-"""Predictions on a Ray cluster, in the place of `benchmark.predict.engine.local`, which is this process.
+"""Predictions on a Ray cluster, instead of in this process (`benchmark.predict.engine.predict_here`).
 
 Ray is optional: ``pip install "vit-edit-bench[ray]"``.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.core.errors import UserError, first_line
-from benchmark.predict.engine import Engine, local
+from benchmark.predict.engine import Engine, predict_here
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,10 +50,10 @@ def ray_engine() -> Engine:
             raise UserError(
                 f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')} ({first_line(error)})"
             ) from error
-    return _over_ray
+    return _predict_on_ray
 
 
-def _over_ray(
+def _predict_on_ray(
     models: Sequence[BaseModel], source: ImageSource, shards: Sequence[Shard], batch_size: int, draft: int | None
 ) -> Iterator[tuple[Shard, list[pa.Table]]]:
     import ray
@@ -61,15 +61,15 @@ def _over_ray(
     if not shards:
         return
     on_gpu = any(model.device.type == "cuda" for model in models)
-    task = ray.remote(_compute).options(num_gpus=int(on_gpu), max_retries=RETRIES)
+    task = ray.remote(_predict_shard).options(num_gpus=int(on_gpu), max_retries=RETRIES)
     shared = ray.put((list(models), source))
     settings = (batch_size, draft, torch.get_num_threads())
     at_once = WAITING * max(2, int(ray.cluster_resources().get("CPU", 0)))
-    left = iter(shards)
+    remaining = iter(shards)
     running: dict[Any, Shard] = {}
     try:
         while True:
-            for shard in left:
+            for shard in remaining:
                 running[task.remote([shared], shard, *settings)] = shard
                 if len(running) >= at_once:
                     break
@@ -89,16 +89,16 @@ def _over_ray(
             ray.cancel(reference)
 
 
-def _compute(shared: list[Any], shard: Shard, batch_size: int, draft: int | None, threads: int) -> list[pa.Table]:
+def _predict_shard(shared: list[Any], shard: Shard, batch_size: int, draft: int | None, threads: int) -> list[pa.Table]:
     """One shard, in a worker. `shared` is a list, so that Ray passes the reference and not, each time, the models."""
     torch.set_num_threads(threads)
-    models, source = _fetched(shared[0])
-    ((_, tables),) = local(models, source, [shard], batch_size, draft)
+    models, source = _fetch(shared[0])
+    ((_, tables),) = predict_here(models, source, [shard], batch_size, draft)
     return tables
 
 
 @lru_cache(maxsize=1)
-def _fetched(reference: Any) -> tuple[list[BaseModel], ImageSource]:
+def _fetch(reference: Any) -> tuple[list[BaseModel], ImageSource]:
     import ray
 
     return ray.get(reference)

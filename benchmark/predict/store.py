@@ -24,7 +24,7 @@ from benchmark.models.load import BaseModel
 
 SHARD_SIZE = 512  # images
 FORMAT = "predict-3"  # of what is on disk; another one where the same key would stand for other numbers
-NOWHERE = -1  # the class of an image that no model saw, or for which the model's logits are not finite
+NOWHERE = -1  # the class of an image that does not decode, or for which the model's logits are not finite
 NOT_FINITE = "the model's logits are not finite"
 SCHEMA = pa.schema(
     {"key": pa.string(), "error": pa.string(), "label": pa.int64(), "probability": pa.float32(), "margin": pa.float32()}
@@ -69,8 +69,8 @@ class Shard:
 def plan_shards(keys: pa.Array, missing: np.ndarray) -> list[Shard]:
     """Shards of the images that are `missing` (models, images); an image that is there twice is in one of them.
 
-    The source is cut at multiples of `SHARD_SIZE`. Slices of which nothing is known are shards as they are,
-    whatever was done before them, so that a resumed run makes the batches of an uninterrupted one. Images that
+    The source is cut at multiples of `SHARD_SIZE`. Slices without any prediction are shards as they are,
+    independent of earlier ones, so that a resumed run makes the batches of an uninterrupted one. Images that
     are missing here and there, as in a source that has grown, are gathered.
     """
     repeated = keys.to_pandas().duplicated().to_numpy()
@@ -103,15 +103,15 @@ def shard_table(
         probabilities: (k,) likewise; the others get 0.
         margins: (k,) likewise.
     """
-    why = np.array(errors, dtype=object)
-    seen = why == ""
+    reasons = np.array(errors, dtype=object)
+    predicted = reasons == ""
     columns: list[pa.Array] = []
     for field, values, default in zip(list(SCHEMA)[2:], (labels, probabilities, margins), (NOWHERE, 0, 0), strict=True):
-        column = np.full(len(why), default, dtype=field.type.to_pandas_dtype())
-        column[seen] = values
+        column = np.full(len(reasons), default, dtype=field.type.to_pandas_dtype())
+        column[predicted] = values
         columns.append(column)
-    why[seen & (columns[0] == NOWHERE)] = NOT_FINITE
-    return pa.Table.from_arrays([keys, pa.array(why, pa.string()), *map(pa.array, columns)], schema=SCHEMA)
+    reasons[predicted & (columns[0] == NOWHERE)] = NOT_FINITE
+    return pa.Table.from_arrays([keys, pa.array(reasons, pa.string()), *map(pa.array, columns)], schema=SCHEMA)
 
 
 # ------------------------------------------------------------------------------------------ one model

@@ -1,7 +1,7 @@
 """The data card of the built benchmark: README.md, with the YAML that `load_dataset` reads.
 
-All of it is made from `build.json` and the parquet files of the folder, so that a card never says more than
-the data holds. Whatever came from outside (file names, licences) is escaped.
+All of it is made from `build.json` and the parquet files of the folder, so that it agrees with the data. Text from
+outside (file names, licences) is escaped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CITATION = """@inproceedings{yang2024where,
   year      = {2024}
 }"""
 
-FACTS = ["subset", "label", "label_origin", "source", "licence"]
+COUNTED = ["subset", "label", "label_origin", "source", "licence"]
 
 ABOUT = """Photographs, paintings and renderings on which a trained Vision Transformer (ViT-B/16) fails, grouped by
 how it fails, and images close to its decision boundary. An *editor* gets one failure, changes the model, and is
@@ -98,17 +98,17 @@ def write(folder: Path) -> None:
 
 
 def configs(folder: Path) -> list[Config]:
-    """The configs of the data set, the default first: those of whose splits the folder has files.
+    """The configs of the data set that have files in the folder, the default first.
 
-    A pattern without a file would make `load_dataset` fail, and a partial build lacks some.
+    A partial build lacks the files of some, and `load_dataset` fails for a pattern without a file.
     """
-    wanted: list[Config] = [
+    all_configs: list[Config] = [
         ("full", [("edit", "data/edit-*.parquet"), ("locality", "data/locality-*.parquet")]),
         *((subset, [("edit", f"data/edit-{subset}-*.parquet")]) for subset in SUBSETS),
         ("mini", [(split, f"mini/{split}-*.parquet") for split in MINI_SPLITS]),
     ]
-    there = [(name, [(s, pattern) for s, pattern in splits if any(folder.glob(pattern))]) for name, splits in wanted]
-    return [(name, splits) for name, splits in there if splits]
+    present = [(name, [split for split in splits if any(folder.glob(split[1]))]) for name, splits in all_configs]
+    return [(name, splits) for name, splits in present if splits]
 
 
 def table(head: str, rows: list[list[object]]) -> str:
@@ -121,11 +121,11 @@ def table(head: str, rows: list[list[object]]) -> str:
     )
 
 
-def _header(there: list[Config]) -> str:
+def _header(present: list[Config]) -> str:
     """The YAML at the head of the card, by which the Hub shows the data set and `load_dataset` finds its files."""
     from huggingface_hub import DatasetCardData
 
-    shown = DatasetCardData(
+    card_data = DatasetCardData(
         pretty_name="Vision Transformer editing benchmark",
         license="other",
         license_name="several-see-column-licence",
@@ -137,21 +137,21 @@ def _header(there: list[Config]) -> str:
         configs=[
             {
                 "config_name": name,
-                **({"default": True} if name == there[0][0] else {}),
+                **({"default": True} if name == present[0][0] else {}),
                 "data_files": [{"split": split, "path": pattern} for split, pattern in splits],
             }
-            for name, splits in there
+            for name, splits in present
         ],
     )
-    return f"---\n{shown.to_yaml()}\n---\n"
+    return f"---\n{card_data.to_yaml()}\n---\n"
 
 
 def _body(folder: Path, build: dict[str, Any]) -> str:
     import pandas as pd
 
-    empty = pd.DataFrame(columns=[*FACTS, "split", "pixels"])
-    parts = [_facts(file) for file in sorted(folder.glob("data/*.parquet"))]
-    rows = pd.concat(parts, ignore_index=True) if parts else empty
+    empty = pd.DataFrame(columns=[*COUNTED, "split", "pixels"])
+    tables = [_read_counted(file) for file in sorted(folder.glob("data/*.parquet"))]
+    rows = pd.concat(tables, ignore_index=True) if tables else empty
     sections = [
         f"# {TITLE}",
         *_warnings(build, rows),
@@ -169,34 +169,34 @@ def _body(folder: Path, build: dict[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _facts(file: Path) -> pd.DataFrame:
-    """What the card's tables count, one row an image."""
+def _read_counted(file: Path) -> pd.DataFrame:
+    """The columns that the card's tables count, one row an image."""
     table = read_rows(file)
     pixels = table.column("image").is_valid().to_numpy()
-    return table.select(FACTS).to_pandas().assign(split=file.name.split("-")[0], pixels=pixels)
+    return table.select(COUNTED).to_pandas().assign(split=file.name.split("-")[0], pixels=pixels)
 
 
 def _warnings(build: dict[str, Any], rows: pd.DataFrame) -> list[str]:
-    said = []
+    warnings = []
     if build.get("partial"):
-        said.append(
+        warnings.append(
             f"> **This build is partial** (version {escape(build['version'])}): some counts below differ from the "
             "paper's. Scores on it can't be compared with scores on the whole benchmark."
         )
     if len(rows) and not rows["pixels"].all():
         missing, files = int((~rows["pixels"].astype(bool)).sum()), "--imagenet DIR --imagenet-r DIR"
-        said.append(
+        warnings.append(
             f"> **{missing:,} images are here without their pixels**, since their licences do not let them be passed "
             "on. Each row has the image's `source_id` and `sha256`, and `source` says how to get it. With your own "
             f"copies, `python -m benchmark.hydrate FOLDER {files} --imagenet-sketch DIR --pug DIR` fills them in and "
             "checks every hash."
         )
-    return said
+    return warnings
 
 
-def _loading(there: list[Config], missing: int) -> str:
-    first = there[0][0] if there else "full"
-    others = ", ".join(f"`{name}`" for name, _ in there[1:])
+def _loading(present: list[Config], missing: int) -> str:
+    default = present[0][0] if present else "full"
+    others = ", ".join(f"`{name}`" for name, _ in present[1:])
     note = '\n\nWhere an image has no pixels, `row["image"]` is `None` until the folder is hydrated.' if missing else ""
     return f"""```python
 from datasets import load_dataset
@@ -205,7 +205,7 @@ data = load_dataset("where2edit/vit-edit-bench")  # the folder of that name if i
 data["edit"][0]["image"], data["edit"][0]["class_name"], data["edit"][0]["group"]
 ```
 
-The default config is `{first}`; the others are {others or "none"}.{note}"""
+The default config is `{default}`; the others are {others or "none"}.{note}"""
 
 
 def _groups(build: dict[str, Any]) -> str:
@@ -231,18 +231,19 @@ def _splits(folder: Path, rows: pd.DataFrame) -> str:
 
 def _inputs(build: dict[str, Any]) -> str:
     lines: list[list[object]] = []
-    for subset, facts in build.get("sources", {}).items():
-        facts = dict(facts) if isinstance(facts, dict) else {"input": facts}
-        rest = ", ".join(f"{escape(key)} {escape(value)}" for key, value in facts.items() if key != "input")
-        lines.append([escape(subset), escape(facts.get("input", "")), rest])
-    said = f"{int(build.get('skipped', 0)):,} files of these were skipped; `skipped.csv` lists them with reasons."
-    return f"Built from:\n\n{table('subset|input|what it was', lines)}\n\n{said}"
+    for subset, provenance in build.get("sources", {}).items():
+        provenance = dict(provenance) if isinstance(provenance, dict) else {"input": provenance}
+        rest = ", ".join(f"{escape(key)} {escape(value)}" for key, value in provenance.items() if key != "input")
+        lines.append([escape(subset), escape(provenance.get("input", "")), rest])
+    skipped = f"{int(build.get('skipped', 0)):,} files of these were skipped; `skipped.csv` lists them with reasons."
+    return f"Built from:\n\n{table('subset|input|what it was', lines)}\n\n{skipped}"
 
 
 def _labels(build: dict[str, Any], rows: pd.DataFrame) -> str:
-    counted = rows.groupby(["split", "label_origin"], dropna=False, sort=True)
+    groups = rows.groupby(["split", "label_origin"], dropna=False, sort=True)
     lines: list[list[object]] = [
-        [f"`{split}`", _text(origin), len(part), int(part["label"].notna().sum())] for (split, origin), part in counted
+        [f"`{split}`", _text(origin), len(images), int(images["label"].notna().sum())]
+        for (split, origin), images in groups
     ]
     choices = "\n".join(f"- {escape(choice)}" for choice in build.get("choices", []))
     return f"{LABELS}\n\n{table('split|label_origin|images|labelled', lines)}" + (f"\n\n{choices}" if choices else "")
@@ -250,13 +251,13 @@ def _labels(build: dict[str, Any], rows: pd.DataFrame) -> str:
 
 def _licences(rows: pd.DataFrame) -> str:
     lines: list[list[object]] = []
-    for (split, subset, licence), part in rows.groupby(["split", "subset", "licence"], dropna=False, sort=True):
-        sources = part["source"].dropna().unique()
+    for (split, subset, licence), images in rows.groupby(["split", "subset", "licence"], dropna=False, sort=True):
+        sources = images["source"].dropna().unique()
         listed = " · ".join(map(escape, sources)) if len(sources) <= MANY else f"{len(sources):,}, see the column"
-        lines.append([f"`{split}`", _text(subset), _text(licence), listed, len(part), int(part["pixels"].sum())])
+        lines.append([f"`{split}`", _text(subset), _text(licence), listed, len(images), int(images["pixels"].sum())])
     return table("split|subset|licence|source|images|with pixels", lines)
 
 
 def _text(cell: object) -> str:
-    """A cell that may be null."""
+    """The text of a cell that may be null."""
     return "not known" if cell is None or cell != cell else escape(cell)

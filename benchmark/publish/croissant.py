@@ -1,4 +1,4 @@
-"""Croissant 1.0 metadata of the built benchmark: JSON-LD that data set search engines and loaders read.
+"""Croissant 1.0 metadata of the built benchmark: JSON-LD for data set search engines and loaders.
 
 Terms and required properties: the Croissant Format Specification 1.0 (http://mlcommons.org/croissant/1.0).
 Every parquet file is a FileObject with its hash and size, every split a FileSet of them and a RecordSet.
@@ -83,12 +83,14 @@ def _context() -> dict[str, Any]:
 
 
 def _description(build: dict[str, Any]) -> str:
-    said = [f"{TITLE}: failures of ViT-B/16 in groups, and images near its decision boundary."]
+    sentences = [f"{TITLE}: failures of ViT-B/16 in groups, and images near its decision boundary."]
     if build.get("partial"):
-        said.append("This build is partial: some groups differ in size from the paper's.")
+        sentences.append("This build is partial: some groups differ in size from the paper's.")
     if build.get("published_without_pixels"):
-        said.append("Images that may not be passed on are null; benchmark.hydrate fills them in from one's own copies.")
-    return " ".join(said)
+        sentences.append(
+            "Images that may not be passed on are null; benchmark.hydrate fills them in from one's own copies."
+        )
+    return " ".join(sentences)
 
 
 def _semantic(version: str) -> str:

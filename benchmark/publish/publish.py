@@ -1,10 +1,10 @@
-"""What of the benchmark may be passed on, and passing it on: rows without pixels, and the upload to the Hub.
+"""Publication of the benchmark: the images that may be passed on, rows without pixels, the upload to the Hub.
 
-Two sources forbid it. The ImageNet-1k, -R and -Sketch images of the locality set are under terms of access
-(research only, no redistribution), or are other people's pictures gathered from the web; PUG is CC-BY-NC and
-must not be used to train generative models (SPEC, 6), so that its pixels belong nowhere where crawlers
-collect images. The natural images are Creative Commons photographs, the oil paintings were generated. The
-rule names what may go, not what may not: an image of unknown origin stays at home.
+Two sources forbid passing images on. The ImageNet-1k, -R and -Sketch images of the locality set are under terms of
+access (research only, no redistribution), or are other people's pictures gathered from the web; PUG is CC-BY-NC and
+must not be used to train generative models (SPEC, 6), so that its pixels must not lie where crawlers collect images.
+The natural images are Creative Commons photographs, the oil paintings were generated. The rule lists the images that
+may be passed on, not the others: an image of unknown origin stays at home.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
 
 log = logging.getLogger(__name__)
 
-PASSED_ON = ("natural", "oil_painting")  # subsets
+PASSED_ON = ("natural", "oil_painting")  # subsets whose images may be passed on
 KEPT_BACK = ("ImageNet", "PUG")  # how a source begins whose images stay at home whatever their subset
 DRAWN = "npm:"  # how the source of every image of the mini begins
 _IMAGENET = "https://image-net.org"
@@ -42,7 +42,7 @@ ANYWHERE = f"{_IMAGENET} (validation set), {_IMAGENET_R} or {_IMAGENET_SKETCH}"
 GET_IT = "; get it from "
 SUMS = "SHA256SUMS"
 NEEDED = {"image", "label", "label_origin", "subset", "source", "source_id", "licence", "attribution", "sha256"}
-STALE = ["data/*.parquet", "mini/*.parquet"]  # removed from the Hub where the new folder has them no more
+STALE = ["data/*.parquet", "mini/*.parquet"]  # removed from the Hub if the new folder lacks them
 
 
 def without_pixels(table: pa.Table) -> pa.Table:
@@ -51,15 +51,15 @@ def without_pixels(table: pa.Table) -> pa.Table:
     `table` has the data set's schema, which is kept with its metadata. `source_id` and `sha256` stay: by them
     `benchmark.hydrate` finds and checks the image. Doing it twice changes nothing more.
     """
-    keep = may_be_passed_on(table)
+    passed_on = may_be_passed_on(table)
     image = table.column("image").combine_chunks()
-    told = [
+    sources = [
         source
-        if stays or GET_IT in (source or "")
+        if is_passed_on or GET_IT in (source or "")
         else f"{source or 'not known'}{GET_IT}{HOW_TO_GET.get(source, ANYWHERE)}"
-        for source, stays in zip(table.column("source").to_pylist(), keep, strict=True)
+        for source, is_passed_on in zip(table.column("source").to_pylist(), passed_on, strict=True)
     ]
-    return _replaced(table, pc.if_else(pa.array(keep), image, pa.scalar(None, image.type)), told)
+    return _replace(table, pc.if_else(pa.array(passed_on), image, pa.scalar(None, image.type)), sources)
 
 
 def with_pixels(table: pa.Table, images: Sequence[dict[str, Any] | None]) -> pa.Table:
@@ -69,13 +69,13 @@ def with_pixels(table: pa.Table, images: Sequence[dict[str, Any] | None]) -> pa.
     """
     column = table.column("image").to_pylist()
     filled = [old if new is None else new for old, new in zip(column, images, strict=True)]
-    sources = table.column("source").to_pylist()
-    told = [s if new is None else (s or "").split(GET_IT)[0] for s, new in zip(sources, images, strict=True)]
-    return _replaced(table, pa.array(filled, table.schema.field("image").type), told)
+    pairs = zip(table.column("source").to_pylist(), images, strict=True)
+    sources = [source if new is None else (source or "").split(GET_IT)[0] for source, new in pairs]
+    return _replace(table, pa.array(filled, table.schema.field("image").type), sources)
 
 
 def may_be_passed_on(table: pa.Table) -> np.ndarray:
-    """Which rows' pixels may be passed on, bool (n,), by the columns subset and source."""
+    """The rows whose pixels may be passed on, bool (n,), by the columns subset and source."""
     pairs = zip(table.column("subset").to_pylist(), table.column("source").to_pylist(), strict=True)
     return np.array(
         [
@@ -86,15 +86,15 @@ def may_be_passed_on(table: pa.Table) -> np.ndarray:
     )
 
 
-def _replaced(table: pa.Table, images: pa.Array, sources: list[str | None]) -> pa.Table:
-    for name, column in (("image", images), ("source", pa.array(sources, pa.string()))):
+def _replace(table: pa.Table, images: pa.Array, sources: list[str | None]) -> pa.Table:
+    for name, values in (("image", images), ("source", pa.array(sources, pa.string()))):
         position = table.column_names.index(name)
-        table = table.set_column(position, table.schema.field(position), column)
+        table = table.set_column(position, table.schema.field(position), values)
     return table
 
 
 def read_rows(file: Path) -> pa.Table:
-    """All columns of a parquet file but the image bytes; `image` is null where the row has no pixels.
+    """All columns of a parquet file except the image bytes; `image` is null where the row has no pixels.
 
     Raises `UserError` if the file can't be read or lacks a column of the data set.
     """
@@ -112,16 +112,16 @@ def read_rows(file: Path) -> pa.Table:
 
 def write_checksums(folder: Path) -> None:
     """Write `folder`/SHA256SUMS, the hash of every other file of the data set, as `sha256sum -c` reads it."""
-    names = [name for name in _files(folder) if name != SUMS]
+    names = [name for name in _list_files(folder) if name != SUMS]
     write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
 def push(folder: Path, repo: str, confirm: Callable[[dict[str, int]], bool], api: Any = None) -> str:
     """Upload `folder` to the Hub data set `repo` ("owner/name") if `confirm` agrees; return the data set's address.
 
-    `confirm` is given the size in bytes of each file that would go. A repository that is not there yet is made
-    private: its owner opens it once it looks right there. Parquet files of an older upload that the folder has no
-    more are removed. `api` is a `huggingface_hub.HfApi`, by default one with the token of this machine.
+    `confirm` gets the size in bytes of each file to upload. A new repository is made private, so that its owner can
+    look at it before anybody else does. Parquet files of an older upload that the folder lacks are removed. `api` is a
+    `huggingface_hub.HfApi`, by default one with the token of this machine.
 
     Raises:
         UserError: if the folder holds pixels that may not be passed on, is no built data set or holds links; if
@@ -129,12 +129,12 @@ def push(folder: Path, repo: str, confirm: Callable[[dict[str, int]], bool], api
     """
     import huggingface_hub
 
-    files = _files(folder)
-    uncredited = sum(_uncredited(folder / name) for name in files if name.endswith(".parquet"))
+    files = _list_files(folder)
+    uncredited = sum(_count_uncredited(folder / name) for name in files if name.endswith(".parquet"))
     try:
         huggingface_hub.utils.validate_repo_id(repo)
     except ValueError as error:
-        raise UserError(f'"{repo}" is no name of a Hub data set ({error}); give owner/name') from error
+        raise UserError(f'the Hub data set must be OWNER/NAME, not "{repo}" ({error})') from error
     if uncredited:
         log.warning(
             f"{uncredited:,} photographs name no owner and page (attribution), which their licences ask for; "
@@ -154,28 +154,28 @@ def push(folder: Path, repo: str, confirm: Callable[[dict[str, int]], bool], api
             commit_message="Upload the benchmark",
         )
     except Exception as error:  # the client's errors are other classes in each of its versions
-        raise _refused(error, repo) from error
+        raise _upload_error(error, repo) from error
     return f"https://huggingface.co/datasets/{repo}"
 
 
-def _files(folder: Path) -> list[str]:
+def _list_files(folder: Path) -> list[str]:
     """The files of a built data set, relative to it; hidden ones are left out, links are refused."""
     if not (folder / "build.json").is_file() or not any(folder.glob("data/*.parquet")):
-        raise UserError(f"{folder}: no data set that benchmark.build made (build.json, data/*.parquet)")
-    found = []
+        raise UserError(f"{folder}: must hold build.json and data/*.parquet; build it with benchmark.build")
+    names = []
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts):
+        relative = path.relative_to(folder)
+        if any(part.startswith(".") for part in relative.parts):
             continue
         if path.is_symlink():
-            raise UserError(f"{path} is a link: what it points to may be no part of the data set; remove it")
+            raise UserError(f"{path} is a link: its target may be no part of the data set; remove it")
         if path.is_file():
-            found.append(name.as_posix())
-    return found
+            names.append(relative.as_posix())
+    return names
 
 
-def _uncredited(file: Path) -> int:
-    """How many natural images lack the link to their page. Raises `UserError` for pixels that may not go."""
+def _count_uncredited(file: Path) -> int:
+    """The number of natural images without a link to their page. Raises `UserError` for pixels not to be passed on."""
     rows = read_rows(file)
     forbidden = int((rows.column("image").is_valid().to_numpy() & ~may_be_passed_on(rows)).sum())
     if forbidden:
@@ -183,19 +183,20 @@ def _uncredited(file: Path) -> int:
             f"{file} holds the pixels of {forbidden:,} images that may not be passed on (ImageNet, PUG); "
             "build the data set with --publish to upload it"
         )
-    natural = pc.equal(rows.column("subset"), "natural").to_pylist()
+    is_natural = pc.equal(rows.column("subset"), "natural").to_pylist()
     credits = rows.column("attribution").to_pylist()
-    return sum(bool(mine) and "https://" not in (credit or "") for mine, credit in zip(natural, credits, strict=True))
+    pairs = zip(is_natural, credits, strict=True)
+    return sum(bool(natural) and "https://" not in (credit or "") for natural, credit in pairs)
 
 
-def _refused(error: Exception, repo: str) -> UserError:
-    """One line for what went wrong between here and the Hub."""
-    kind = type(error).__name__
+def _upload_error(error: Exception, repo: str) -> UserError:
+    """The error of an upload that failed, in one line."""
+    name = type(error).__name__
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if kind == "LocalTokenNotFoundError" or status == 401:
+    if name == "LocalTokenNotFoundError" or status == 401:
         return UserError("the Hub wants a token that may write: run `hf auth login`, or set HF_TOKEN")
     if status == 403:
         return UserError(f"the token of this machine may not write to {repo}; use one with write access to it")
     if status is not None:
         return UserError(f"the Hub answered {status} for {repo} ({first_line(error)}); try again later")
-    return UserError(f"the upload to {repo} failed ({kind}: {first_line(error)}); check the network and repeat it")
+    return UserError(f"the upload to {repo} failed ({name}: {first_line(error)}); check the network and repeat it")

@@ -107,7 +107,7 @@ def _data_section(judge: Judge) -> DataSection:
         name=benchmark.name,
         version=benchmark.version,
         fingerprint=benchmark.fingerprint,
-        kept=benchmark.kept,
+        kept=benchmark.kept_counts,
         groups=len(benchmark.groups),
         editing_samples=len(benchmark.edit),
         locality_images=len(benchmark.locality),

@@ -174,7 +174,7 @@ def test_other_folders_are_refused(bare: Path, missing: Path, tmp_path: Path) ->
     with pytest.raises(UserError, match="no such file or folder"):
         hydrate.main(bare, pug=tmp_path / "nowhere", missing=missing)
     (tmp_path / "no.zip").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(UserError, match="no ZIP archive"):
+    with pytest.raises(UserError, match="must be a ZIP archive"):
         hydrate.main(bare, locality=tmp_path / "no.zip", missing=missing)
     file = bare / "data" / "locality-00000-of-00001.parquet"
     file.rename(tmp_path / "moved.parquet")

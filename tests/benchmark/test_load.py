@@ -36,12 +36,12 @@ def test_a_base_gets_the_samples_it_gets_wrong(
             for row, label in enumerate(everything.edit.labels)
         ]
     with caplog.at_level(logging.INFO, "benchmark"):
-        kept = benchmark.load(small_data, base="mini")
-    assert kept.edit.table["sha256"].tolist() == everything.edit.table["sha256"][wrong].tolist()
-    assert caplog.messages == [f"mini gets wrong: {kept.kept}"] and "pairs" in kept.kept
+        filtered = benchmark.load(small_data, base="mini")
+    assert filtered.edit.table["sha256"].tolist() == everything.edit.table["sha256"][wrong].tolist()
+    assert caplog.messages == [f"mini gets wrong: {filtered.kept_counts}"] and "pairs" in filtered.kept_counts
     monkeypatch.setattr(engine, "top2", no_forward)
     again = benchmark.load(str(small_data), base="mini")
-    assert again.fingerprint == kept.fingerprint and again.kept == kept.kept
+    assert again.fingerprint == filtered.fingerprint and again.kept_counts == filtered.kept_counts
 
 
 def test_filtering_twice_says_of_how_many(small_benchmark: Benchmark) -> None:
@@ -50,7 +50,7 @@ def test_filtering_twice_says_of_how_many(small_benchmark: Benchmark) -> None:
     once = small_benchmark.filter_for("small", wrong)
     assert once.filter_for("small", once.edit.labels + 1) is once
     whole = small_benchmark.filter_for("small", small_benchmark.edit.labels + 1)
-    assert whole.kept == "pairs 8 of 8 (100%), line_drawing 5 of 5 (100%)"
+    assert whole.kept_counts == "pairs 8 of 8 (100%), line_drawing 5 of 5 (100%)"
 
 
 def test_a_built_folder_says_its_version(small_data: Path) -> None:

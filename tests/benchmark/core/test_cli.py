@@ -1,4 +1,4 @@
-"""How commands end, and how files are written."""
+"""The ends of commands, and atomic writing."""
 
 from __future__ import annotations
 
@@ -88,15 +88,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_subcommands_by_name(capsys) -> None:
-    called = []
+    counts = []
 
-    def one(count: int = 1) -> None:
-        """The one."""
-        called.append(count)
+    def first(count: int = 1) -> None:
+        """The first."""
+        counts.append(count)
 
-    commands = {"one": one, "other": raises(UserError("no"))}
-    cli.run(commands, ["one", "--count", "3"], about="Two commands.")
-    assert called == [3]
+    commands = {"first": first, "other": raises(UserError("no"))}
+    cli.run(commands, ["first", "--count", "3"], about="Two commands.")
+    assert counts == [3]
     with pytest.raises(SystemExit) as stop:
         cli.run(commands, ["other"], about="Two commands.")
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""Which source files a run depends on, and what of them changes their hashes."""
+"""The source files that a run depends on, and the changes of them that change their hashes."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def test_every_file_that_an_editors_file_imports(tmp_path: Path, monkeypatch: py
         other="y = 1",
     )
     monkeypatch.setattr(sys, "path", [*sys.path, str(written(tmp_path / "far", far="away = 1"))])
-    found = hash_sources([beside / "mine.py"])
-    local = {name for name in found if name.split(".")[0] not in PACKAGES}
+    hashes = hash_sources([beside / "mine.py"])
+    local = {name for name in hashes if name.split(".")[0] not in PACKAGES}
     assert local == {"mine", "helper", "named", "far", "kit", "kit.deep", "kit.wide"}
-    assert "editors.core.base" in found
+    assert "editors.core.base" in hashes
     (beside / "helper.py").write_text((beside / "helper.py").read_text().replace("1.0", "7.0"))
-    assert differing(found, hash_sources([beside / "mine.py"])) == {"helper"}
+    assert differing(hashes, hash_sources([beside / "mine.py"])) == {"helper"}
 
 
 @dataclasses.dataclass(frozen=True)

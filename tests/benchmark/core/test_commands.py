@@ -21,7 +21,7 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_lists_its_commands_with_a_line_each(package: str) -> None:
-    """What is a command is told by git's files, apart from the code that lists them."""
+    """The list agrees with git's files, which are read apart from the code that makes it."""
     tracked = subprocess.run(["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True).stdout.split()
     direct = {path.replace("/", ".")[:-3] for path in tracked if path.count("/") == 1 and path.endswith(".py")}
     direct |= {path.replace("/", ".").removesuffix(".__main__.py") for path in tracked if path.count("/") == 2

@@ -19,8 +19,8 @@ BANK = Kind("bank", "bank.json", fix="name another --bank, or delete it")
 NOTE: dict[str, Any] = {"facts": {"editor": {"name": "ft", "lr": 0.1}, "limit": 2}, "made": "today"}
 
 
-def other(**facts: Any) -> dict[str, Any]:
-    return {**NOTE, "facts": {**NOTE["facts"], **facts}}
+def other(**changes: Any) -> dict[str, Any]:
+    return {**NOTE, "facts": {**NOTE["facts"], **changes}}
 
 
 def names(folder: Path) -> set[str]:
@@ -89,9 +89,9 @@ def test_a_strangers_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"holds notes.txt, which no run made; name another --out, or delete it"):
         claim(tmp_path, RUN, NOTE)
     assert names(tmp_path) == {"notes.txt"}
-    with pytest.raises(UserError, match=r"notes.txt is a file and no folder; name another --out"):
+    with pytest.raises(UserError, match=r"notes.txt must be a folder, not a file; name another --out"):
         claim(tmp_path / "notes.txt", RUN, NOTE, overwrite=True)
-    with pytest.raises(UserError, match="is a file and no folder"):
+    with pytest.raises(UserError, match="must be a folder, not a file"):
         holds(tmp_path / "notes.txt", RUN)
 
 
@@ -204,5 +204,5 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(UserError, match="is not empty: it holds a; name another --out, or delete it"):
         check_empty(tmp_path)
-    with pytest.raises(UserError, match="is a file and no folder"):
+    with pytest.raises(UserError, match="must be a folder, not a file"):
         check_empty(tmp_path / "a")

@@ -42,11 +42,11 @@ def test_only_what_the_base_gets_wrong_is_kept(small_benchmark: Benchmark) -> No
     """Paper, A.3: for every base. D_l stays."""
     predictions = small_benchmark.edit.labels.copy()
     predictions[[1, 2, 9]] += 1
-    kept = small_benchmark.filter_for("small", predictions)
-    assert kept.edit.table["sha256"].tolist() == small_benchmark.edit.table["sha256"].iloc[[1, 2, 9]].tolist()
-    assert [kept.edit.image_bytes(i) for i in range(3)] == [small_benchmark.edit.image_bytes(i) for i in (1, 2, 9)]
-    assert kept.kept == "pairs 2 of 8 (25%), line_drawing 1 of 5 (20%)"
-    assert kept.locality is small_benchmark.locality
+    filtered = small_benchmark.filter_for("small", predictions)
+    assert filtered.edit.table["sha256"].tolist() == small_benchmark.edit.table["sha256"].iloc[[1, 2, 9]].tolist()
+    assert [filtered.edit.image_bytes(i) for i in range(3)] == [small_benchmark.edit.image_bytes(i) for i in (1, 2, 9)]
+    assert filtered.kept_counts == "pairs 2 of 8 (25%), line_drawing 1 of 5 (20%)"
+    assert filtered.locality is small_benchmark.locality
     with pytest.raises(UserError, match="nothing to edit"):
         small_benchmark.filter_for("small", small_benchmark.edit.labels)
 

@@ -127,7 +127,7 @@ def test_truncated_and_damaged_archives(tmp_path: Path) -> None:
     whole = zipped(tmp_path / "a.zip", HONEST).read_bytes()
     for part in (whole[: len(whole) // 2], whole[:-30], b"", b"<html>not found</html>"):
         (tmp_path / "cut.zip").write_bytes(part)
-        with pytest.raises(UserError, match="cut-short"):
+        with pytest.raises(UserError, match="must be a ZIP archive"):
             open_images(tmp_path / "cut.zip", files=True)
     middle = whole.index(HONEST["Top/1_a/1.jpg"]) + 200
     (tmp_path / "bad.zip").write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.core.errors import UserError
-from benchmark.images.files import hidden
+from benchmark.images.files import is_hidden
 from benchmark.images.open import open_images
 
 NASTY = ["..", ".", "", "/", "\\", "C:", "\0", "~", "a", "b.jpg", "..jpg", "__MACOSX", ".b.jpg", "\n", "COM1", " "]
@@ -53,7 +53,7 @@ def test_no_member_leaves_the_archive_and_what_is_kept_reads_as_written(members:
             assert len(str(error).splitlines()) == 1
             return
         written = {
-            name: data for name, data in members if not name.endswith("/") and not any(map(hidden, name.split("/")))
+            name: data for name, data in members if not name.endswith("/") and not any(map(is_hidden, name.split("/")))
         }
         assert images.files == written.keys() and set(images.paths) <= images.files
         assert all(stays_inside(name) for name in images.files)

@@ -85,7 +85,7 @@ def test_a_file_name_that_is_no_unicode_can_be_tabulated(tmp_path: Path) -> None
     ("make", "message"),
     [
         (lambda path: None, "no such file or folder"),
-        (lambda path: path.write_text("text"), "no ZIP archive"),
+        (lambda path: path.write_text("text"), "must be a ZIP archive"),
         (lambda path: path.mkdir(), "no images in it"),
     ],
 )
@@ -150,8 +150,8 @@ def test_a_crawl_is_its_images_known_by_content(tmp_path: Path) -> None:
 
 def test_the_open_embedded_has_every_picture_once(splits) -> None:
     pool = open_embedded()
-    wanted = [splits["pool"][0], splits["pool"][1], splits["edit"][0], splits["dev_edit"][0]]
-    assert pool.ids == [hashlib.sha256(data).hexdigest() for data in wanted]
+    encoded = [splits["pool"][0], splits["pool"][1], splits["edit"][0], splits["dev_edit"][0]]
+    assert pool.ids == [hashlib.sha256(data).hexdigest() for data in encoded]
     assert pool.open(2).getpixel((0, 0)) == (4, 5, 6)
     with pytest.raises(BrokenImage):
         pool.open(1)

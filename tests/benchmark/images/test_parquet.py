@@ -50,7 +50,7 @@ def test_only_a_few_row_groups_are_in_memory(tmp_path: Path, monkeypatch: pytest
     for position in range(12):
         pool.read(position)
     assert read == [0, 1, 2, 3]
-    assert parquet._row_group.cache_info().currsize <= parquet.ROW_GROUPS
+    assert parquet._read_row_group.cache_info().currsize <= parquet.ROW_GROUPS
 
 
 def test_a_parquet_file_signs_its_contents(tmp_path: Path) -> None:

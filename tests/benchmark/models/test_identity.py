@@ -122,10 +122,10 @@ def test_attributes_are_described_as_plain_values() -> None:
 
 def test_predictions_of_another_architecture_are_not_reused(base: BaseModel, small_benchmark: Benchmark) -> None:
     images = small_benchmark.locality
-    kept = predict_samples(base, images).tolist()
+    stored = predict_samples(base, images).tolist()
     other = BaseModel("small", changed(**{f"blocks__{n}__mlp__act": nn.Tanh() for n in range(6)}), PREPROCESSING, "")
-    fresh = predict_samples(other, images, kept=False).tolist()
-    assert fresh != kept and predict_samples(other, images).tolist() == fresh
+    fresh = predict_samples(other, images, use_store=False).tolist()
+    assert fresh != stored and predict_samples(other, images).tolist() == fresh
 
 
 def test_the_probe_is_a_picture_and_its_ten_largest_logits() -> None:

@@ -44,9 +44,9 @@ def test_a_folder_in_timms_layout(tmp_path: Path) -> None:
     save_file(model.state_dict(), str(tmp_path / "model.safetensors"))
     arguments = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 6, "num_heads": 3}
     config = {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"}
-    facts = {"architecture": TINY, "num_classes": 1000, "model_args": arguments,
+    architecture = {"architecture": TINY, "num_classes": 1000, "model_args": arguments,
              "pretrained_cfg": {**config, "crop_pct": 1.0, "fixed_input_size": True}}  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(facts))
+    (tmp_path / "config.json").write_text(json.dumps(architecture))
     base = load_base(str(tmp_path))
     assert base.weights_sha256 == hash_weights(model)
     other = small_vit(seed=1)
@@ -60,7 +60,7 @@ def test_another_label_space_is_refused(tmp_path: Path) -> None:
     model = timm.create_model(TINY, num_classes=12)
     save_file(model.state_dict(), str(tmp_path / "model.safetensors"))
     (tmp_path / "config.json").write_text(json.dumps({"architecture": TINY, "num_classes": 12}))
-    with pytest.raises(UserError, match="12 classes apart"):
+    with pytest.raises(UserError, match="classes of ImageNet-1k, not 12;"):
         load_base(str(tmp_path))
 
 

@@ -46,14 +46,14 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_batches_are_those_of_a_plain_loop(base: BaseModel, small_benchmark: Benchmark, batches: list[int]) -> None:
     assert store.SHARD_SIZE % SCORE_BATCH == 0, "so that no batch is cut short by the end of a shard"
     edit = small_benchmark.edit
-    found = predict_samples(base, edit, 5)
+    predictions = predict_samples(base, edit, 5)
     assert batches == [5, 5, 3]
-    assert found.dtype == np.int16 and np.array_equal(found, plain(base, edit, 5))
+    assert predictions.dtype == np.int16 and np.array_equal(predictions, plain(base, edit, 5))
 
 
 def test_damaged_predictions_are_computed_again(base: BaseModel, small_benchmark: Benchmark, tmp_path: Path) -> None:
     edit = small_benchmark.edit
-    expected = predict_samples(base, edit, 5, kept=False)
+    expected = predict_samples(base, edit, 5, use_store=False)
     assert not (tmp_path / "cache").exists()
     assert np.array_equal(predict_samples(base, edit, 5), expected)
     (file,) = (tmp_path / "cache" / "predictions").rglob("shard-*.parquet")
@@ -123,14 +123,14 @@ def test_an_image_that_stands_twice_has_one_prediction(base: BaseModel, small_be
     assert np.array_equal(predict_samples(base, twice), plain(base, twice, SCORE_BATCH))
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_an_image_that_does_not_decode_is_named(base: BaseModel, small_benchmark: Benchmark, kept: bool) -> None:
+@pytest.mark.parametrize("use_store", [True, False])
+def test_an_image_that_does_not_decode_is_named(base: BaseModel, small_benchmark: Benchmark, use_store: bool) -> None:
     edit = small_benchmark.edit
     encoded = [edit.image_bytes(row) for row in range(len(edit))]
     encoded[6] = encoded[6][:40]
     broken = replace(edit, source=EncodedImages("split", edit.source.ids, pa.chunked_array([encoded])))
     with pytest.raises(UserError, match=rf"^split: {edit.table['sha256'][6]} is broken \(not an image"):
-        predict_samples(base, broken, kept=kept)
+        predict_samples(base, broken, use_store=use_store)
 
 
 class Blind(torch.nn.Module):

@@ -104,7 +104,7 @@ print(json.dumps({"names": names, "rows": rows, "default": {s: len(part) for s, 
 
 
 def loaded(home: Path) -> dict[str, Any]:
-    """What a fresh, offline Python reads by the exact call of the card from the folder that holds the data."""
+    """The data as a fresh, offline Python loads it, by the exact call of the card from the folder that holds it."""
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home / "cache"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", LOADING], cwd=home, env=os.environ | offline, capture_output=True, text=True
@@ -115,13 +115,13 @@ def loaded(home: Path) -> dict[str, Any]:
 
 def test_load_dataset_by_the_call_of_the_card(tmp_path: Path) -> None:
     folder_of(tmp_path / "where2edit" / "vit-edit-bench", bare=True)
-    told = loaded(tmp_path)
-    assert told["names"] == ["full", "natural", "oil_painting", "stage_light", "mini"]
-    assert told["default"] == told["rows"]["full"] == {"edit": 12, "locality": 6}
-    assert [told["rows"][s]["edit"] for s in card.SUBSETS] == [5, 3, 4]
-    assert told["rows"]["mini"] == {"edit": 418, "locality": 320}
-    assert (told["size"], told["last"], told["label"], told["schemas"]) == ([30, 20], None, None, 1)
-    assert told["synset"] == "n01440764"
+    data = loaded(tmp_path)
+    assert data["names"] == ["full", "natural", "oil_painting", "stage_light", "mini"]
+    assert data["default"] == data["rows"]["full"] == {"edit": 12, "locality": 6}
+    assert [data["rows"][s]["edit"] for s in card.SUBSETS] == [5, 3, 4]
+    assert data["rows"]["mini"] == {"edit": 418, "locality": 320}
+    assert (data["size"], data["last"], data["label"], data["schemas"]) == ([30, 20], None, None, 1)
+    assert data["synset"] == "n01440764"
 
 
 def test_a_config_without_files_is_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What may be passed on: rows without pixels, and an upload that never carries more than was shown."""
+"""Publication: rows without pixels, and an upload that never carries more than was shown."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_the_schema_stays_and_twice_is_once() -> None:
 def test_filling_in_is_the_inverse() -> None:
     table = pa.concat_tables([table_of("natural", FLICKR, 2, seed=1), table_of("stage_light", PUG, 3, seed=2)])
     bare = publish.without_pixels(table)
-    kept = [None, None, *table.column("image").to_pylist()[2:]]
-    assert publish.with_pixels(bare, kept).equals(table)
-    some = publish.with_pixels(bare, [*kept[:3], None, kept[4]])
-    assert some.slice(0, 3).equals(table.slice(0, 3)) and some.slice(3, 1).equals(bare.slice(3, 1))
+    images = [None, None, *table.column("image").to_pylist()[2:]]
+    assert publish.with_pixels(bare, images).equals(table)
+    partial = publish.with_pixels(bare, [*images[:3], None, images[4]])
+    assert partial.slice(0, 3).equals(table.slice(0, 3)) and partial.slice(3, 1).equals(bare.slice(3, 1))
 
 
 def test_pixels_are_seen_without_reading_them(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_pixels_are_seen_without_reading_them(tmp_path: Path) -> None:
 
 
 def agree(sizes: dict[str, int]) -> bool:
-    """What `--yes` does: show the files, and ask nobody."""
+    """Show the files and ask nobody, as `--yes` does."""
     return confirmed(sizes, "me/x", yes=True)
 
 
@@ -171,7 +171,7 @@ def test_pixels_that_may_not_go_don_t(tmp_path: Path) -> None:
 
 def test_other_folders_names_and_links_are_refused(tmp_path: Path) -> None:
     folder, hub = folder_of(tmp_path / "data", bare=True), FakeHub()
-    with pytest.raises(UserError, match="no data set that"):
+    with pytest.raises(UserError, match="must hold build"):
         publish.push(tmp_path, "me/x", agree, api=hub)
     for name in ("", "a/b/c", "../x", "me/x y"):
         with pytest.raises(UserError, match="no name of a Hub data set"):
@@ -189,10 +189,10 @@ def test_errors_of_the_hub_are_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     folder = folder_of(tmp_path / "data", bare=True)
     with pytest.raises(UserError, match="hf auth login"):
         publish.push(folder, "me/x", agree, api=FakeHub(LocalTokenNotFoundError("none")))
-    for status, told in ((401, "HF_TOKEN"), (403, "may not write to me/x"), (503, "answered 503")):
+    for status, message in ((401, "HF_TOKEN"), (403, "may not write to me/x"), (503, "answered 503")):
         error = RuntimeError("no")
         error.response = type("Response", (), {"status_code": status})()  # type: ignore[attr-defined]
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             publish.push(folder, "me/x", agree, api=FakeHub(error))
     nobody = HfApi(endpoint="http://127.0.0.1:9", token="hf_none")
     with pytest.raises(UserError, match="check the network"):

@@ -45,7 +45,7 @@ def test_the_record_names_everything_that_was_asked_for(
     data = result.data
     assert (data.groups, data.editing_samples, data.locality_images) == (4, 13, 12)
     assert (data.name, data.version) == ("noise", "local")
-    assert data.fingerprint == judge.benchmark.fingerprint and data.kept == judge.benchmark.kept
+    assert data.fingerprint == judge.benchmark.fingerprint and data.kept == judge.benchmark.kept_counts
     assert (result.base.name, result.base.weights_sha256) == ("small", base.weights_sha256)
     assert result.base.preprocessing == base.preprocessing.to_dict()
     editor = result.editor

@@ -24,7 +24,7 @@ def drawings(
     search: Path | None = None,
     out: Path = Path("out/mini/assets"),
 ) -> None:
-    """Draw the pool of images, which mad.search then mines, or assemble all splits from what it found.
+    """Draw the pool of images, which mad.search then mines, or assemble all splits from its tables.
 
     Args:
         step: pool: draw the views to mine into WORK/pool. assemble: freeze all splits from what was mined.

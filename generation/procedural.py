@@ -33,7 +33,7 @@ from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.decode import decode
 from benchmark.images.memory import EncodedImages
 from benchmark.images.open import open_images
-from benchmark.mini.emoji import drawings
+from benchmark.mini.emoji import list_drawings
 from benchmark.mini.packing import encode, write_split
 from generation.core.folder import IMAGES, write_table
 from generation.looks.painting import oil_painting
@@ -74,7 +74,7 @@ def sources(pool: pd.DataFrame, base_prediction: Sequence[int], used: set[str]) 
     """
     import numpy as np
 
-    tier = {drawing.name: drawing.tier for drawing in drawings()}
+    tier = {drawing.name: drawing.tier for drawing in list_drawings()}
     fit = (
         (pool["drawing"].map(tier) == "A")
         & ~pool["drawing"].isin(used)

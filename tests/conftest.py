@@ -1,4 +1,4 @@
-"""Small things the tests share: random ViTs, and a benchmark in the Hub's layout made of noise."""
+"""Fixtures of all tests: random ViTs, and a benchmark in the Hub's layout made of noise."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def png(rng: np.random.Generator) -> bytes:
 
 
 def write_split(folder: Path, split: str, rows: list[dict]) -> None:
-    """One split of a data set in the Hub's layout."""
+    """Write one split of a data set in the Hub's layout."""
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), folder / f"{split}-00000-of-00001.parquet")
 
@@ -115,6 +115,6 @@ def pictures(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
     for i in range(30):
         pixels = random.integers(0, 256, (4 + i % 3, 5, 3), dtype=np.uint8)
-        where = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
-        Image.fromarray(pixels).resize((40, 30 + i)).save(where)
+        path = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
+        Image.fromarray(pixels).resize((40, 30 + i)).save(path)
     return folder

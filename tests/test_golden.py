@@ -14,24 +14,24 @@ CLOSE = 1e-4  # a top-2 margin below which another machine may decide otherwise 
 
 
 def test_edits_and_their_predictions(tmp_path: Path) -> None:
-    golden.edits(tmp_path)
-    kept, made = pd.read_parquet(golden.HERE / "edits.parquet"), golden.outcomes(tmp_path)
+    golden.run_edits(tmp_path)
+    committed, made = pd.read_parquet(golden.HERE / "edits.parquet"), golden.read_outcomes(tmp_path)
     for name in ("editor", "sha256", "steps", "failure", "scored"):
-        assert made[name].tolist() == kept[name].tolist(), name
-    for before, now in zip(kept.itertuples(), made.itertuples(), strict=True):
+        assert made[name].tolist() == committed[name].tolist(), name
+    for before, now in zip(committed.itertuples(), made.itertuples(), strict=True):
         clear = np.array(before.margins) > CLOSE
         assert clear.mean() > 0.99
         assert (np.array(now.predictions) == before.predictions)[clear].all(), before.editor
 
 
 def test_a_search(tmp_path: Path) -> None:
-    golden.mined(tmp_path / "out", tmp_path)
-    kept = pd.read_parquet(golden.HERE / "search-predictions.parquet")
+    golden.run_search(tmp_path / "out", tmp_path)
+    committed = pd.read_parquet(golden.HERE / "search-predictions.parquet")
     made = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
-    assert list(made) == list(kept)
-    clear = kept[["base_margin", "strong_margin"]].min(axis=1) > CLOSE
+    assert list(made) == list(committed)
+    clear = committed[["base_margin", "strong_margin"]].min(axis=1) > CLOSE
     assert clear.all(), "then the tables below hang on no rounding"
-    pd.testing.assert_frame_equal(made, kept, rtol=1e-3, atol=1e-5)
+    pd.testing.assert_frame_equal(made, committed, rtol=1e-3, atol=1e-5)
     for file in ("ranking.csv", "groups.csv", "membership.csv"):
         pd.testing.assert_frame_equal(
             pd.read_csv(tmp_path / "out" / file), pd.read_csv(golden.HERE / f"search-{file}"), rtol=1e-3, atol=1e-5
@@ -39,7 +39,7 @@ def test_a_search(tmp_path: Path) -> None:
 
 
 def test_a_build(tmp_path: Path) -> None:
-    golden.built(tmp_path / "out", tmp_path)
-    facts = json.loads((tmp_path / "out" / "build.json").read_text())
-    assert facts == json.loads((golden.HERE / "build.json").read_text())
+    golden.run_build(tmp_path / "out", tmp_path)
+    build_notes = json.loads((tmp_path / "out" / "build.json").read_text())
+    assert build_notes == json.loads((golden.HERE / "build.json").read_text())
     assert golden.table_of(tmp_path / "out") == (golden.HERE / "build.jsonl").read_text()

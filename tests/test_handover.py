@@ -1,4 +1,4 @@
-"""What one command writes, another takes: verified groups and a choice of near-boundary images go into the build."""
+"""Commands hand over to each other: verified groups and chosen near-boundary images go into the build."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_reviewed_groups_go_into_the_build(tmp_path: Path) -> None:
     pool_images = PoolImages(pool, {name: position for position, name in enumerate(pool.ids)})
     write_groups(accepted, pool_images, credits, {}, tmp_path / "natural")
     build(tmp_path / "built", {"natural": tmp_path / "natural"}, allow_partial=True)
-    found = rows(tmp_path / "built", "edit").set_index("source_id")
-    assert found["group_id"].tolist() == ["890-430"] * 2 and found["label"].tolist() == [890, 890]
-    assert set(found["attribution"]) == {"by Ann, https://flickr.com/p/1", "a Flickr user; who is not known"}
+    built = rows(tmp_path / "built", "edit").set_index("source_id")
+    assert built["group_id"].tolist() == ["890-430"] * 2 and built["label"].tolist() == [890, 890]
+    assert set(built["attribution"]) == {"by Ann, https://flickr.com/p/1", "a Flickr user; who is not known"}
 
 
 def test_reviewed_paintings_go_into_the_build(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_chosen_near_boundary_images_go_into_the_build(tmp_path: Path) -> None:
         (folder / f"{number}.webp").write_bytes(samples.image_bytes(number))
     locality.main("mini", imagenet=str(tmp_path / "val"), margin=0.2, out=tmp_path / "chosen")
     build(tmp_path / "built", {"locality": tmp_path / "chosen" / "images"}, allow_partial=True)
-    found = rows(tmp_path / "built", "locality").set_index("sha256")
+    built = rows(tmp_path / "built", "locality").set_index("sha256")
     expected = samples.table[samples.table["margin"] < 0.2].set_index("sha256")
-    assert len(expected) > 0 and set(found.index) == set(expected.index)
-    assert found["label"].to_dict() == expected["label"].to_dict()
-    pd.testing.assert_series_equal(found["margin"].sort_index(), expected["margin"].sort_index(), atol=1e-4)
+    assert len(expected) > 0 and set(built.index) == set(expected.index)
+    assert built["label"].to_dict() == expected["label"].to_dict()
+    pd.testing.assert_series_equal(built["margin"].sort_index(), expected["margin"].sort_index(), atol=1e-4)
     assert json.loads((tmp_path / "built" / "build.json").read_text())["partial"]

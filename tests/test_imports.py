@@ -71,13 +71,13 @@ def test_a_room_imports_only_rooms_below_it(package: str) -> None:
 
 
 def is_command(name: str) -> bool:
-    """Whether a module's full name is that of a command: a file right in a package, or a room's `__main__`."""
+    """Return whether a module's full name is that of a command: a file right in a package, or a room's `__main__`."""
     return name.endswith(".__main__") or (name.count(".") == 1 and not room_of(name))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nobody_imports_a_command(package: str) -> None:
-    """What two commands share lies in a room, so that any of them can change alone."""
+    """Shared code of two commands lies in a room, so that any of them can change alone."""
     commands = {name for name in names_of_modules() if is_command(name) and not name.endswith(".__init__")}
     assert commands >= {"benchmark.build", "mad.search", "mad.review.__main__", "leaderboard.submit"}
     for path in modules(package):
@@ -119,8 +119,8 @@ def test_every_package_is_named_in_pyproject() -> None:
     import re
 
     (listed,) = re.findall(r"^packages = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), flags=re.S | re.M)
-    found = {".".join(p.parent.relative_to(ROOT).parts) for n in PACKAGES for p in (ROOT / n).rglob("__init__.py")}
-    assert set(re.findall(r'"([\w.]+)"', listed)) == found
+    packages = {".".join(p.parent.relative_to(ROOT).parts) for n in PACKAGES for p in (ROOT / n).rglob("__init__.py")}
+    assert set(re.findall(r'"([\w.]+)"', listed)) == packages
 
 
 def test_importing_the_core_is_light() -> None:
@@ -140,7 +140,7 @@ ONLY_UNIX_IN_OS = {"O_DIRECTORY", "fork", "forkpty", "getloadavg", "getuid", "ge
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_any_machine_will_do(package: str) -> None:
-    """What only Unix has is asked for in one file, guarded; text is UTF-8, whatever the system's own encoding."""
+    """Functions that only Unix has are called in one file, guarded; text is UTF-8 on every system."""
     for path in modules(package):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if path.relative_to(ROOT).as_posix() != "benchmark/core/devices.py":

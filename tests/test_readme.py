@@ -21,9 +21,9 @@ def test_the_example_is_complete_short_and_scored(tmp_path: Path, monkeypatch: p
     (tmp_path / "my_editor.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     cli.run(submit.main, ["my_editor.py:MyEditor", "--limit", "2", "--out", "out"])
-    ((_, found),) = find_runs([tmp_path / "out"])
-    assert found.scores["sr"].value == 1
-    assert found.outcomes.called == 0, "it changes weights only, so it is scored by its weights"
+    ((_, record),) = find_runs([tmp_path / "out"])
+    assert record.scores["sr"].value == 1
+    assert record.outcomes.called == 0, "it changes weights only, so it is scored by its weights"
 
 
 def test_every_command_of_the_readme_has_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""How the embedded data set and its base models are made."""
+"""Making the embedded data set and its base models."""

@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Art:
-    """All drawings: who drew what, the pixels, and which of them are nearly one picture."""
+    """All drawings: style and class, pixels, and families of drawings that are nearly one picture."""
 
     drawings: list[Drawing]
     pixels: torch.Tensor  # (n, 4, 80, 80) float32, premultiplied
@@ -60,31 +60,32 @@ class Art:
 
     @classmethod
     def load(cls) -> Art:
-        from benchmark.mini.emoji import rendered
-        from benchmark.mini.selection import families
-        from benchmark.mini.views import premultiplied
+        from benchmark.mini.emoji import render
+        from benchmark.mini.selection import find_families
+        from benchmark.mini.views import premultiply
 
-        drawings, straight = rendered(cache_folder() / "emoji")
-        return cls(drawings, premultiplied(straight), families(drawings, straight))
+        drawings, straight = render(cache_folder() / "emoji")
+        return cls(drawings, premultiply(straight), find_families(drawings, straight))
 
-    def views(self, chosen: list[int], regime: str, seed: int) -> tuple[list[dict], np.ndarray]:
-        """One view of each chosen drawing: its facts, and pixels (n, 64, 64, 3) uint8."""
+    def make_views(self, chosen: list[int], regime: str, seed: int) -> tuple[list[dict], np.ndarray]:
+        """Make one view of each chosen drawing: its columns, and pixels (n, 64, 64, 3) uint8."""
         import torch
 
         from benchmark.mini.views import REGIMES, make_views
 
         random = torch.Generator().manual_seed(seed)
-        made = [make_views(self.pixels[part], REGIMES[regime], random) for part in torch.tensor(chosen).split(256)]
-        return [self._facts(i, f"{regime}-{seed}") for i in chosen], torch.cat(made).permute(0, 2, 3, 1).numpy()
+        batches = torch.tensor(chosen).split(256)
+        images = torch.cat([make_views(self.pixels[batch], REGIMES[regime], random) for batch in batches])
+        return [self._columns(i, f"{regime}-{seed}") for i in chosen], images.permute(0, 2, 3, 1).numpy()
 
-    def _facts(self, i: int, view: str) -> dict:
+    def _columns(self, i: int, view: str) -> dict:
         d = self.drawings[i]
-        facts = {"drawing": d.name, "style": d.style, "label": d.label, "tier": d.tier, "family": self.families[i]}
-        return {**facts, "position": i, "source_id": f"{d.icon}#{view}"}
+        columns = {"drawing": d.name, "style": d.style, "label": d.label, "tier": d.tier, "family": self.families[i]}
+        return {**columns, "position": i, "source_id": f"{d.icon}#{view}"}
 
 
 def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
-    """Write the views to mine as image files whose names say nothing; return (and keep) who is who."""
+    """Write the views to mine as image files with neutral names; return, and write, the table that describes them."""
     import shutil
 
     import pandas as pd
@@ -95,8 +96,8 @@ def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
     regimes = ["plain"] * plan.plain_views + ["wide"] * plan.wide_views
     rows = []
     for number, regime in enumerate(regimes):
-        facts, images = art.views(shift, regime, seed=plan.seed * 1000 + number)
-        rows += [{**fact, "data": encode(image)} for fact, image in zip(facts, images, strict=True)]
+        columns, images = art.make_views(shift, regime, seed=plan.seed * 1000 + number)
+        rows += [{**row, "data": encode(image)} for row, image in zip(columns, images, strict=True)]
     views = pd.DataFrame(rows).sample(frac=1, random_state=plan.seed).reset_index(drop=True)
     views.insert(0, "image", [f"{i // 1000:02d}/{i:05d}.webp" for i in range(len(views))])
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,55 +105,57 @@ def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
         path = folder / view.image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(view.data)
-    with replacing(folder.with_suffix(".parquet")) as part:
-        views.to_parquet(part)
+    with replacing(folder.with_suffix(".parquet")) as temporary:
+        views.to_parquet(temporary)
     return views
 
 
-def ask(views: pd.DataFrame, cache: Path | None = None) -> pd.DataFrame:
-    """The same table with both models' predictions and `mini`'s margin, from the encoded images."""
+def predict_views(views: pd.DataFrame, cache: Path | None = None) -> pd.DataFrame:
+    """Add both models' predictions and `mini`'s margin to a table of views, from their encoded images."""
     from benchmark.images.memory import EncodedImages
     from benchmark.models.load import load_base
     from benchmark.predict.engine import predict
 
     pool = EncodedImages.of("views", views["data"].tolist())
-    told = predict([load_base("mini"), load_base("mini-strong")], pool, cache=cache, progress=cache is not None)
+    predictions = predict([load_base("mini"), load_base("mini-strong")], pool, cache=cache, progress=cache is not None)
     return views.reset_index(drop=True).assign(
-        base_prediction=told["mini_label"], strong_prediction=told["mini-strong_label"], margin=told["mini_margin"]
+        base_prediction=predictions["mini_label"],
+        strong_prediction=predictions["mini-strong_label"],
+        margin=predictions["mini_margin"],
     )
 
 
-def edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The scored groups (16 pairs, 2 styles) and the dev groups, from what `mad.search` wrote."""
+def choose_edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose the scored groups (16 pairs, 2 styles) and the dev groups from the tables of `mad.search`."""
     import pandas as pd
 
-    from benchmark.mini.selection import mined, style_group, varied
+    from benchmark.mini.selection import choose_style_group, choose_varied, select_sure
 
     tables = []
     for name in ("groups.csv", "membership.csv"):
         if not (search / name).is_file():
             raise UserError(f"{search / name} is missing: run mad.search on the pool first (see --help)")
         tables.append(pd.read_csv(search / name))
-    candidates = mined(pool, *tables).assign(subset="pairs")
+    candidates = select_sure(pool, *tables).assign(subset="pairs")
     log.info("%d groups are large enough, %d images", candidates["group_id"].nunique(), len(candidates))
-    chosen = varied(candidates, plan.pair_groups)
+    chosen = choose_varied(candidates, plan.pair_groups)
     pairs = [candidates[candidates["group_id"] == group] for group in chosen]
     blocked = set(pd.concat(pairs)["family"])
-    taken = {int(group.split("-")[0]) for group in chosen}
+    used_classes = {int(group.split("-")[0]) for group in chosen}
     later = candidates[~candidates["family"].isin(blocked)]
-    dev = [later[later["group_id"] == group] for group in varied(later, plan.dev_groups, taken)]
+    dev = [later[later["group_id"] == group] for group in choose_varied(later, plan.dev_groups, used_classes)]
     blocked |= set(pd.concat(dev)["family"])
     for subset, name, styles in (("line_drawing", "line drawing", LINE_STYLES), ("three_d", "3-D", SOLID_STYLES)):
-        images = style_group(pool, styles, plan.style_images, blocked)
+        images = choose_style_group(pool, styles, plan.style_images, blocked)
         blocked |= set(images["family"])
         pairs.append(images.assign(group_id=subset.replace("_", "-"), group=name, subset=subset))
     return pd.concat(pairs, ignore_index=True), pd.concat(dev, ignore_index=True)
 
 
-def near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed: int) -> pd.DataFrame:
-    """Wide views that `mini` gets right with a margin below 0.05, `mini-strong` right too.
+def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed: int) -> pd.DataFrame:
+    """Make wide views that both models get right, `mini` with a margin below 0.05.
 
-    Rounds of one new view of each chosen drawing, until there are `count`; at most three of one drawing.
+    Each round makes one new view of each chosen drawing, until there are `count`; at most three of one drawing.
     """
     import pandas as pd
     import torch
@@ -163,34 +166,34 @@ def near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed: int
     from benchmark.predict.engine import top2
 
     module = load_base("mini").module
-    kept: list[dict] = []
+    rows: list[dict] = []
     per_drawing: Counter[int] = Counter()
     for number in range(plan.rounds):
-        todo = [i for i in chosen if per_drawing[i] < plan.a_drawing]
-        facts, images = art.views(todo, "wide", seed * 1000 + number)
+        unfinished = [i for i in chosen if per_drawing[i] < plan.a_drawing]
+        columns, images = art.make_views(unfinished, "wide", seed * 1000 + number)
         tensors = torch.from_numpy(images).permute(0, 3, 1, 2)
-        told = [top2(module, normalise(part)) for part in tensors.split(64)]
-        label, margin = torch.cat([t[0] for t in told]).numpy(), torch.cat([t[2] for t in told]).numpy()
+        top = [top2(module, normalise(batch)) for batch in tensors.split(64)]
+        predictions, _, margins = (torch.cat(batches).numpy() for batches in zip(*top, strict=True))
         close = [
-            {**fact, "data": encode(image)}
-            for fact, image, told, gap in zip(facts, images, label, margin, strict=True)
-            if told == fact["label"] and gap < plan.margin - 1e-4  # far enough that rounding cannot push it over
+            {**row, "data": encode(image)}
+            for row, image, prediction, margin in zip(columns, images, predictions, margins, strict=True)
+            if prediction == row["label"] and margin < plan.margin - 1e-4  # far from what rounding could change
         ]
         if close:
-            asked = ask(pd.DataFrame(close))
-            sure = asked[(asked["strong_prediction"] == asked["label"]) & (asked["margin"] < plan.margin)]
-            kept += sure.to_dict("records")
-            per_drawing = Counter(row["position"] for row in kept)
-        log.info("round %d: %d of %d near-boundary images", number + 1, len(kept), count)
-        if len(kept) >= count:
+            views = predict_views(pd.DataFrame(close))
+            sure = views[(views["strong_prediction"] == views["label"]) & (views["margin"] < plan.margin)]
+            rows += sure.to_dict("records")
+            per_drawing = Counter(row["position"] for row in rows)
+        log.info("round %d: %d of %d near-boundary images", number + 1, len(rows), count)
+        if len(rows) >= count:
             break
-    if len(kept) < count:
-        raise UserError(f"only {len(kept)} of {count} near-boundary images in {plan.rounds} rounds")
-    return pd.DataFrame(kept[:count]).sort_values(["label", "drawing"])
+    if len(rows) < count:
+        raise UserError(f"only {len(rows)} of {count} near-boundary images in {plan.rounds} rounds; allow more rounds")
+    return pd.DataFrame(rows[:count]).sort_values(["label", "drawing"])
 
 
-def training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> pd.DataFrame:
-    """Labelled views, plain and wide in turn, for editors that learn."""
+def make_training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> pd.DataFrame:
+    """Make labelled views, plain and wide in turn, for editors that learn."""
     import pandas as pd
 
     from benchmark.mini.packing import encode
@@ -198,43 +201,43 @@ def training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> pd.Dat
     rows: list[dict] = []
     number = 0
     while len(rows) < plan.train:
-        facts, images = art.views(chosen, ("plain", "wide")[number % 2], seed * 1000 + number)
-        rows += [{**fact, "data": encode(image)} for fact, image in zip(facts, images, strict=True)]
+        columns, images = art.make_views(chosen, ("plain", "wide")[number % 2], seed * 1000 + number)
+        rows += [{**row, "data": encode(image)} for row, image in zip(columns, images, strict=True)]
         number += 1
     return pd.DataFrame(rows[: plan.train]).sample(frac=1, random_state=plan.seed)
 
 
 def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> dict[str, pd.DataFrame]:
     """Choose, write and return all six splits; write the NOTICE and, if `out` is the package's, the card's tables."""
-    from benchmark.mini.card import fill
-    from benchmark.mini.packing import notice, write_split
-    from benchmark.mini.selection import share_out
+    from benchmark.mini.card import fill_tables
+    from benchmark.mini.packing import format_notice, write_split
+    from benchmark.mini.selection import assign_families
     from benchmark.predict.store import predictions_folder
 
-    pool = ask(pool, predictions_folder())
-    splits = dict(zip(("edit", "dev_edit"), edit_splits(pool, search, plan), strict=True))
-    used = {family for split in splits.values() for family in split["family"]}
+    pool = predict_views(pool, predictions_folder())
+    splits = dict(zip(("edit", "dev_edit"), choose_edit_splits(pool, search, plan), strict=True))
+    used_families = {family for split in splits.values() for family in split["family"]}
 
-    free = [i for i, family in enumerate(art.families) if family not in used]
+    free = [i for i, family in enumerate(art.families) if family not in used_families]
     own = [i for i in free if art.drawings[i].style in BASE_STYLES]
     shares = {"train": 0.4, "locality": 0.43, "dev_locality": 0.17}
-    share = share_out((art.families[i] for i in own), shares, plan.seed)
-    new = {art.families[i] for i in free} - set(share)
-    share |= share_out(new, {"locality": 0.7, "dev_locality": 0.3}, plan.seed)
-    where = {name: [i for i in free if share[art.families[i]] == name] for name in shares}
-    train = [i for i in where["train"] if art.drawings[i].style in BASE_STYLES]
-    sure = {name: [i for i in where[name] if art.drawings[i].tier == "A"] for name in ("locality", "dev_locality")}
-    splits["train"] = training_split(art, train, plan, seed=plan.seed + 1)
-    splits["locality"] = near_boundary(art, sure["locality"], plan.locality, plan, seed=plan.seed + 2)
-    splits["dev_locality"] = near_boundary(art, sure["dev_locality"], plan.dev_locality, plan, seed=plan.seed + 3)
+    split_of = assign_families((art.families[i] for i in own), shares, plan.seed)
+    new = {art.families[i] for i in free} - set(split_of)
+    split_of |= assign_families(new, {"locality": 0.7, "dev_locality": 0.3}, plan.seed)
+    members = {name: [i for i in free if split_of[art.families[i]] == name] for name in shares}
+    train = [i for i in members["train"] if art.drawings[i].style in BASE_STYLES]
+    sure = {name: [i for i in members[name] if art.drawings[i].tier == "A"] for name in ("locality", "dev_locality")}
+    splits["train"] = make_training_split(art, train, plan, seed=plan.seed + 1)
+    splits["locality"] = make_near_boundary(art, sure["locality"], plan.locality, plan, seed=plan.seed + 2)
+    splits["dev_locality"] = make_near_boundary(art, sure["dev_locality"], plan.dev_locality, plan, seed=plan.seed + 3)
 
     shown = set(splits["edit"]["image"]) | set(splits["dev_edit"]["image"])
     rest = pool[~pool["image"].isin(shown)].head(plan.pool)  # the pool is in random order
     splits["pool"] = rest.drop(columns=["base_prediction", "strong_prediction", "margin"])
     for name, table in splits.items():
         write_split(table, out / "data" / f"{name}-00000-of-00001.parquet")
-    write_text(out / "NOTICE", notice())
+    write_text(out / "NOTICE", format_notice())
     write_text(out / "build.json", json.dumps({"version": MINI_VERSION, "plan": asdict(plan)}, indent=2) + "\n")
     if out.resolve() == ASSETS:
-        fill(out)
+        fill_tables(out)
     return splits

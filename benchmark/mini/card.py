@@ -24,8 +24,8 @@ USES = {
 }
 
 
-def fill(assets: Path, card: Path = CARD) -> None:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- end -->`` in the card by the tables of `assets`."""
+def fill_tables(assets: Path, card: Path = CARD) -> None:
+    """Replace the text between ``<!-- name -->`` and ``<!-- end -->`` in the card by the tables of `assets`."""
     import pandas as pd
 
     columns = ["group", "group_id", "subset", "drawing"]
@@ -48,8 +48,8 @@ def _splits(splits: dict[str, pd.DataFrame]) -> str:
 def _groups(splits: dict[str, pd.DataFrame]) -> str:
     rows = []
     for split in ("edit", "dev_edit"):
-        for (group_id, group, subset), part in splits[split].groupby(["group_id", "group", "subset"], sort=False):
-            rows.append([f"`{split}`", group_id, group, subset, len(part), part["drawing"].nunique()])
+        for (group_id, group, subset), images in splits[split].groupby(["group_id", "group", "subset"], sort=False):
+            rows.append([f"`{split}`", group_id, group, subset, len(images), images["drawing"].nunique()])
     return table("split|id|group|subset|images|drawings", rows)
 
 

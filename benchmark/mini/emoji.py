@@ -27,7 +27,7 @@ SIDE = 80  # pixels a side of a rendered drawing; a view of it has 64
 
 @dataclass(frozen=True)
 class Style:
-    """One designer's set of drawings: where it comes from and what its art may be used for."""
+    """One designer's set of drawings: its package, licence and credit."""
 
     name: str
     package: str
@@ -67,7 +67,7 @@ STYLES: dict[str, Style] = {
               "Fluent Emoji 3D, by Microsoft Corporation", "https://github.com/microsoft/fluentui-emoji"),
     )
 }  # fmt: skip
-BASE_STYLES = ("twemoji", "noto", "fluent-flat")  # what `mini` is trained on
+BASE_STYLES = ("twemoji", "noto", "fluent-flat")  # the styles that `mini` is trained on
 SHIFT_STYLES = tuple(name for name in STYLES if name not in BASE_STYLES)
 
 
@@ -85,59 +85,59 @@ class Drawing:
         return f"{self.style}/{self.icon}"
 
 
-def drawings(classes_file: Path = ASSETS / "classes.json") -> list[Drawing]:
+def list_drawings(classes_file: Path = ASSETS / "classes.json") -> list[Drawing]:
     """Every drawing that `classes.json` lists and does not exclude, in a fixed order."""
-    found = []
+    drawings = []
     for entry in json.loads(classes_file.read_text(encoding="utf-8")):
         if entry.get("dropped"):
             continue
         excluded, doubtful = (
-            {(x["style"], x["codepoints"]) for x in entry[f"{kind}_drawings"]} for kind in ("excluded", "doubtful")
+            {(x["style"], x["codepoints"]) for x in entry[f"{status}_drawings"]} for status in ("excluded", "doubtful")
         )
         for style in STYLES:
             for codepoints, icon in entry["styles"].get(style, {}).items():
                 if (style, codepoints) not in excluded:
                     tier = "B" if (style, codepoints) in doubtful else entry["tier"]
-                    found.append(Drawing(style, icon.removesuffix(".webp"), entry["imagenet_index"], tier))
-    return found
+                    drawings.append(Drawing(style, icon.removesuffix(".webp"), entry["imagenet_index"], tier))
+    return drawings
 
 
-def rendered(cache: Path, wanted: list[Drawing] | None = None) -> tuple[list[Drawing], np.ndarray]:
-    """The drawings and their pixels, (n, 80, 80, 4) uint8 with straight alpha.
+def render(cache: Path, drawings: list[Drawing] | None = None) -> tuple[list[Drawing], np.ndarray]:
+    """Render `drawings`, by default all: return them and their pixels, (n, 80, 80, 4) uint8 with straight alpha.
 
     Packages and renderings are kept in `cache`; only what is missing there is fetched and rendered.
     """
     import numpy as np
 
-    wanted = drawings() if wanted is None else wanted
-    pixels = np.empty((len(wanted), SIDE, SIDE, 4), np.uint8)
-    for style in dict.fromkeys(d.style for d in wanted):
-        at = [i for i, d in enumerate(wanted) if d.style == style]
-        table = _render_style(STYLES[style], cache, sorted({wanted[i].icon for i in at}))
-        for i in at:
-            pixels[i] = table[wanted[i].icon]
-    return wanted, pixels
+    drawings = list_drawings() if drawings is None else drawings
+    pixels = np.empty((len(drawings), SIDE, SIDE, 4), np.uint8)
+    for style in dict.fromkeys(d.style for d in drawings):
+        positions = [i for i, d in enumerate(drawings) if d.style == style]
+        image_of = _render_style(STYLES[style], cache, sorted({drawings[i].icon for i in positions}))
+        for i in positions:
+            pixels[i] = image_of[drawings[i].icon]
+    return drawings, pixels
 
 
 def _render_style(style: Style, cache: Path, icons: list[str]) -> dict[str, np.ndarray]:
     import numpy as np
 
-    store = cache / f"{style.name}-{style.version}-{SIDE}px.npz"
-    if store.exists():
-        with np.load(store) as saved:
+    cache_file = cache / f"{style.name}-{style.version}-{SIDE}px.npz"
+    if cache_file.exists():
+        with np.load(cache_file) as saved:
             if set(icons) <= set(saved.files):
                 return {icon: saved[icon] for icon in icons}
     archive = fetch(style, cache)
     load = _read_webp if style.name == "fluent-3d" else _read_iconify
-    table = {icon: np.asarray(image) for icon, image in load(archive, icons)}
-    part = store.with_suffix(".part.npz")
-    np.savez_compressed(part, allow_pickle=False, **table)
-    part.replace(store)
-    return table
+    image_of = {icon: np.asarray(image) for icon, image in load(archive, icons)}
+    temporary = cache_file.with_suffix(".part.npz")
+    np.savez_compressed(temporary, allow_pickle=False, **image_of)
+    temporary.replace(cache_file)
+    return image_of
 
 
 def fetch(style: Style, cache: Path) -> Path:
-    """The package's archive in `cache`, downloaded by `npm pack` unless it is there."""
+    """Download a style's package by `npm pack` unless `cache` holds it; return the archive's path."""
     cache.mkdir(parents=True, exist_ok=True)
     archive = cache / f"{style.package.strip('@').replace('/', '-')}-{style.version}.tgz"
     if not archive.exists():
@@ -152,27 +152,27 @@ def fetch(style: Style, cache: Path) -> Path:
     return archive
 
 
-def _members(archive: Path, names: set[str]) -> dict[str, bytes]:
-    """Contents of the named regular files. Nothing is unpacked, so no path in the archive can hurt."""
+def _read_members(archive: Path, names: set[str]) -> dict[str, bytes]:
+    """Contents of the named regular files. Nothing is unpacked, so no path in the archive can do harm."""
     try:
         with tarfile.open(archive) as tar:
-            found = {
+            contents = {
                 m.name: tar.extractfile(m).read()  # type: ignore[union-attr]  # a regular file has one
                 for m in tar
                 if m.isfile() and m.name in names
             }
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{archive} is damaged ({error}): delete it and retry") from None
-    if missing := sorted(names - set(found)):
+    if missing := sorted(names - set(contents)):
         raise UserError(f"{archive.name} lacks {missing[0]} (and {len(missing) - 1} more): delete it and retry")
-    return found
+    return contents
 
 
 def _read_webp(archive: Path, icons: list[str]):
     from PIL import Image
 
     names = {f"package/assets/{icon}.webp": icon for icon in icons}
-    for name, data in _members(archive, set(names)).items():
+    for name, data in _read_members(archive, set(names)).items():
         image = Image.open(io.BytesIO(data)).convert("RGBA")
         # Premultiplied while it shrinks, or the colour of transparent pixels bleeds into the outline.
         small = image.convert("RGBa").resize((SIDE, SIDE), Image.Resampling.LANCZOS).convert("RGBA")
@@ -182,7 +182,7 @@ def _read_webp(archive: Path, icons: list[str]):
 def _read_iconify(archive: Path, icons: list[str]):
     from PIL import Image
 
-    book = json.loads(_members(archive, {"package/icons.json"})["package/icons.json"])
+    book = json.loads(_read_members(archive, {"package/icons.json"})["package/icons.json"])
     try:
         import resvg_py
     except ModuleNotFoundError:

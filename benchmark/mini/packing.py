@@ -1,4 +1,4 @@
-"""Writing the mini in the Hub's layout: encoded images, one schema, parquet files, licence notes."""
+"""The mini in the Hub's layout: encoded images, one schema, parquet files, licence notes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def encode(view: np.ndarray) -> bytes:
-    """A (64, 64, 3) uint8 image as lossless WebP, a quarter smaller than PNG here."""
+    """Encode a (64, 64, 3) uint8 image as lossless WebP, a quarter smaller than PNG here."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -30,7 +30,7 @@ def encode(view: np.ndarray) -> bytes:
 def write_split(views: pd.DataFrame, path: Path) -> None:
     """Write a table of views, with their bytes in `data`, as one parquet file.
 
-    Columns of the schema that the table lacks are null; what can be looked up by style or label is.
+    Columns that follow from style or label are added; the others that the table lacks are null.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -39,10 +39,10 @@ def write_split(views: pd.DataFrame, path: Path) -> None:
 
     schema = features()
     rows = [_row(view, schema, names()) for view in views.to_dict("records")]
-    with replacing(path) as part:
+    with replacing(path) as temporary:
         pq.write_table(
             pa.Table.from_pylist(rows, schema=schema.arrow_schema),
-            part,
+            temporary,
             row_group_size=ROWS_A_GROUP,
             compression="zstd",
         )
@@ -50,7 +50,7 @@ def write_split(views: pd.DataFrame, path: Path) -> None:
 
 def _row(view: dict, schema: datasets.Features, names: Sequence[str]) -> dict:
     style, digest = STYLES[view["style"]], hashlib.sha256(view["data"]).hexdigest()
-    known = {
+    values = {
         **view,
         "image": {"bytes": view["data"], "path": f"{digest[:16]}.webp"},
         "class_name": names[view["label"]],
@@ -60,15 +60,15 @@ def _row(view: dict, schema: datasets.Features, names: Sequence[str]) -> dict:
         "attribution": style.credit,
         "sha256": digest,
     }
-    return {column: _plain(known.get(column)) for column in schema}
+    return {column: _null_for_nan(values.get(column)) for column in schema}
 
 
-def _plain(value: object) -> object:
-    """pandas writes a missing number as NaN; the schema wants null."""
+def _null_for_nan(value: object) -> object:
+    """A value, or None for the NaN by which pandas marks a missing one."""
     return None if value != value else value
 
 
-def notice() -> str:
+def format_notice() -> str:
     """The NOTICE: every style's source, version, licence and credit."""
     lines = [
         "The images of the mini benchmark, and the two models trained on them, are made from emoji art.",

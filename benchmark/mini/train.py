@@ -47,8 +47,8 @@ PREPROCESSING = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides the weights. Steps, not seconds: the same seed gives the same model anywhere."""
+class TrainingRecipe:
+    """All settings that decide the weights. Training ends by steps, so that the same seed gives the same model."""
 
     styles: tuple[str, ...]
     steps: int
@@ -63,13 +63,13 @@ class Recipe:
     wide_share: float = 0.5  # of each batch, from then on
 
 
-def recipes() -> dict[str, Recipe]:
+def recipes() -> dict[str, TrainingRecipe]:
     """The recipes of the two shipped models."""
     from benchmark.mini.emoji import BASE_STYLES, STYLES
 
     return {
-        "mini": Recipe(BASE_STYLES, steps=800, seed=1),
-        "mini-strong": Recipe(tuple(STYLES), steps=2000, seed=2),
+        "mini": TrainingRecipe(BASE_STYLES, steps=800, seed=1),
+        "mini-strong": TrainingRecipe(tuple(STYLES), steps=2000, seed=2),
     }
 
 
@@ -90,7 +90,7 @@ def new_model(seed: int) -> nn.Module:
     return model
 
 
-def train(recipe: Recipe, pixels: torch.Tensor, labels: torch.Tensor, device: str = "cpu") -> nn.Module:
+def train(recipe: TrainingRecipe, pixels: torch.Tensor, labels: torch.Tensor, device: str = "cpu") -> nn.Module:
     """Train a new model on random views.
 
     Args:
@@ -106,8 +106,8 @@ def train(recipe: Recipe, pixels: torch.Tensor, labels: torch.Tensor, device: st
 
     model = new_model(recipe.seed).to(device).train()
     matrices = [p for n, p in model.named_parameters() if n.startswith("blocks.") and p.ndim == 2]
-    inside = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in inside]
+    matrix_ids = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in matrix_ids]
     optimisers = [
         torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(rest, lr=recipe.adamw_lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)),
@@ -115,17 +115,17 @@ def train(recipe: Recipe, pixels: torch.Tensor, labels: torch.Tensor, device: st
     random = torch.Generator().manual_seed(recipe.seed)
     start, shown, order = time.monotonic(), 0.0, torch.empty(0, dtype=torch.int64)
     for step in range(recipe.steps):
-        done = step / recipe.steps
-        factor = min(1.0, (done + 1e-3) / recipe.warmup, (1 - done) / recipe.decay)
+        progress = step / recipe.steps
+        factor = min(1.0, (progress + 1e-3) / recipe.warmup, (1 - progress) / recipe.decay)
         for optimiser in optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = optimiser.defaults["lr"] * factor
         while len(order) < recipe.batch:
             order = torch.cat([order, torch.randperm(len(pixels), generator=random)])
         chosen, order = order[: recipe.batch], order[recipe.batch :]
-        wide = int(recipe.batch * recipe.wide_share) if done >= recipe.plain_only else 0
+        n_wide = int(recipe.batch * recipe.wide_share) if progress >= recipe.plain_only else 0
         views = torch.cat(
-            [make_views(pixels[i], r, random) for i, r in ((chosen[:wide], WIDE), (chosen[wide:], PLAIN)) if len(i)]
+            [make_views(pixels[i], r, random) for i, r in ((chosen[:n_wide], WIDE), (chosen[n_wide:], PLAIN)) if len(i)]
         )
         loss = F.cross_entropy(model(normalise(views).to(device)), labels[chosen].to(device))
         loss.backward()
@@ -144,7 +144,7 @@ def normalise(views: torch.Tensor) -> torch.Tensor:
     return (views.float() / 255 - 0.5) / 0.5
 
 
-def accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, regime: str, seed: int) -> float:
+def measure_accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, regime: str, seed: int) -> float:
     """Share of new views, two of each drawing, that the model gets right."""
     import torch
 
@@ -152,12 +152,12 @@ def accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, regim
 
     device = next(model.parameters()).device
     random = torch.Generator().manual_seed(seed)
-    right = 0
+    n_right = 0
     with torch.no_grad():
-        for part in torch.arange(len(pixels)).repeat(2).split(256):
-            views = make_views(pixels[part], REGIMES[regime], random)
-            right += int((model(normalise(views).to(device)).argmax(1).cpu() == labels[part]).sum())
-    return right / (2 * len(pixels))
+        for rows in torch.arange(len(pixels)).repeat(2).split(256):
+            views = make_views(pixels[rows], REGIMES[regime], random)
+            n_right += int((model(normalise(views).to(device)).argmax(1).cpu() == labels[rows]).sum())
+    return n_right / (2 * len(pixels))
 
 
 def save(model: nn.Module, record: dict, folder: Path) -> None:
@@ -173,17 +173,17 @@ def save(model: nn.Module, record: dict, folder: Path) -> None:
         "pretrained_cfg": PREPROCESSING,
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with replacing(folder / "model.safetensors") as part:
-        save_file(weights, part, metadata={"format": "pt"})
+    with replacing(folder / "model.safetensors") as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     write_text(folder / "training.json", json.dumps(record, indent=2) + "\n")
 
 
-def make(which: str, out: Path, steps: int | None, device: str, threads: int) -> dict[str, Any]:
+def make(name: str, out: Path, steps: int | None, device: str, threads: int) -> dict[str, Any]:
     """Train one of the shipped models and write it as a timm folder.
 
     Args:
-        which: a name of `recipes`.
+        name: a name of `recipes`.
         out: the folder for config.json, model.safetensors and training.json.
         steps: optimiser steps instead of the recipe's.
         device: where to train; only the CPU repeats the shipped weights, and only with one thread.
@@ -197,26 +197,28 @@ def make(which: str, out: Path, steps: int | None, device: str, threads: int) ->
     import timm
     import torch
 
-    from benchmark.mini.emoji import STYLES, rendered
-    from benchmark.mini.views import premultiplied
+    from benchmark.mini.emoji import STYLES, render
+    from benchmark.mini.views import premultiply
 
     torch.set_num_threads(threads)
-    recipe = recipes()[which]
+    recipe = recipes()[name]
     recipe = replace(recipe, steps=steps) if steps else recipe
-    drawings, straight = rendered(cache_folder() / "emoji")
-    pixels, labels = premultiplied(straight), torch.tensor([d.label for d in drawings])
-    where = {s: torch.tensor([i for i, d in enumerate(drawings) if d.style == s]) for s in STYLES}
-    own = torch.cat([where[s] for s in recipe.styles])
-    log.info("%s: %d drawings, %d classes, %d steps", which, len(own), len(labels[own].unique()), recipe.steps)
+    drawings, straight = render(cache_folder() / "emoji")
+    pixels, labels = premultiply(straight), torch.tensor([d.label for d in drawings])
+    positions = {s: torch.tensor([i for i, d in enumerate(drawings) if d.style == s]) for s in STYLES}
+    own = torch.cat([positions[s] for s in recipe.styles])
+    log.info("%s: %d drawings, %d classes, %d steps", name, len(own), len(labels[own].unique()), recipe.steps)
     start = time.monotonic()
     model = train(recipe, pixels[own], labels[own], device)
     seconds = time.monotonic() - start
     scores = {
-        regime: {s: round(accuracy(model, pixels[i], labels[i], regime, seed=1000), 4) for s, i in where.items()}
+        regime: {
+            s: round(measure_accuracy(model, pixels[i], labels[i], regime, seed=1000), 4) for s, i in positions.items()
+        }
         for regime in ("plain", "wide")
     }
     record = {
-        "model": which,
+        "model": name,
         "recipe": asdict(recipe),
         "drawings": len(own),
         "seconds": round(seconds),

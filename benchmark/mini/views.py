@@ -33,7 +33,7 @@ WIDE = Regime(degrees=35, scale=(0.55, 1.05), shift=0.15, shear=0.20, colour=0.2
 REGIMES = {"plain": PLAIN, "wide": WIDE}
 
 
-def premultiplied(pixels: np.ndarray) -> torch.Tensor:
+def premultiply(pixels: np.ndarray) -> torch.Tensor:
     """Drawings (n, s, s, 4) uint8 with straight alpha -> (n, 4, s, s) float32 in 0..1, premultiplied."""
     import torch
 
@@ -43,7 +43,7 @@ def premultiplied(pixels: np.ndarray) -> torch.Tensor:
 
 
 def make_views(drawings: torch.Tensor, regime: Regime, random: torch.Generator) -> torch.Tensor:
-    """One random view of each drawing.
+    """Make one random view of each drawing.
 
     Args:
         drawings: (n, 4, s, s) float32, premultiplied.
@@ -75,11 +75,11 @@ def make_views(drawings: torch.Tensor, regime: Regime, random: torch.Generator) 
 
     gain = 1 + uniform(-1, 1, 3)[:, :, None, None] * regime.colour
     ink = torch.minimum(placed[:, :3] * gain, placed[:, 3:])
-    views = ink + (1 - placed[:, 3:]) * _backgrounds(n, uniform)
+    views = ink + (1 - placed[:, 3:]) * _make_backgrounds(n, uniform)
     return views.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _backgrounds(n: int, uniform) -> torch.Tensor:
+def _make_backgrounds(n: int, uniform) -> torch.Tensor:
     """(n, 3, 64, 64): half of them flat, half a linear gradient between two light colours."""
     import torch
 

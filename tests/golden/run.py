@@ -1,8 +1,8 @@
 """Makes the golden run's outcomes with the project's own commands; ``make golden`` keeps them.
 
 `ft` and `hypernetwork` edit a few samples of the mini, one search mines a few of its images, and one small
-benchmark is built from pictures whose bytes no library's release can move. What comes out is compared with what is
-committed here by ``tests/test_golden.py``; it is made anew only where an issue says so.
+benchmark is built from pictures whose bytes no library's release can move. ``tests/test_golden.py`` compares the
+outcomes with those committed here, which are made anew only where an issue says so.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ LIMIT, SEED = 6, 0
 POOL_IMAGES = 64
 
 
-def edits(out: Path) -> None:
-    """`EDITORS` on `LIMIT` samples of the mini; one folder each, as the command writes them."""
+def run_edits(out: Path) -> None:
+    """Run `EDITORS` on `LIMIT` samples of the mini; one folder each, as the command writes them."""
     run(submit.main, [*EDITORS, "--limit", str(LIMIT), "--seed", str(SEED), "--out", str(out)])
 
 
-def mined(out: Path, scratch: Path) -> None:
-    """The two embedded models search the first images of the mini's editing samples."""
+def run_search(out: Path, scratch: Path) -> None:
+    """Search the first images of the mini's editing samples with the two embedded models."""
     (table,) = (pq.read_table(file) for file in MINI.glob("edit-*.parquet"))
     pq.write_table(table.slice(0, POOL_IMAGES), scratch / "pool.parquet")
     options = {"--pair": "mini,mini-strong", "--pool": scratch / "pool.parquet", "--out": out}
     run(search.main, [str(word) for pair in options.items() for word in pair])
 
 
-def built(out: Path, scratch: Path) -> None:
-    """A benchmark of twelve natural and six locality images."""
+def run_build(out: Path, scratch: Path) -> None:
+    """Build a benchmark of twelve natural and six locality images."""
     natural = {f"Natural-Image-Subset/{folder}/{n}.bmp" for folder in ("890_430", "933_923") for n in range(6)}
     locality = {f"Sensitive-Images/{n}.bmp" for n in range(6)}
     words = ["--allow-partial", "--out", str(out)]
@@ -79,11 +79,11 @@ def table_of(folder: Path) -> str:
 
 
 @torch.no_grad()
-def margins(predicted: pd.DataFrame) -> list[list[float]]:
+def compute_margins(predictions: pd.DataFrame) -> list[list[float]]:
     """The top-2 logit margins of every edit's predictions, group first, by plain full forwards in float32."""
     base, benchmark = load_base("mini"), load("mini")
-    found = []
-    for editor, row in zip(predicted["editor"], predicted.itertuples(), strict=True):
+    margins_of_edits = []
+    for editor, row in zip(predictions["editor"], predictions.itertuples(), strict=True):
         samples = benchmark.edit.take([row.edit_row])
         images, labels = samples.images(base.preprocessing), torch.as_tensor(samples.labels)
         with torch.enable_grad():
@@ -91,14 +91,14 @@ def margins(predicted: pd.DataFrame) -> list[list[float]]:
             maker = choose(editor, "mini").make()
             (edit,) = maker.edit_many(base.module, images[None], labels[None], [seed])
         group = benchmark.edit.take(row.group_rows).images(base.preprocessing)
-        judged = torch.cat([group, benchmark.locality.images(base.preprocessing)])
-        top = torch.cat([forward(base.module, part, edit.overrides) for part in judged.split(256)]).topk(2).values
-        found.append((top[:, 0] - top[:, 1]).tolist())
-    return found
+        images = torch.cat([group, benchmark.locality.images(base.preprocessing)])
+        top = torch.cat([forward(base.module, batch, edit.overrides) for batch in images.split(256)]).topk(2).values
+        margins_of_edits.append((top[:, 0] - top[:, 1]).tolist())
+    return margins_of_edits
 
 
-def outcomes(out: Path) -> pd.DataFrame:
-    """One row an edit: editor, sample (by hash), steps, failure, how it was scored, all predictions."""
+def read_outcomes(out: Path) -> pd.DataFrame:
+    """One row an edit: editor, sample (by hash), steps, failure, the scoring path, all predictions."""
     rows = []
     for editor in EDITORS:
         (folder,) = out.glob(f"{editor}*")
@@ -125,24 +125,24 @@ def main() -> None:
     with TemporaryDirectory() as name:
         scratch = Path(name)
         os.environ[CACHE] = str(scratch / "cache")  # nothing of an earlier run
-        edits(scratch / "edits")
-        table = outcomes(scratch / "edits")
+        run_edits(scratch / "edits")
+        table = read_outcomes(scratch / "edits")
         row_of = {sha: row for row, sha in enumerate(load("mini").edit.table["sha256"])}
         table["edit_row"] = table["sha256"].map(row_of)
         table["group_rows"] = table["group_hashes"].map(lambda hashes: [row_of[sha] for sha in hashes])
-        table["margins"] = margins(table)
+        table["margins"] = compute_margins(table)
         table = table.drop(columns=["edit_row", "group_rows"])
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), HERE / "edits.parquet", compression="zstd")
 
-        mined(scratch / "mined", scratch)
+        run_search(scratch / "mined", scratch)
         shutil.copy(scratch / "mined" / "predictions.parquet", HERE / "search-predictions.parquet")
         for file in ("ranking.csv", "groups.csv", "membership.csv"):
             shutil.copy(scratch / "mined" / file, HERE / f"search-{file}")
 
-        built(scratch / "built", scratch)
+        run_build(scratch / "built", scratch)
         (HERE / "build.jsonl").write_text(table_of(scratch / "built"))
-        facts = json.loads((scratch / "built" / "build.json").read_text())
-        (HERE / "build.json").write_text(json.dumps(facts, indent=2) + "\n")
+        build_notes = json.loads((scratch / "built" / "build.json").read_text())
+        (HERE / "build.json").write_text(json.dumps(build_notes, indent=2) + "\n")
 
 
 if __name__ == "__main__":

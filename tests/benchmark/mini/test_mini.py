@@ -1,4 +1,4 @@
-"""The embedded mini benchmark: what is shipped is what its card says, and what its builder promises."""
+"""The embedded mini benchmark agrees with its card and with the rules of its builder."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ def split(name: str) -> LabelledImages:
 
 
 @lru_cache
-def answers(model: str, name: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def predict(model: str, name: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Top-1 classes and margins of a shipped model on (the head of) a split, float32, in batches of 64."""
     base, samples = load_base(model), split(name)
     images = samples.images(base.preprocessing, range(min(limit or len(samples), len(samples))))
-    told = [top2(base.module, part) for part in images.split(64)]
-    return torch.cat([t[0] for t in told]).numpy(), torch.cat([t[2] for t in told]).numpy()
+    top = [top2(base.module, batch) for batch in images.split(64)]
+    labels, _, margins = (torch.cat(batches).numpy() for batches in zip(*top, strict=True))
+    return labels, margins
 
 
 def accuracy(model: str, name: str, limit: int = 250) -> float:
-    label, _ = answers(model, name, limit)
+    label, _ = predict(model, name, limit)
     return float((label == split(name).labels[:limit]).mean())
 
 
@@ -96,10 +97,10 @@ def test_no_drawing_is_in_two_splits() -> None:
         for style in ("fluent-flat", "fluent-3d")
         for icon in entry["styles"].get(style, {}).values()
     }
-    found = [{twin.get(d, d) for d in split(name).table["drawing"]} for name in APART]
-    for i, one in enumerate(found):
-        for other in found[:i]:
-            assert not one & other
+    drawings = [{twin.get(d, d) for d in split(name).table["drawing"]} for name in APART]
+    for i, own in enumerate(drawings):
+        for other in drawings[:i]:
+            assert not own & other
     failures = [set(split(name).table["drawing"]) for name in ("edit", "dev_edit")]
     assert not failures[0] & failures[1]
 
@@ -115,7 +116,7 @@ def test_no_image_is_there_twice_and_hashes_match_the_bytes() -> None:
 
 
 def test_every_label_is_the_drawings_own() -> None:
-    known = {d.name: d for d in emoji.drawings()}
+    known = {d.name: d for d in emoji.list_drawings()}
     names = imagenet.names()
     classes = {d.label for d in known.values()}
     assert len(classes) >= 150
@@ -186,16 +187,16 @@ def test_models_are_standard_timm_vits(model: str) -> None:
 @pytest.mark.parametrize("name", ["edit", "locality", "dev_edit", "dev_locality"])
 def test_stored_predictions_come_out_again(name: str) -> None:
     table = split(name).table
-    label, margin = answers("mini", name)
+    label, margin = predict("mini", name)
     sure = table["margin"] > 1e-4  # of a tie, either may come out
     assert (label == table["base_prediction"])[sure].all()
     assert np.abs(margin - table["margin"]).max() < 1e-4
-    strong, gap = answers("mini-strong", name)
-    assert (strong == table["strong_prediction"])[gap > 1e-4].all()
+    strong, strong_margin = predict("mini-strong", name)
+    assert (strong == table["strong_prediction"])[strong_margin > 1e-4].all()
 
 
 def test_records_show_the_drop_and_the_recovery() -> None:
-    counts = pd.Series([d.style for d in emoji.drawings()]).value_counts()
+    counts = pd.Series([d.style for d in emoji.list_drawings()]).value_counts()
     mean: dict[tuple[str, tuple[str, ...]], float] = {}
     for model in ("mini", "mini-strong"):
         record = json.loads((ASSETS / "models" / model / "training.json").read_text())
@@ -233,48 +234,48 @@ def test_groups_need_eight_images_of_two_drawings_and_a_sure_label() -> None:
     groups = pd.DataFrame({"strong_index": 292, "base_index": [288, 289, 290], "group": "x-y", "distance": 2.0})
     groups["group_id"] = [f"292-{b}" for b in groups["base_index"]]
     membership = pd.DataFrame({"group_id": np.repeat(groups["group_id"].to_numpy(), 9), "image": views["image"]})
-    found = selection.mined(views, groups, membership)
-    assert found["group_id"].unique().tolist() == ["292-288"]
+    sure = selection.select_sure(views, groups, membership)
+    assert sure["group_id"].unique().tolist() == ["292-288"]
     with pytest.raises(UserError, match="other weights"):
-        selection.mined(views.assign(base_prediction=0), groups, membership)
+        selection.select_sure(views.assign(base_prediction=0), groups, membership)
 
 
 def test_varied_groups_share_no_class() -> None:
     rows = [(i, 100 + g, 200 + g % 7, g) for g in range(12) for i in range(8)]
     table = pd.DataFrame(rows, columns=["family", "label", "base_prediction", "g"])
     table = table.assign(group_id=table["g"].astype(str), distance=table["g"] % 5)
-    chosen = selection.varied(table, 5, taken=[100])
+    chosen = selection.choose_varied(table, 5, used_classes=[100])
     assert len(chosen) == 5 and "0" not in chosen
     assert table[table["group_id"].isin(chosen)].groupby("base_prediction")["group_id"].nunique().max() == 1
     with pytest.raises(UserError, match="more views"):
-        selection.varied(table, 9)
+        selection.choose_varied(table, 9)
 
 
 def test_families_join_nearly_equal_pictures_and_fluent_twins() -> None:
     same, other = np.zeros((80, 80, 4), np.uint8), np.full((80, 80, 4), 255, np.uint8)
     drawings = [emoji.Drawing(s, "x", 1, "A") for s in ("noto", "twemoji", "openmoji", "fluent-flat", "fluent-3d")]
-    numbers = selection.families(drawings, np.stack([same, same, other, same // 2 + 90, other]))
+    numbers = selection.find_families(drawings, np.stack([same, same, other, same // 2 + 90, other]))
     assert numbers[0] == numbers[1] != numbers[2]
     assert numbers[3] == numbers[4]
 
 
 def test_shares_are_proportional_and_repeatable() -> None:
-    shares = selection.share_out(range(100), {"a": 1, "b": 3}, seed=5)
+    shares = selection.assign_families(range(100), {"a": 1, "b": 3}, seed=5)
     assert pd.Series(shares).value_counts().to_dict() == {"b": 75, "a": 25}
-    assert shares == selection.share_out(range(100), {"a": 1, "b": 3}, seed=5)
+    assert shares == selection.assign_families(range(100), {"a": 1, "b": 3}, seed=5)
 
 
 def test_views_and_training_repeat_with_their_seed() -> None:
-    from benchmark.mini.train import Recipe, train
-    from benchmark.mini.views import WIDE, make_views, premultiplied
+    from benchmark.mini.train import TrainingRecipe, train
+    from benchmark.mini.views import WIDE, make_views, premultiply
 
-    pixels = premultiplied(np.random.default_rng(0).integers(0, 256, (6, 80, 80, 4), dtype=np.uint8))
+    pixels = premultiply(np.random.default_rng(0).integers(0, 256, (6, 80, 80, 4), dtype=np.uint8))
     first, second = (make_views(pixels, WIDE, torch.Generator().manual_seed(3)) for _ in range(2))
     assert first.shape == (6, 3, 64, 64) and first.dtype == torch.uint8
     assert torch.equal(first, second)
-    recipe = Recipe(("noto",), steps=2, seed=4, batch=4)
-    one, two = (train(recipe, pixels, torch.arange(6)).state_dict() for _ in range(2))
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    recipe = TrainingRecipe(("noto",), steps=2, seed=4, batch=4)
+    first_weights, second_weights = (train(recipe, pixels, torch.arange(6)).state_dict() for _ in range(2))
+    assert all(torch.equal(first_weights[key], second_weights[key]) for key in first_weights)
 
 
 def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,4 +296,4 @@ def test_a_damaged_archive_says_what_to_do(tmp_path: Path) -> None:
     archive.write_bytes(b"half a download")
     assert emoji.fetch(STYLES["noto"], tmp_path) == archive
     with pytest.raises(UserError, match="delete it and retry"):
-        emoji.rendered(tmp_path, [emoji.Drawing("noto", "tiger", 292, "A")])
+        emoji.render(tmp_path, [emoji.Drawing("noto", "tiger", 292, "A")])

@@ -1,4 +1,4 @@
-"""What users import, and what a wheel holds."""
+"""The names that users import, and the contents of a wheel."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def natural(path: Path, counts: Mapping[str, int] = NATURAL, first: int = 0) -> 
     """``Natural-Image-Subset.zip``: a folder a group, named ``<label>_<anything>``; a PNG may be named .jpg."""
     files = {
         f"Natural-Image-Subset/{identity.split('-')[0]}_{identity.split('-')[1]}/{number}.jpg"
-        for identity, wanted in counts.items()
-        for number in range(wanted)
+        for identity, n_images in counts.items()
+        for number in range(n_images)
     }
     return zipped(path, {name: numbered(first + i) for i, name in enumerate(sorted(files))})
 
@@ -84,18 +84,18 @@ def zipped(path: Path, files: Mapping[str, bytes], method: int = zipfile.ZIP_STO
     return path
 
 
-def oil_paintings(folder: Path, wanted: int = OIL_PAINTING, first: int = 10_000) -> Path:
+def oil_paintings(folder: Path, n_images: int = OIL_PAINTING, first: int = 10_000) -> Path:
     """One folder a class, named by index, synset id or class name in turn."""
     classes = sorted(oil_painting.CLASSES)
     titles = [(str(c), synsets()[c], names()[c].replace(" ", "_"))[i % 3] for i, c in enumerate(classes)]
-    for number in range(wanted):
+    for number in range(n_images):
         _put(folder / titles[number % len(titles)] / f"{number:04d}.png", numbered(first + number))
     return folder
 
 
-def pug(folder: Path, wanted: int = STAGE_LIGHT, first: int = 20_000) -> Path:
+def pug(folder: Path, n_images: int = STAGE_LIGHT, first: int = 20_000) -> Path:
     """PUG's root: its csv with rows of other factors and classes as well, and the ImageFolder Scene_Light."""
-    rows = list(_pug_rows(wanted))
+    rows = list(_pug_rows(n_images))
     for number, row in enumerate(rows):
         _put(folder / row["filename"], numbered(first + number))
     other = dict.fromkeys(PUG_COLUMNS, "Default")
@@ -109,9 +109,9 @@ def pug(folder: Path, wanted: int = STAGE_LIGHT, first: int = 20_000) -> Path:
     return folder
 
 
-def _pug_rows(wanted: int) -> Iterator[dict[str, str]]:
+def _pug_rows(n_images: int) -> Iterator[dict[str, str]]:
     labels = list(stage_light.CLASSES)
-    for number in range(wanted):
+    for number in range(n_images):
         asset, light = divmod(number, LIGHTS)
         label = labels[asset % len(labels)]
         row = dict.fromkeys(PUG_COLUMNS, "Default") | {"character_name": f"{label}_{asset}"}
@@ -119,11 +119,11 @@ def _pug_rows(wanted: int) -> Iterator[dict[str, str]]:
         yield row | {"filename": name, "character_label": label, "scene_light": f"{light}.0"}
 
 
-def locality(path: Path, wanted: int = PAPER_LOCALITY, first: int = 30_000) -> Path:
+def locality(path: Path, n_images: int = PAPER_LOCALITY, first: int = 30_000) -> Path:
     """``Sensitive-Images.zip``: flat, without labels, under the names that the images have in their sets."""
     patterns = ("ILSVRC2012_val_{:08d}.JPEG", "sketch_{}.JPEG", "art_{}.jpg")
     stems = (pattern.format(number) for number in count() for pattern in patterns)
-    return zipped(path, {f"Sensitive-Images/{next(stems)}": numbered(first + i) for i in range(wanted)})
+    return zipped(path, {f"Sensitive-Images/{next(stems)}": numbered(first + i) for i in range(n_images)})
 
 
 def all_four(folder: Path) -> dict[str, Path]:

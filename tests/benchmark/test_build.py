@@ -59,15 +59,15 @@ def read(folder: Path, pattern: str) -> list[dict]:
 
 def test_a_partial_build_keeps_the_bytes_and_says_that_it_is_partial(tmp_path: Path, inputs: dict[str, Path]) -> None:
     out = tmp_path / "out" / "vit-edit-bench"
-    facts = build(out, inputs, allow_partial=True)
-    assert facts == json.loads((out / "build.json").read_text())
-    assert (facts["version"], facts["partial"], facts["skipped"]) == ("1.0-partial", True, 0)
-    assert {group["id"]: group["count"] for group in facts["groups"] if group["count"]} | {
-        "locality": facts["locality"]["count"]
+    notes = build(out, inputs, allow_partial=True)
+    assert notes == json.loads((out / "build.json").read_text())
+    assert (notes["version"], notes["partial"], notes["skipped"]) == ("1.0-partial", True, 0)
+    assert {group["id"]: group["count"] for group in notes["groups"] if group["count"]} | {
+        "locality": notes["locality"]["count"]
     } == FEW
-    assert [group["expected"] for group in facts["groups"]] == [group.count for group in PAPER_GROUPS]
+    assert [group["expected"] for group in notes["groups"]] == [group.count for group in PAPER_GROUPS]
     digest = hashlib.sha256(inputs["natural"].read_bytes()).hexdigest()
-    assert facts["sources"]["natural"] == {"input": "Natural-Image-Subset.zip", "sha256": digest}
+    assert notes["sources"]["natural"] == {"input": "Natural-Image-Subset.zip", "sha256": digest}
     assert str(tmp_path) not in (out / "build.json").read_text(), "no path of this machine"
     assert "partial" in (out / "README.md").read_text()
 
@@ -92,8 +92,8 @@ def test_a_partial_build_keeps_the_bytes_and_says_that_it_is_partial(tmp_path: P
 def test_the_same_inputs_make_the_same_files(tmp_path: Path, inputs: dict[str, Path]) -> None:
     for name in ("one", "two"):
         build(tmp_path / name / "vit-edit-bench", inputs, allow_partial=True)
-    one, two = ((tmp_path / name / "vit-edit-bench" / "SHA256SUMS").read_text() for name in ("one", "two"))
-    assert one == two
+    first, second = ((tmp_path / name / "vit-edit-bench" / "SHA256SUMS").read_text() for name in ("one", "two"))
+    assert first == second
 
 
 def test_complete_counts_make_a_whole_version(old: Path, inputs: dict[str, Path], counted: None) -> None:
@@ -159,8 +159,8 @@ def test_labels_from_a_base(old: Path, inputs: dict[str, Path], counted: None) -
     with pytest.raises(UserError, match=r"locality images have a margin of 0\.05 or more by mini: .*\(0\.\d+\)"):
         build(old, inputs, label_with="mini")
     assert untouched(old)
-    facts = build(old, inputs, label_with="mini", allow_partial=True)
-    assert (facts["version"], facts["locality"]["labels"]) == ("1.0-partial", "mini")
+    notes = build(old, inputs, label_with="mini", allow_partial=True)
+    assert (notes["version"], notes["locality"]["labels"]) == ("1.0-partial", "mini")
     base = load_base("mini")
     for row in read(old, "locality-*.parquet"):
         image = base.preprocessing(decode(row["image"]["bytes"]))[None]

@@ -122,20 +122,20 @@ def test_training_images_from_a_folder_by_class(
     tmp_path: Path, small_benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = by_class(tmp_path / "train")
-    found = training_images(str(tmp_path / "train"))
+    everything = training_images(str(tmp_path / "train"))
     label = {image: (0, 890, 107)[number % 3] for number, image in enumerate(images)}
-    assert {found.image_bytes(row): found.labels[row] for row in range(6)} == label
-    by_hand = PREPROCESSING(decode(found.image_bytes(4)))
-    torch.testing.assert_close(found.images(PREPROCESSING, [4])[0], by_hand)
-    assert found.take([4]).image_bytes(0) == found.image_bytes(4)
+    assert {everything.image_bytes(row): everything.labels[row] for row in range(6)} == label
+    by_hand = PREPROCESSING(decode(everything.image_bytes(4)))
+    torch.testing.assert_close(everything.images(PREPROCESSING, [4])[0], by_hand)
+    assert everything.take([4]).image_bytes(0) == everything.image_bytes(4)
     monkeypatch.setattr(dataset, "TRAINING_IMAGES", 4)
     drawn = training_images(str(tmp_path / "train"))
-    assert len(drawn) == 4 and drawn.table["sha256"].tolist() == found.table["sha256"][:4].tolist()
+    assert len(drawn) == 4 and drawn.table["sha256"].tolist() == everything.table["sha256"][:4].tolist()
     (tmp_path / "train" / "890" / "scored.png").write_bytes(small_benchmark.edit.image_bytes(0))
     monkeypatch.setattr(dataset, "TRAINING_IMAGES", 7)
     assert len(training_images(str(tmp_path / "train"))) == 7
     left = training_images(str(tmp_path / "train"), small_benchmark)
-    assert set(left.table["sha256"]) == set(found.table["sha256"])
+    assert set(left.table["sha256"]) == set(everything.table["sha256"])
 
 
 def test_what_is_no_training_data_says_so(tmp_path: Path, small_data: Path, small_benchmark: Benchmark) -> None:

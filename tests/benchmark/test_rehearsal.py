@@ -94,14 +94,14 @@ def test_it_is_fast_and_small_enough(built: tuple[Path, float, int]) -> None:
 
 def test_the_documented_call_loads_it(built: tuple[Path, float, int]) -> None:
     tmp, *_ = built
-    told = json.loads(command(tmp, "-c", LOAD).splitlines()[-1])
-    assert told["configs"] == ["full", "natural", "oil_painting", "stage_light", "mini"]
-    assert told["splits"] == {"edit": 4306, "locality": 2071}
-    assert told["same"] and told["types"] == ["Image", "ClassLabel"] and told["names"] == list(synsets())
-    assert told["image"][2:] == [890, "volleyball", "volleyball-basketball"]
-    assert told["unknown"] is None
+    loaded = json.loads(command(tmp, "-c", LOAD).splitlines()[-1])
+    assert loaded["configs"] == ["full", "natural", "oil_painting", "stage_light", "mini"]
+    assert loaded["splits"] == {"edit": 4306, "locality": 2071}
+    assert loaded["same"] and loaded["types"] == ["Image", "ClassLabel"] and loaded["names"] == list(synsets())
+    assert loaded["image"][2:] == [890, "volleyball", "volleyball-basketball"]
+    assert loaded["unknown"] is None
     mini = {"edit": 418, "locality": 320, "dev_edit": 183, "dev_locality": 120, "train": 1600, "pool": 1700}
-    assert told["others"] == {
+    assert loaded["others"] == {
         "natural": {"edit": 2354},
         "oil_painting": {"edit": 860},
         "stage_light": {"edit": 1092},
@@ -111,8 +111,8 @@ def test_the_documented_call_loads_it(built: tuple[Path, float, int]) -> None:
 
 def test_what_was_built(built: tuple[Path, float, int]) -> None:
     tmp, *_ = built
-    facts = json.loads((tmp / DATA / "build.json").read_text())
-    assert (facts["version"], facts["partial"], facts["skipped"]) == ("1.0", False, 0)
+    notes = json.loads((tmp / DATA / "build.json").read_text())
+    assert (notes["version"], notes["partial"], notes["skipped"]) == ("1.0", False, 0)
     benchmark = load(str(tmp / DATA))
     assert benchmark.version == "1.0"
     assert benchmark.groups == [group.id for group in PAPER_GROUPS]

@@ -174,7 +174,7 @@ def test_other_folders_names_and_links_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must hold build"):
         publish.push(tmp_path, "me/x", agree, api=hub)
     for name in ("", "a/b/c", "../x", "me/x y"):
-        with pytest.raises(UserError, match="no name of a Hub data set"):
+        with pytest.raises(UserError, match="must be OWNER/NAME"):
             publish.push(folder, name, agree, api=hub)
     (folder / "notes.txt").symlink_to("/etc/hostname")
     with pytest.raises(UserError, match=r"notes\.txt is a link"):

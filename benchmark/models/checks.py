@@ -1,4 +1,4 @@
-"""Checks of a base model, and of what is given to it, before any edit."""
+"""Checks of a base model and of its inputs, before any edit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def check_inputs(model: Model, images: Tensor, labels: Tensor) -> None:
     height, width = model.patch_embed.img_size
     if tuple(images.shape[1:]) != (3, height, width):
         raise UserError(
-            f"images of shape {tuple(images.shape[1:])} were given to a base model that takes (3, {height}, {width}); "
+            f"images for this base must have the shape (3, {height}, {width}), not {tuple(images.shape[1:])}; "
             "preprocess them with its own preprocessing (BaseModel.preprocessing)"
         )
     if ((labels < 0) | (labels >= model.num_classes)).any():
-        raise UserError(f"labels {labels.tolist()} are not all class indices 0 to {model.num_classes - 1} of this base")
+        last = model.num_classes - 1
+        raise UserError(f"labels must be class indices 0 to {last} of this base, not {labels.tolist()}")

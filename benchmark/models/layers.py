@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Overrides = Mapping[str, Tensor]
-AS_IT_IS: Overrides = MappingProxyType({})
+NO_OVERRIDES: Overrides = MappingProxyType({})
 
 
 def linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, rows: slice = slice(None)) -> Tensor:
-    """A linear layer, or some output rows of it, under overrides that may have an axis of edits in front."""
+    """Apply a linear layer, or `rows` of its outputs, under overrides that may have an axis of edits in front."""
     weight = overrides.get(f"{name}.weight", layer.weight)[..., rows, :]
     bias = overrides.get(f"{name}.bias", layer.bias)
     bias = bias[..., rows] if bias is not None else None
@@ -25,10 +25,10 @@ def linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, ro
         return F.linear(inputs, weight) + _per_edit(bias, inputs)
     edits = weight.shape[0]
     if inputs.dim() < 4 or inputs.shape[0] != edits:
-        raise ValueError(f"{name}: {edits} edits' weights want tokens ({edits}, n, T, N), not {tuple(inputs.shape)}")
+        raise ValueError(f"{name}: tokens for {edits} edits must be ({edits}, n, T, N), not {tuple(inputs.shape)}")
     if edits == 1:  # one matrix product instead of a batch of one, which is slower on a CPU
-        own = bias.squeeze(0) if bias is not None and bias.dim() == 2 else bias
-        return F.linear(inputs, weight.squeeze(0), own)
+        only_bias = bias.squeeze(0) if bias is not None and bias.dim() == 2 else bias
+        return F.linear(inputs, weight.squeeze(0), only_bias)
     # weight times inputs, not inputs times weight: so the weight's gradient comes in the weight's own memory
     # order, without which an optimiser step costs three times as much
     flat = inputs.reshape(edits, -1, inputs.shape[-1]).mT
@@ -37,7 +37,7 @@ def linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, ro
 
 
 def norm(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
-    """A layer norm under overrides; without any, whatever `layer` is."""
+    """Apply a layer norm under overrides; without any, `layer` itself, of any type."""
     if f"{name}.weight" not in overrides and f"{name}.bias" not in overrides:
         return layer(inputs)
     weight = overrides.get(f"{name}.weight", layer.weight)
@@ -47,7 +47,7 @@ def norm(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
 
 
 def scale(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
-    """A LayerScale under overrides of its `gamma`; without any, whatever `layer` is."""
+    """Apply a LayerScale under overrides of its `gamma`; without any, `layer` itself, of any type."""
     gamma = overrides.get(f"{name}.gamma")
     return layer(inputs) if gamma is None else inputs * _per_edit(gamma, inputs)
 

@@ -1,4 +1,4 @@
-"""A Vision Transformer in two pieces; how one is built, only its family knows (`benchmark.models.family`).
+"""A Vision Transformer in two pieces, for all families; `benchmark.models.family` holds what differs between them.
 
 The *prefix* is everything up to a `Cut`, and depends on no edit, so it is
 computed once an image and cached. The *tail* is everything after the cut, run under *weight overrides*:
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmark.models.family import Family, Model, Taps, family_of
-from benchmark.models.layers import AS_IT_IS, Overrides
+from benchmark.models.layers import NO_OVERRIDES, Overrides
 
 
 @dataclass(frozen=True, order=True)
@@ -49,12 +49,12 @@ def edited_blocks(model: Model) -> tuple[int, ...]:
 
 def ffn_matrices(model: Model, blocks: Iterable[int] | None = None) -> tuple[str, ...]:
     """Names of the two FC weight matrices of each edited FFN, in order; never biases (six for a ViT-B/16)."""
-    chosen = edited_blocks(model) if blocks is None else blocks
-    return tuple(f"blocks.{block}.mlp.{layer}.weight" for block in chosen for layer in ("fc1", "fc2"))
+    blocks = edited_blocks(model) if blocks is None else blocks
+    return tuple(f"blocks.{block}.mlp.{layer}.weight" for block in blocks for layer in ("fc1", "fc2"))
 
 
 def last_ffn_matrices(model: Model) -> tuple[str, ...]:
-    """`ffn_matrices` of the last three FFNs, of all if there are fewer: what KE and MEND edit (paper, 5.1 and B.2)."""
+    """`ffn_matrices` of the last three FFNs, of all if there are fewer; KE and MEND edit these (paper, 5.1 and B.2)."""
     return ffn_matrices(model, range(max(0, depth(model) - 3), depth(model)))
 
 
@@ -74,28 +74,33 @@ def edits_at_once(model: Model, device: torch.device) -> int:
     Measured with `editors.bench`: on a CPU a batch pays while a step is bound by call overhead (small
     weights), and adds nothing once it is bound by arithmetic; on a GPU it pays until memory is full.
     """
-    weights = sum(model.get_parameter(name).numel() for name in ffn_matrices(model))
+    n_weights = sum(model.get_parameter(name).numel() for name in ffn_matrices(model))
     if device.type == "cpu":
-        return 32 if weights < 1_000_000 else 1
+        return 32 if n_weights < 1_000_000 else 1
     # weight, gradient, optimiser state and a temporary, four bytes each; a quarter of the memory at most
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(64, int(free / 4 / (16 * weights))))
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(64, int(free_bytes / 4 / (16 * n_weights))))
 
 
 def unit_masks(mask: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-    """Masks over structured units as masks that broadcast against the matrices (paper, 3.2).
+    """Turn a mask over structured units into masks that broadcast against the matrices (paper, 3.2).
 
     `mask` (..., len(names), N_m): unit i of an ``fc1.weight`` [N_m, N] is its row i, of an ``fc2.weight``
     [N, N_m] its column i.
+
+    >>> mask = torch.tensor([[True, False], [False, True]])
+    >>> masks = unit_masks(mask, ("mlp.fc1.weight", "mlp.fc2.weight"))
+    >>> masks["mlp.fc1.weight"].tolist(), masks["mlp.fc2.weight"].tolist()
+    ([[True], [False]], [[False, True]])
     """
     return {
-        name: mask[..., layer, :, None] if ".fc1." in name else mask[..., layer, None, :]
-        for layer, name in enumerate(names)
+        name: mask[..., matrix, :, None] if ".fc1." in name else mask[..., matrix, None, :]
+        for matrix, name in enumerate(names)
     }
 
 
 def unit_sums(values: Mapping[str, Tensor]) -> Tensor:
-    """Sums over units (see `unit_masks`) of values by name, each like its matrix, (..., len(values), N_m)."""
+    """Sum values over units (see `unit_masks`): from name to values like the matrix, to (..., len(values), N_m)."""
     return torch.stack([value.sum(-1 if ".fc1." in name else -2) for name, value in values.items()], dim=-2)
 
 
@@ -129,8 +134,8 @@ def forward_prefix(model: Model, images: Tensor, cut: Cut) -> Tensor:
     family = family_of(model)
     tokens = family.embed(model, images)
     for block in range(min(cut.block, depth(model))):
-        tokens = _ffn(family, model, block, family.attention(model, block, tokens, AS_IT_IS), AS_IT_IS)
-    return family.attention(model, cut.block, tokens, AS_IT_IS) if cut.ffn else tokens
+        tokens = _ffn(family, model, block, family.attention(model, block, tokens, NO_OVERRIDES), NO_OVERRIDES)
+    return family.attention(model, cut.block, tokens, NO_OVERRIDES) if cut.ffn else tokens
 
 
 def cls_features(model: Model, images: Tensor) -> Tensor:
@@ -141,7 +146,7 @@ def cls_features(model: Model, images: Tensor) -> Tensor:
 def forward_tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, taps: Taps | None = None) -> Tensor:
     """Logits (n, classes) or (m, n, classes) from the tokens at `cut`, under weight overrides.
 
-    `taps`, if given, is filled with what goes in and out of every FC layer of the FFNs behind the cut.
+    `taps`, if given, is filled with inputs and outputs of every FC layer of the FFNs behind the cut.
     """
     family, first = family_of(model), cut.block
     if cut.ffn:
@@ -152,21 +157,26 @@ def forward_tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, t
 
 
 def hidden_activations(
-    model: Model, tokens: Tensor, block: int, overrides: Overrides = AS_IT_IS, taps: Taps | None = None
+    model: Model, tokens: Tensor, block: int, overrides: Overrides = NO_OVERRIDES, taps: Taps | None = None
 ) -> Tensor:
     """Activations (..., T, N_m) between the two FC layers of a block's FFN, from the tokens at its ffn cut."""
     return family_of(model).hidden(model, block, tokens, overrides, taps)
 
 
 def tokens_after_ffn(
-    model: Model, tokens: Tensor, hidden: Tensor, block: int, overrides: Overrides = AS_IT_IS, taps: Taps | None = None
+    model: Model,
+    tokens: Tensor,
+    hidden: Tensor,
+    block: int,
+    overrides: Overrides = NO_OVERRIDES,
+    taps: Taps | None = None,
 ) -> Tensor:
     """The tokens behind a block's FFN, from those at its ffn cut and its activations, changed or not."""
     return family_of(model).after_ffn(model, block, tokens, hidden, overrides, taps)
 
 
 def forward(model: Model, images: Tensor, overrides: Overrides) -> Tensor:
-    """Logits (n, classes) under overrides of any parameters whatever, the plain way: one full forward."""
+    """Logits (n, classes) under overrides of any parameters, by one full forward."""
     return torch.func.functional_call(model, dict(overrides), (images,))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 import timm
 import torch
@@ -115,3 +117,7 @@ def test_the_eighth_to_tenth_ffns_of_twelve_blocks() -> None:
     assert edited == 14_155_776
     shares = [100 * (1 - sparsity) * edited / extractor for sparsity in (0.25, 0.5, 0.75, 0.9, 0.95)]
     assert shares == pytest.approx([12.4, 8.25, 4.13, 1.65, 0.83], abs=0.03)
+
+
+def test_the_example_of_unit_masks() -> None:
+    assert doctest.testmod(vit) == doctest.TestResults(failed=0, attempted=3)

@@ -1,4 +1,4 @@
-"""Measure the speed of editing and of meta-training, beside a plain way with equal results."""
+"""Measure the speed of editing and of meta-training, beside plain code with equal results."""
 
 from __future__ import annotations
 

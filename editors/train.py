@@ -32,8 +32,8 @@ def hypernetwork(run: TrainingRun, recipe: HypernetworkRecipe, bank: BankOptions
         recipe: how it is trained (paper, Algorithm 1); the defaults are those of --recipe.
         bank: the targets of the decoupled form.
     """
-    base, pictures = run.open()
-    hypernetworks.train(base, pictures, recipe, bank, run.out, run.seed, run.checkpoint_every)
+    base, source = run.open()
+    hypernetworks.train(base, source, recipe, bank, run.out, run.seed, run.checkpoint_every)
     _report(run.out, "hypernetwork", recipe.iterations)
 
 
@@ -44,8 +44,8 @@ def ke(run: TrainingRun, recipe: KERecipe) -> None:
         run: base, images, and where the checkpoint goes.
         recipe: how it is trained.
     """
-    base, pictures = run.open()
-    knowledge_editors.train(base, pictures, recipe, run.out, run.seed, run.checkpoint_every)
+    base, source = run.open()
+    knowledge_editors.train(base, source, recipe, run.out, run.seed, run.checkpoint_every)
     _report(run.out, "ke", recipe.iterations)
 
 
@@ -56,8 +56,8 @@ def mend(run: TrainingRun, recipe: MENDRecipe) -> None:
         run: base, images, and where the checkpoint goes.
         recipe: how it is trained.
     """
-    base, pictures = run.open()
-    editor_networks.train(base, pictures, recipe, run.out, run.seed, run.checkpoint_every)
+    base, source = run.open()
+    editor_networks.train(base, source, recipe, run.out, run.seed, run.checkpoint_every)
     _report(run.out, "mend", recipe.iterations)
 
 

@@ -1,4 +1,4 @@
-"""An editor, and what it is given. A third party writes an `Editor`, and nothing else."""
+"""An editor and its training images. A third party writes an `Editor`, and nothing else."""
 
 from __future__ import annotations
 

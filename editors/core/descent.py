@@ -113,7 +113,7 @@ def descend(
             active, tokens, labels = active[unfinished], tokens[unfinished], labels[unfinished]
             masks = {name: mask[unfinished] for name, mask in masks.items()}
             gradient_of = {name: gradient[unfinished] for name, gradient in gradient_of.items()}
-            trainable, optimizer = _keep(trainable, optimizer, unfinished, config)
+            trainable, optimizer = _take(trainable, optimizer, unfinished, config)
         for name, mask in masks.items():
             gradient_of[name] = gradient_of[name] * mask
         for name, value in trainable.items():
@@ -151,13 +151,13 @@ def _optimizer(config: DescentConfig, trainable: Trainable) -> torch.optim.Optim
     return classes[config.optimizer](list(trainable.values()), lr=config.lr)  # type: ignore[call-arg]
 
 
-def _keep(
+def _take(
     trainable: Trainable, optimizer: torch.optim.Optimizer, unfinished: Tensor, config: DescentConfig
 ) -> tuple[Trainable, torch.optim.Optimizer]:
     """The trainable tensors and the optimiser's state of the unfinished failures."""
-    kept = {name: value.detach()[unfinished].requires_grad_() for name, value in trainable.items()}
-    fresh = _optimizer(config, kept)
-    for old, new in zip(trainable.values(), kept.values(), strict=True):
+    rest = {name: value.detach()[unfinished].requires_grad_() for name, value in trainable.items()}
+    fresh = _optimizer(config, rest)
+    for old, new in zip(trainable.values(), rest.values(), strict=True):
         for key, state in optimizer.state[old].items():
             fresh.state[new][key] = state[unfinished] if state.shape == old.shape else state
-    return kept, fresh
+    return rest, fresh

@@ -1,4 +1,4 @@
-"""Editors that edit only some FFN units: a score for each unit, and the best-scored ones kept.
+"""Editors that change only some FFN units: each unit gets a score, and the best-scored ones are changed.
 
 A unit is row i of an ``fc1.weight`` or column i of an ``fc2.weight`` of the edited FFNs; there are
 N_m x 6 of them (paper, 3.2).
@@ -18,7 +18,7 @@ SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.95)
 
 
 def keep_top(scores: Tensor, sparsity: float) -> Tensor:
-    """Boolean masks of the same shape (m, layers, N_m): exactly round((1 - sparsity) * layers * N_m) kept each.
+    """Boolean masks of the same shape (m, layers, N_m): True for exactly round((1 - sparsity) * layers * N_m) each.
 
     The released code compares strictly with the k-th score and so keeps k - 1; this keeps k.
     """

@@ -21,11 +21,11 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks")
 
 @torch.no_grad()
 def to_edit(base: nn.Module, edited: Edit | nn.Module, probes: Tensor) -> Edit:
-    """The edit that an editor returned, or that a returned model stands for.
+    """The edit that an editor returned, or the one that makes the model it returned.
 
-    `probes` (n, 3, H, W) are images on which a returned model must act as its weights say; if it does not,
-    or is built differently, it is kept as a module and scored by calling it. Weights that are not finite make a
-    failed edit. Raises `UserError` for the base itself, for what is no edit, and for unknown parameters.
+    `probes` (n, 3, H, W) are images on which a returned model must give the logits of the base with its weights. If
+    it does not, or has another structure, it stays a module and is scored by calling it. Weights that are not finite
+    make a failed edit. Raises `UserError` for the base itself, for what is no edit, and for unknown parameters.
     """
     if isinstance(edited, nn.Module):
         if edited is base:

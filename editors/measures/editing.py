@@ -1,7 +1,7 @@
 """Time of the edit loop, ours and the plain one, and whether both make the same edits.
 
-Random weights, random images. *Ours* is `ft` as the harness calls it. *Plain* is the manner of the released
-code: copy the model, one sample at a time, full forwards, torch's RMSprop. Both take a fixed number of steps.
+Random weights, random images. *Ours* is `ft` as the harness calls it. *Plain* works as the released
+code does: copy the model, one sample at a time, full forwards, torch's RMSprop. Both take a fixed number of steps.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def measure_editing(base: str, device: str = "cpu", quick: bool = False) -> Edit
 
     Raises `AssertionError` if the edits differ.
     """
-    where = pick(device)
+    torch_device = pick(device)
     model: Model = random_base(base, device=device).module
     check_supported(model)
-    steps, count = 5 if quick else 20, edits_at_once(model, where)
+    steps, count = 5 if quick else 20, edits_at_once(model, torch_device)
     images, labels = failures(model, count)
     config = FineTuneConfig(LR, steps)
 
@@ -102,12 +102,12 @@ def measure_editing(base: str, device: str = "cpu", quick: bool = False) -> Edit
 
     float32 = compare(model, ours(), plain(), FLOAT32_DISTANCE)
     float64 = stop_rule_check()
-    timing = interleaved({"ours": ours, "plain": plain}, 2 if quick else 5, where)
+    timing = interleaved({"ours": ours, "plain": plain}, 2 if quick else 5, torch_device)
     speed = Comparison(
         "edits", count, timing["ours"], timing["plain"],
-        count * steps * step_flops(model), count * steps * step_flops(model, plain=True), matmul_ceiling(where),
+        count * steps * step_flops(model), count * steps * step_flops(model, plain=True), matmul_ceiling(torch_device),
     )  # fmt: skip
-    return EditSpeed(base, device_name(where), count, steps, float32, float64, speed)
+    return EditSpeed(base, device_name(torch_device), count, steps, float32, float64, speed)
 
 
 def stop_rule_check(count: int = 4) -> Distances:
@@ -135,16 +135,16 @@ def failures(model: Model, count: int) -> tuple[Tensor, Tensor]:
 
 
 def compare(model: Model, ours: list[Edit], plain: list[WeightEdit], bound: float) -> Distances:
-    """Distances between the same edits made in two ways.
+    """Distances between our edits and the plain ones.
 
     Raises `AssertionError` for other step counts, or if the weights are further apart than `bound`.
     """
     start = _weights(model, WeightEdit({name: model.get_parameter(name) for name in ffn_matrices(model)}))
     weights, change = 0.0, 0.0
-    for our_edit, plain_one in zip(ours, plain, strict=True):
+    for our_edit, plain_edited in zip(ours, plain, strict=True):
         assert isinstance(our_edit, WeightEdit), our_edit
-        assert our_edit.steps == plain_one.steps, f"{our_edit.steps} steps against {plain_one.steps}"
-        our_weights, plain_weights = _weights(model, our_edit), _weights(model, plain_one)
+        assert our_edit.steps == plain_edited.steps, f"{our_edit.steps} steps against {plain_edited.steps}"
+        our_weights, plain_weights = _weights(model, our_edit), _weights(model, plain_edited)
         distance = (our_weights - plain_weights).norm()
         weights = max(weights, float(distance / plain_weights.norm()))
         change = max(change, float(distance / (plain_weights - start).norm()))

@@ -38,7 +38,7 @@ FLOAT32_DISTANCE = 0.01  # mean difference of two masks
 
 @dataclass(frozen=True)
 class MetaSpeed:
-    """Speed of the targets' optimisation and of the fit, and how far the masks of the two ways are apart."""
+    """Speed of the targets' optimisation and of the fit, and the distance between our masks and the plain ones."""
 
     base: str
     device: str
@@ -81,7 +81,7 @@ def plain_targets(model: Model, clean: Tensor, altered: Tensor, start: Tensor, r
 
 @dataclass(frozen=True)
 class Case:
-    """The same pseudo-samples for both ways."""
+    """The same pseudo-samples for both, ours and plain."""
 
     model: Model
     clean: Tensor
@@ -107,7 +107,7 @@ class Case:
         return torch.cat([plain_targets(self.model, *row, self.recipe) for row in rows])
 
     def distances(self) -> Tensor:
-        """Absolute differences of the two ways' masks.
+        """Absolute differences between our masks and the plain ones.
 
         Raises `AssertionError` if the masks are all but full or empty, which would compare nothing.
         """
@@ -119,9 +119,9 @@ class Case:
 def measure_metatraining(base: str, device: str = "cpu", precision: str = "float32", quick: bool = False) -> MetaSpeed:
     """Check equality, then time as many pseudo-samples as the bank computes at once.
 
-    Raises `AssertionError` if the two ways find other masks.
+    Raises `AssertionError` if the masks differ.
     """
-    where, recipe = pick(device), RECIPE
+    torch_device, recipe = pick(device), RECIPE
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     # with the released rates random weights hardly move, and the penalty alone would decide every mask
     moving = recipe.but(inner_lr=0.1, sparsity_weight=0.02)
@@ -131,21 +131,21 @@ def measure_metatraining(base: str, device: str = "cpu", precision: str = "float
     timed = moving.but(outer_steps=2) if quick else moving
     model = lively_base(base, device=device)
     check_supported(model)
-    case = Case.random(model, count := edits_at_once(model, where), timed)
+    case = Case.random(model, count := edits_at_once(model, torch_device), timed)
     close = float(case.distances().mean())
     if precision == "float32":
         assert close <= FLOAT32_DISTANCE, f"masks differ by {close:.2g} on average, allowed {FLOAT32_DISTANCE}"
-    timing = interleaved({"ours": case.ours, "plain": case.plain}, 1 if quick else 3, where)
+    timing = interleaved({"ours": case.ours, "plain": case.plain}, 1 if quick else 3, torch_device)
     passes, steps = timed.outer_steps * (timed.inner_steps + 1), timed.outer_steps - 1
     speed = Comparison(
         "targets", count, timing["ours"], timing["plain"],
         count * (passes - steps) * step_flops(model), count * passes * step_flops(model, plain=True),
-        matmul_ceiling(where),
+        matmul_ceiling(torch_device),
     )  # fmt: skip
-    fit_seconds = _fit_seconds(model, recipe, where)
+    fit_seconds = _fit_seconds(model, recipe, torch_device)
     a_target = timing["ours"].median / count * recipe.outer_steps / timed.outer_steps
     hours = recipe.iterations * (recipe.batch * a_target + fit_seconds) / 3600
-    return MetaSpeed(base, device_name(where), precision, exact, close, speed, fit_seconds, hours)
+    return MetaSpeed(base, device_name(torch_device), precision, exact, close, speed, fit_seconds, hours)
 
 
 def lively_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Model:

@@ -124,13 +124,13 @@ class KnowledgeNeurons(MaskedFineTune):
         """See `Editor.edit_many`."""
         if not self.config.original:
             return super().edit_many(model, images, labels, seeds)
-        kept = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity)[:, 1::2]
-        return overwrite(model, images, labels, kept, self.config.l1, self.config.l2)
+        mask = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity)[:, 1::2]
+        return overwrite(model, images, labels, mask, self.config.l1, self.config.l2)
 
 
 @torch.no_grad()
-def overwrite(model: nn.Module, images: Tensor, labels: Tensor, kept: Tensor, l1: float, l2: float) -> list[Edit]:
-    """The published edit of m failures: from the values of the kept neurons to the label (Dai et al., section 5).
+def overwrite(model: nn.Module, images: Tensor, labels: Tensor, mask: Tensor, l1: float, l2: float) -> list[Edit]:
+    """The published edit of m failures: from the values of the neurons in `mask` to the label (Dai et al., section 5).
 
     Value v (a column of fc2) becomes v - l1 |v| / |e_old| * e_old + l2 |v| / |e_new| * e_new, with e_old and e_new the
     classifier's rows of the predicted class and of the label. The article scales by l1 and l2 alone; the factors
@@ -140,7 +140,7 @@ def overwrite(model: nn.Module, images: Tensor, labels: Tensor, kept: Tensor, l1
         model: the frozen base.
         images: (m, n, 3, H, W), preprocessed.
         labels: right classes (m, n), int64.
-        kept: which neurons, boolean (m, FFNs, N_m).
+        mask: True for the neurons to change, boolean (m, FFNs, N_m).
         l1: share of the predicted class that is taken.
         l2: share of the label that is given.
 
@@ -153,7 +153,7 @@ def overwrite(model: nn.Module, images: Tensor, labels: Tensor, kept: Tensor, l1
     overrides = {}
     for ffn, name in enumerate(ffn_matrices(model)[1::2]):
         values = model.get_parameter(name)
-        overrides[name] = values + change[:, :, None] * (values.norm(dim=0) * kept[:, ffn])[:, None]
+        overrides[name] = values + change[:, :, None] * (values.norm(dim=0) * mask[:, ffn])[:, None]
     broken = (~logits.isfinite()).flatten(1).any(1).tolist()
     return [
         FailedEdit("the unedited model's logits were not finite")

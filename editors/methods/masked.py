@@ -30,9 +30,9 @@ class MaskedFineTune(FineTune, MaskingEditor):
     Config = MaskedConfig
 
     def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
-        """The best-scored units at the wanted sparsity, as masks by parameter name."""
-        kept = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity)
-        return unit_masks(kept, ffn_matrices(model))
+        """The best-scored units at the sparsity of the config, as masks by parameter name."""
+        mask = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity)
+        return unit_masks(mask, ffn_matrices(model))
 
     def descent_config(self) -> DescentConfig:
         """RMSProp from the start, as the released masked edit does."""

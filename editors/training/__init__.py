@@ -1,1 +1,1 @@
-"""What the trained editors share: images, views, the training loop, checkpoints and curves."""
+"""Shared by the trained editors: images, views, the training loop, checkpoints and curves."""

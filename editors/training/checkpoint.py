@@ -1,4 +1,4 @@
-"""Trained networks on disk: safetensors, with all that says what they are for in the file's metadata."""
+"""Trained networks on disk: safetensors, with base, recipe, seed and images in the file's metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training curves beside a checkpoint: numbers as csv, and a picture of them."""
+"""The training curves beside a checkpoint: numbers as csv, and a figure of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.core.files import replacing, write_text
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of the row: columns of the curve and how they are called; `rate` draws it from 0 to 1."""
+    """One plot of the row: from columns of the curve to their titles; `rate` draws it from 0 to 1."""
 
     lines: Mapping[str, str]
     rate: bool = False

@@ -1,4 +1,4 @@
-"""The training loop of every trained editor, with checkpoints that a killed run goes on from, bit by bit."""
+"""The training loop of every trained editor, with checkpoints from which a killed run continues, bit by bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POINTS = 100  # on a training curve
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What is trained and where it goes; the same command goes on with a run that was interrupted."""
+    """The base and the images to train on, and the checkpoint to write; the same command continues a stopped run."""
 
     base: str
     """Base model: mini, vitb16, any timm ViT, NAME=FILE or a timm folder."""
@@ -83,7 +83,7 @@ class TrainingLoop:
         """
         self._restore(state_path(out))
         if self.iteration == self.iterations and not out.is_file():  # only the checkpoint was deleted
-            self._keep(out)
+            self._save(out)
         every = max(1, self.iterations // POINTS)
         with tqdm(total=self.iterations, initial=self.iteration, unit="it", desc=out.stem, disable=not progress) as bar:
             while self.iteration < self.iterations:
@@ -94,9 +94,9 @@ class TrainingLoop:
                     self.curve.append({"iteration": self.iteration, "loss": loss, **self.measure()})
                     bar.set_postfix({name: f"{x:.3f}" for name, x in self.curve[-1].items() if name != "iteration"})
                 if self.iteration % checkpoint_every == 0 or self.iteration == self.iterations:
-                    self._keep(out)
+                    self._save(out)
 
-    def _keep(self, out: Path) -> None:
+    def _save(self, out: Path) -> None:
         """Write checkpoint, curves and state; the state last, so that it never runs ahead of the checkpoint."""
         self.store.save(out, self.network, self.metadata, self.iteration)
         curves.write(self.curve, out, self.panels)

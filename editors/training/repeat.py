@@ -14,10 +14,12 @@ Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What m' failures look like under their weights.
+class Attempt:
+    """The result of one forward pass over m' failures under their current weights.
 
-    logits: (m', n, classes). loss: cross-entropy of each of their n samples, (m', n). change: makes the next weights.
+    logits: (m', n, classes).
+    loss: cross-entropy of each of their n samples, (m', n).
+    change: makes the next weights.
     """
 
     logits: Tensor
@@ -26,17 +28,16 @@ class Look:
 
 
 def until_right(
-    labels: Tensor, weights: Weights, look: Callable[[Weights, Tensor], Look], max_steps: int
+    labels: Tensor, weights: Weights, attempt: Callable[[Weights, Tensor], Attempt], max_steps: int
 ) -> list[Edit]:
     """Change the weights of m failures until all samples of each are right; the finished leave the batch.
 
-    This is no `descend`: the step is no optimiser's, and the stop rule is another, since each application adds the
-    whole learned change.
+    Unlike `descend`, it has no optimiser and another stop rule, since each application adds the whole learned change.
 
     Args:
         labels: right classes (m, n), int64.
-        weights: what is edited, each (m, ...), one row a failure.
-        look: given the weights of those that go on and their numbers (m',).
+        weights: the weights to edit, each (m, ...), one row a failure.
+        attempt: called with the weights of the unfinished failures and their numbers (m',).
         max_steps: applications at most.
 
     Returns:
@@ -46,18 +47,18 @@ def until_right(
     edits: list[Edit | None] = [None] * len(labels)
     rows = torch.arange(len(labels), device=labels.device)
     for step in range(max_steps + 1):
-        seen = look(weights, rows)
-        broken = ~seen.loss.isfinite().all(1)
-        going = ~(broken | (seen.logits.argmax(-1) == labels[rows]).all(1))
+        attempted = attempt(weights, rows)
+        broken = ~attempted.loss.isfinite().all(1)
+        unfinished = ~(broken | (attempted.logits.argmax(-1) == labels[rows]).all(1))
         if step == max_steps:
-            going = torch.zeros_like(going)
-        for place in (~going).nonzero().flatten().tolist():
-            if broken[place]:
-                edits[int(rows[place])] = FailedEdit(f"the loss was not finite after {step} steps", step)
+            unfinished = torch.zeros_like(unfinished)
+        for row in (~unfinished).nonzero().flatten().tolist():
+            if broken[row]:
+                edits[int(rows[row])] = FailedEdit(f"the loss was not finite after {step} steps", step)
             else:
-                own = {name: value[place].clone() for name, value in weights.items()}
-                edits[int(rows[place])] = WeightEdit(own, step)
-        if not going.any():
+                overrides = {name: value[row].clone() for name, value in weights.items()}
+                edits[int(rows[row])] = WeightEdit(overrides, step)
+        if not unfinished.any():
             break
-        weights, rows = {name: value[going] for name, value in seen.change().items()}, rows[going]
+        weights, rows = {name: value[unfinished] for name, value in attempted.change().items()}, rows[unfinished]
     return [edit for edit in edits if edit is not None]

@@ -1,4 +1,4 @@
-"""What tests of editors share: training images, and untrained networks for editors that need trained ones."""
+"""Shared by tests of editors: training images, and untrained networks for editors that need trained ones."""
 
 from __future__ import annotations
 

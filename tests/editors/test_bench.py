@@ -22,8 +22,8 @@ def test_editing_prints_a_ratio_and_keeps_the_numbers(
     monkeypatch.setattr(editing, "matmul_ceiling", lambda _: 1e9)
     run(bench.main, ["--base", "mini", "--quick", "--json", str(tmp_path / "speed.json")])
     assert "edit: " in capsys.readouterr().out
-    kept = json.loads((tmp_path / "speed.json").read_text())
-    assert kept["at_once"] == 32 and kept["float32"]["steps"] == [5] * 32 and kept["speed"]["ours"]["median"] > 0
+    result = json.loads((tmp_path / "speed.json").read_text())
+    assert result["at_once"] == 32 and result["float32"]["steps"] == [5] * 32 and result["speed"]["ours"]["median"] > 0
 
 
 def test_metatraining_prints_a_ratio_and_a_projection(
@@ -34,10 +34,12 @@ def test_metatraining_prints_a_ratio_and_a_projection(
     monkeypatch.setattr(metatraining, "matmul_ceiling", lambda _: 1e9)
     monkeypatch.setattr(metatraining.Case, "distances", lambda self: self.start.abs() * 1e-9)
     run(bench.main, ["metatrain", "--base", "mini", "--quick", "--json", str(tmp_path / "speed.json")])
-    kept = json.loads((tmp_path / "speed.json").read_text())
+    result = json.loads((tmp_path / "speed.json").read_text())
     printed = capsys.readouterr().out
     assert (
-        f"metatrain: {kept['speed']['ratio']:.1f}x" in printed if "ratio" in kept["speed"] else "metatrain: " in printed
+        f"metatrain: {result['speed']['ratio']:.1f}x" in printed
+        if "ratio" in result["speed"]
+        else "metatrain: " in printed
     )
-    assert f"projected: {kept['hours']:.2f} h for 7,000 iterations of batch 8 of mini" in printed
-    assert kept["speed"]["count"] == 2 and kept["fit_seconds"] > 0
+    assert f"projected: {result['hours']:.2f} h for 7,000 iterations of batch 8 of mini" in printed
+    assert result["speed"]["count"] == 2 and result["fit_seconds"] > 0

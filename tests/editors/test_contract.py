@@ -1,4 +1,4 @@
-"""What every registered editor promises, on a small random ViT and on timm's vit_tiny (random weights)."""
+"""The contract of every registered editor, on a small random ViT and on timm's vit_tiny (random weights)."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class Case:
     def run(self, rows: list[int], editor: Editor | None = None) -> list[Edit]:
         """The edits of some of the failures, made anew."""
         seeds = [SEEDS[row] for row in rows]
-        found = (editor or self.editor).edit_many(self.base.module, self.images[rows], self.labels[rows], seeds)
-        return [to_edit(self.base.module, one, self.images[row]) for row, one in zip(rows, found, strict=True)]
+        edits = (editor or self.editor).edit_many(self.base.module, self.images[rows], self.labels[rows], seeds)
+        return [to_edit(self.base.module, edit, self.images[row]) for row, edit in zip(rows, edits, strict=True)]
 
     def probes(self) -> Tensor:
         """Other images to judge an edit on, and the edited ones, (4, 3, H, W)."""
@@ -92,9 +92,9 @@ def case(architecture: str, request: pytest.FixtureRequest, tmp_path_factory: py
         patch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         base = base_of(architecture)
         add_untrained(base, tmp_path_factory.mktemp("shipped"), patch)
-        found = Case(base, fitted(request.param, base), *failures(base), [])
-    found.edits = found.run([0, 1])
-    return found
+        case = Case(base, fitted(request.param, base), *failures(base), [])
+    case.edits = case.run([0, 1])
+    return case
 
 
 def fast(case: Case, edit: Edit, images: Tensor) -> Tensor:
@@ -144,15 +144,15 @@ def test_an_edit_changes_the_edited_image(case: Case, request: pytest.FixtureReq
 
 
 @torch.no_grad()
-def equal(one: Edit, other: Edit, images: Tensor, case: Case, exactly: bool = True) -> bool:
+def equal(edit: Edit, other: Edit, images: Tensor, case: Case, exactly: bool = True) -> bool:
     """The same steps, overrides and logits; to rounding if not `exactly`."""
     tolerance = {"rtol": 0, "atol": 0} if exactly else {"rtol": 1e-6, "atol": 1e-9}
-    pairs = [(fast(case, one, images), fast(case, other, images))]
-    if isinstance(one, WeightEdit):
-        if one.overrides.keys() != other.overrides.keys():
+    pairs = [(fast(case, edit, images), fast(case, other, images))]
+    if isinstance(edit, WeightEdit):
+        if edit.overrides.keys() != other.overrides.keys():
             return False
-        pairs += [(one.overrides[name], other.overrides[name]) for name in one.overrides]
-    return one.steps == other.steps and all(torch.allclose(a, b, **tolerance) for a, b in pairs)
+        pairs += [(edit.overrides[name], other.overrides[name]) for name in edit.overrides]
+    return edit.steps == other.steps and all(torch.allclose(a, b, **tolerance) for a, b in pairs)
 
 
 def test_the_same_seed_gives_the_same_edit_and_nothing_is_carried_over(case: Case) -> None:
@@ -160,8 +160,8 @@ def test_the_same_seed_gives_the_same_edit_and_nothing_is_carried_over(case: Cas
     before = {name: tensor.clone() for name, tensor in case.editor.state_dict().items()}
     images = case.probes()
     torch.manual_seed(99)
-    for one, again in zip(case.edits, case.run([0, 1]), strict=True):
-        assert equal(one, again, images, case)
+    for edit, again in zip(case.edits, case.run([0, 1]), strict=True):
+        assert equal(edit, again, images, case)
     second, first = case.run([1]), case.run([0])
     assert equal(case.edits[0], first[0], images, case, exactly=False)
     assert equal(case.edits[1], second[0], images, case, exactly=False)
@@ -183,8 +183,8 @@ def test_a_loss_that_is_not_finite_is_a_failed_edit_of_that_failure_alone(
         pytest.skip("it computes no loss")
     images = case.images.clone()
     images[1] = torch.nan
-    found = case.editor.edit_many(case.base.module, images, case.labels, SEEDS)
-    good, broken = (to_edit(case.base.module, one, image) for one, image in zip(found, images, strict=True))
+    edits = case.editor.edit_many(case.base.module, images, case.labels, SEEDS)
+    good, broken = (to_edit(case.base.module, edit, image) for edit, image in zip(edits, images, strict=True))
     assert isinstance(broken, FailedEdit)
     assert equal(good, case.edits[0], case.probes(), case, exactly=False)
 

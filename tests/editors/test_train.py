@@ -82,7 +82,7 @@ def test_a_command_trains_and_the_same_one_goes_on(
 
 def recipe_made_by(monkeypatch: pytest.MonkeyPatch, *words: str) -> HypernetworkRecipe:
     made = []
-    monkeypatch.setattr(train.hypernetworks, "train", lambda base, pictures, recipe, *_, **__: made.append(recipe))
+    monkeypatch.setattr(train.hypernetworks, "train", lambda base, source, recipe, *_, **__: made.append(recipe))
     train.main(["hypernetwork", "--base", "tiny", "--data", "mini", "--out", "out.safetensors", *words])
     return made[0]
 
@@ -126,7 +126,7 @@ def test_every_field_of_a_recipe_is_an_option_with_a_sentence(
     [
         (["ke", "--out", "x.pt"], "--out must end in .safetensors, not .pt"),
         (["ke", "--out", "x.safetensors", "--checkpoint-every", "0"], "--checkpoint-every must be 1 or more, not 0"),
-        (["ke", "--out", "x.safetensors", *SMALL["ke"].split(), "--batch", "5"], "more than the 4 pictures"),
+        (["ke", "--out", "x.safetensors", *SMALL["ke"].split(), "--batch", "5"], "more than the 4 images"),
         (["ke", "--out", "x.safetensors", *SMALL["ke"].split(), "--others", "4", "--batch", "4"], "--batch must be 5"),
         (["ke", "--out", "x.safetensors", *SMALL["ke"].split(), "--top-k", "1001"], "more than the 1000 classes"),
         (["mend", "--out", "x.safetensors", "--rank", "4", "--locality", "8"], "less than one sample"),

@@ -219,12 +219,12 @@ def test_ablation_refits_from_one_bank_and_goes_on(
     judge: Judge, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRESETS, "released", HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1))
-    pictures = open_training_images(str(small_data))
+    source = open_training_images(str(small_data))
     choice, options = choose("hypernetwork:max_steps=1", "small"), StudyOptions("released", 8, 2)
 
     def study(name: str) -> list[curves.Line]:
         settings = Settings(limit=2)
-        return ablation.of_recipe(name, choice, judge, pictures, options, (0, 1), [0.5], settings, tmp_path)
+        return ablation.of_recipe(name, choice, judge, source, options, (0, 1), [0.5], settings, tmp_path)
 
     lines = study("blocks")
     assert [line.label for line in lines] == ["blocks = 1", "blocks = 3", "blocks = 5"]

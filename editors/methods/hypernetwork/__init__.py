@@ -1,1 +1,1 @@
-"""The paper's method: a hypernetwork, meta-trained on pseudo-samples, that says where to edit."""
+"""The paper's method: a hypernetwork, meta-trained on pseudo-samples, that picks the units to edit."""

@@ -63,7 +63,7 @@ def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True
     settings = {
         **recipe.target_fields(),
         "base_weights_sha256": base.weights_sha256,
-        "data": samples.pictures.signature,
+        "data": samples.source.signature,
         "bank_seed": samples.seed,
     }
     claim(folder, BANK, settings)

@@ -1,4 +1,4 @@
-"""`hypernetwork`: the paper's method. A trained hypernetwork says where to edit; masked fine-tuning edits there."""
+"""`hypernetwork`: the paper's method. A trained hypernetwork picks the units; masked fine-tuning edits them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class HypernetworkEditor(PretrainedEditor, MaskedFineTune):
         return means
 
     def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
-        """The units at the wanted sparsity or, with `rho`, above that threshold."""
+        """The units at the sparsity of the config or, with `rho`, above that threshold."""
         if self.config.rho is None:
             return super().masks(model, images, labels, seeds)
         return unit_masks(self.scores(model, images, labels, seeds) >= self.config.rho, ffn_matrices(model))

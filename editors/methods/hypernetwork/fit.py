@@ -33,7 +33,7 @@ from editors.training.loop import TrainingLoop, step_down
 from editors.training.views import generator
 
 HELD_OUT = range(10**9, 10**9 + 32)  # pseudo-samples no run trains on: the training curves are theirs
-PANELS = (  # the picture of the paper's Fig. H, and the loss
+PANELS = (  # as in the paper's Fig. H, and the loss
     Panel({"kl": "KL on held-out pseudo-samples"}),
     Panel({"sparsity": "mask sparsity"}, rate=True),
     Panel({"loss": "training loss", "held_out_loss": "held-out loss"}),
@@ -108,7 +108,7 @@ def standard_loss(
 
 def train(
     base: BaseModel,
-    pictures: ImageSource,
+    source: ImageSource,
     recipe: HypernetworkRecipe,
     bank: BankOptions,
     out: Path,
@@ -122,12 +122,12 @@ def train(
     is not finite; the checkpoint before stays whole.
     """
     torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
-    samples, targets = PseudoSamples(base, pictures, recipe, bank.bank_seed), None
+    samples, targets = PseudoSamples(base, source, recipe, bank.bank_seed), None
     if recipe.form == "decoupled":
         size = recipe.iterations * recipe.batch if bank.bank_size is None else bank.bank_size
         targets = build(bank.bank or out.with_suffix(".bank"), samples, size, progress)
     bank_metadata = {"size": 0 if targets is None else len(targets), "seed": bank.bank_seed}
-    metadata = run_metadata(base, recipe, seed, pictures.signature, bank_metadata)
+    metadata = run_metadata(base, recipe, seed, source.signature, bank_metadata)
     return fit_network(samples, targets, out, seed, metadata, checkpoint_every, progress)
 
 

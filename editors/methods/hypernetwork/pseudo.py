@@ -28,8 +28,8 @@ PGD_STEPS, PGD_STEP, PGD_RADIUS = 10, 2 / 255, 8 / 255  # paper, C.4; for pixels
 class PseudoSamples:
     """An endless numbered row of pseudo-samples (x', x) for one base and recipe."""
 
-    def __init__(self, base: BaseModel, pictures: ImageSource, recipe: HypernetworkRecipe, seed: int) -> None:
-        self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
+    def __init__(self, base: BaseModel, source: ImageSource, recipe: HypernetworkRecipe, seed: int) -> None:
+        self.base, self.source, self.recipe, self.seed = base, source, recipe, seed
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
@@ -44,8 +44,8 @@ class PseudoSamples:
     def _draw(self, number: int) -> tuple[Tensor, Tensor]:
         """x' and, of CutMix, x; of PGD, where in the ball it starts."""
         random = generator(self.seed, "pseudo-sample", number)
-        epoch, place = divmod(number, len(self.pictures) // 2)
-        own, partner = epoch_order(len(self.pictures), self.seed, epoch)[2 * place : 2 * place + 2].tolist()
+        epoch, place = divmod(number, len(self.source) // 2)
+        own, partner = epoch_order(len(self.source), self.seed, epoch)[2 * place : 2 * place + 2].tolist()
         clean = self._image(own, random)
         if self.recipe.pseudo == "pgd":
             return clean, torch.rand(clean.shape, generator=random) * 2 - 1
@@ -57,7 +57,7 @@ class PseudoSamples:
         return clean, mixed
 
     def _image(self, index: int, random: torch.Generator) -> Tensor:
-        image, preprocessing = self.pictures.require(index), self.base.preprocessing
+        image, preprocessing = self.source.require(index), self.base.preprocessing
         if self.recipe.crop_scale is None:
             return preprocessing(image)
         return view(image, preprocessing, self.recipe.crop_scale, random)

@@ -1,4 +1,4 @@
-"""Every choice of meta-training in one frozen record, as the paper writes it and as its released code does it.
+"""All settings of meta-training in one frozen record, as the paper writes it and as its released code does it.
 
 The two differ in many places; `PRESETS` holds both, any field can be changed, and a checkpoint carries the
 recipe that made it.
@@ -33,7 +33,7 @@ RELEASED_BATCH = 8  # the released loss is a KL summed over 8 samples beside lam
 
 @dataclass(frozen=True)
 class HypernetworkRecipe(TrainingRecipe):
-    """How a hypernetwork is meta-trained (paper, Algorithm 1): the published recipe, and what is changed of it.
+    """Settings of the meta-training of a hypernetwork (paper, Algorithm 1): a published recipe and changes to it.
 
     The defaults below are those of the recipe that --recipe names.
     """

@@ -21,7 +21,7 @@ def train_variant(
     field: str,
     value: Any,
     base: BaseModel,
-    pictures: ImageSource,
+    source: ImageSource,
     options: StudyOptions,
     seed: int,
     folder: Path,
@@ -31,10 +31,10 @@ def train_variant(
     Values that leave the targets as they are share one bank, in the decoupled form. Raises `UserError` as `fit.train`.
     """
     recipe = preset(options.recipe).but(iterations=options.iterations, **{field: value})
-    settings = {**recipe.target_fields(), "base": base.weights_sha256, "pictures": pictures.signature}
+    settings = {**recipe.target_fields(), "base": base.weights_sha256, "pictures": source.signature}
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     checkpoint = folder / "hypernetworks" / f"{name}={value}-seed={seed}.safetensors"
-    fit.train(base, pictures, recipe, BankOptions(folder / "banks" / digest, options.bank_size), checkpoint, seed)
+    fit.train(base, source, recipe, BankOptions(folder / "banks" / digest, options.bank_size), checkpoint, seed)
     return checkpoint
 
 

@@ -27,7 +27,7 @@ from editors.methods.ke.network import KEFactors, KnowledgeNetwork, conditions, 
 from editors.methods.ke.recipe import KERecipe
 from editors.training.checkpoint import Checkpoint
 from editors.training.pretrained import PretrainedEditor
-from editors.training.repeat import Look, Weights, until_right
+from editors.training.repeat import Attempt, Weights, until_right
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class KnowledgeEditor(PretrainedEditor):
         named = dict(zip(last_ffn_matrices(model), factors, strict=True))
         samples = tokens.unflatten(0, images.shape[:2])
         weights = {name: model.get_parameter(name).expand(len(labels), -1, -1) for name in named}
-        return until_right(labels, weights, partial(_look, model, samples, labels, named), self.config.max_steps)
+        return until_right(labels, weights, partial(_attempt, model, samples, labels, named), self.config.max_steps)
 
 
 def _conditions(model: Model, tokens: Tensor, labels: Tensor) -> Tensor:
@@ -86,9 +86,9 @@ def _conditions(model: Model, tokens: Tensor, labels: Tensor) -> Tensor:
     return conditions(features, classifier.weight, classifier(features).argmax(-1), labels)
 
 
-def _look(
+def _attempt(
     model: Model, tokens: Tensor, labels: Tensor, factors: Mapping[str, KEFactors], weights: Weights, rows: Tensor
-) -> Look:
+) -> Attempt:
     """The failures `rows` of tokens (m, n, T, N) and labels (m, n) under their weights; the gradient is taken anew."""
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     with torch.enable_grad():
@@ -102,4 +102,4 @@ def _look(
             for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         }
 
-    return Look(logits.detach(), loss.detach(), change)
+    return Attempt(logits.detach(), loss.detach(), change)

@@ -30,7 +30,7 @@ PANELS = (
 
 def train(
     base: BaseModel,
-    pictures: ImageSource,
+    source: ImageSource,
     recipe: KERecipe,
     out: Path,
     seed: int = 0,
@@ -39,13 +39,13 @@ def train(
 ) -> KnowledgeNetwork:
     """Train a network and write it to `out`, as `editors.training.loop` does.
 
-    Raises `UserError` for too few pictures, for a state of other settings beside `out`, and for a loss that is not
+    Raises `UserError` for too few images, for a state of other settings beside `out`, and for a loss that is not
     finite; the checkpoint before stays whole.
     """
     model: Model = base.module
     if recipe.top_k > model.num_classes:
         raise UserError(f"--top-k {recipe.top_k} is more than the {model.num_classes} classes of this base")
-    draws = Draws(pictures, base.preprocessing, recipe, seed)
+    draws = Draws(source, base.preprocessing, recipe, seed)
     held_out = prepare(model, draws.held_out())
     network = new_network(KEShape.of(model, recipe), seed).to(base.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
@@ -62,7 +62,7 @@ def train(
         measure=lambda: measure(model, network, held_out, recipe),
         panels=PANELS,
         iterations=recipe.iterations,
-        metadata=run_metadata(base, recipe, seed, pictures.signature),
+        metadata=run_metadata(base, recipe, seed, source.signature),
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network
@@ -99,7 +99,7 @@ def ascended(alpha: Tensor, excess: Tensor, lr: float) -> Tensor:
 
 @torch.no_grad()
 def measure(model: Model, network: KnowledgeNetwork, held_out: KEEpisodes, recipe: KERecipe) -> dict[str, float]:
-    """Columns of the training curve, on pictures that no run trains on, one batch at a time.
+    """Columns of the training curve, on images that no run trains on, one batch at a time.
 
     success, view: shares of the edits after which x, and x', get the wanted class. locality: share of the other
     images whose prediction stays. cross_entropy, kl: as in the loss. alpha: the multiplier now.

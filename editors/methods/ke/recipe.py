@@ -1,4 +1,4 @@
-"""Every choice of training KE's network in one frozen record; a checkpoint carries the one that made it."""
+"""All settings of the training of KE's network in one frozen record; a checkpoint carries the one that made it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from editors.training.recipe import TrainingRecipe
 
 @dataclass(frozen=True)
 class KERecipe(TrainingRecipe):
-    """How KE's network is trained.
+    """Settings of the training of KE's network.
 
     "The article" is De Cao et al. (2021), "its code" what they released with it, "the paper" the benchmark's.
     """

@@ -27,7 +27,7 @@ from editors.methods.mend.network import EditorNetwork, stepped
 from editors.methods.mend.recipe import MENDRecipe
 from editors.training.checkpoint import Checkpoint
 from editors.training.pretrained import PretrainedEditor
-from editors.training.repeat import Look, Weights, until_right
+from editors.training.repeat import Attempt, Weights, until_right
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class MEND(PretrainedEditor):
         with torch.no_grad():
             tokens = forward_prefix(model, images.flatten(0, 1), cut).unflatten(0, images.shape[:2])
 
-            def look(weights: Weights, rows: Tensor) -> Look:
-                found = factors(model, tokens[rows], labels[rows], cut, weights)
-                return Look(
-                    found.logits,
-                    found.loss,
-                    change=lambda: stepped(weights, network(found.pairs), self.config.step_scale),
+            def attempt(weights: Weights, rows: Tensor) -> Attempt:
+                gradient = factors(model, tokens[rows], labels[rows], cut, weights)
+                return Attempt(
+                    gradient.logits,
+                    gradient.loss,
+                    change=lambda: stepped(weights, network(gradient.pairs), self.config.step_scale),
                 )
 
-            return until_right(labels, weights, look, self.config.max_steps)
+            return until_right(labels, weights, attempt, self.config.max_steps)

@@ -67,7 +67,7 @@ def weighed(edit: Tensor, locality: Tensor, recipe: MENDRecipe) -> Tensor:
 
 def train(
     base: BaseModel,
-    pictures: ImageSource,
+    source: ImageSource,
     recipe: MENDRecipe,
     out: Path,
     seed: int = 0,
@@ -76,10 +76,10 @@ def train(
 ) -> EditorNetwork:
     """Train a network and write it to `out`, as `editors.training.loop` does.
 
-    Raises `UserError` for too few pictures, for a state of other settings beside `out`, and for a loss that is not
+    Raises `UserError` for too few images, for a state of other settings beside `out`, and for a loss that is not
     finite; the checkpoint before stays whole.
     """
-    samples = EditingSamples(base, pictures, recipe, seed)
+    samples = EditingSamples(base, source, recipe, seed)
     network = new_network(MENDShape.of(base.module, recipe), seed).to(base.device)
     steps = network.step_sizes
     others = [parameter for parameter in network.parameters() if parameter is not steps]
@@ -92,7 +92,7 @@ def train(
         measure=_held_out(network, samples),
         panels=PANELS,
         iterations=recipe.iterations,
-        metadata=run_metadata(base, recipe, seed, pictures.signature),
+        metadata=run_metadata(base, recipe, seed, source.signature),
         store=STORE,
     ).run(out, checkpoint_every, progress)
     return network

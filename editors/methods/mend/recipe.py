@@ -1,4 +1,4 @@
-"""Every choice of MEND's training in one frozen record; a checkpoint carries the recipe that made it."""
+"""All settings of MEND's training in one frozen record; a checkpoint carries the recipe that made it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from editors.training.recipe import TrainingRecipe
 
 @dataclass(frozen=True)
 class MENDRecipe(TrainingRecipe):
-    """How MEND's editor network is trained.
+    """Settings of the training of MEND's editor network.
 
     "MEND" is the article "Fast Model Editing at Scale" (Mitchell et al., 2022), "its code" what was released with it,
     "the paper" the benchmark's (B.2, SPEC 5).

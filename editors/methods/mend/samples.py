@@ -51,10 +51,10 @@ class EditingSamples:
     Raises `UserError` for fewer images than one sample needs.
     """
 
-    def __init__(self, base: BaseModel, pictures: ImageSource, recipe: MENDRecipe, seed: int) -> None:
-        if len(pictures) < 1 + recipe.locality:
-            raise UserError(f"{len(pictures)} images are less than one sample of 1 + --locality {recipe.locality}")
-        self.base, self.pictures, self.recipe, self.seed = base, pictures, recipe, seed
+    def __init__(self, base: BaseModel, source: ImageSource, recipe: MENDRecipe, seed: int) -> None:
+        if len(source) < 1 + recipe.locality:
+            raise UserError(f"{len(source)} images are less than one sample of 1 + --locality {recipe.locality}")
+        self.base, self.source, self.recipe, self.seed = base, source, recipe, seed
         self.cut = ffn_cut(base.module, last_ffn_matrices(base.module))
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
@@ -78,8 +78,8 @@ class EditingSamples:
     def _images(self, number: int) -> Tensor:
         """The image as it is, its other view, and views of the unrelated images, (2 + locality, 3, H, W)."""
         each, preprocessing = 1 + self.recipe.locality, self.base.preprocessing
-        epoch, place = divmod(number, len(self.pictures) // each)
-        own, *unrelated = epoch_order(len(self.pictures), self.seed, epoch)[each * place : each * (place + 1)].tolist()
+        epoch, place = divmod(number, len(self.source) // each)
+        own, *unrelated = epoch_order(len(self.source), self.seed, epoch)[each * place : each * (place + 1)].tolist()
         random, least = generator(self.seed, "views", number), self.recipe.crop_scale
-        others = (view(self.pictures.require(index), preprocessing, least, random) for index in (own, *unrelated))
-        return torch.stack([preprocessing(self.pictures.require(own)), *others])
+        others = (view(self.source.require(index), preprocessing, least, random) for index in (own, *unrelated))
+        return torch.stack([preprocessing(self.source.require(own)), *others])

@@ -33,9 +33,9 @@ def test_equal_shapes_are_the_weighted_mean_of_two_models() -> None:
     mean = copy.deepcopy(MODEL)
     for name in names:
         mean.get_parameter(name).copy_(0.75 * MODEL.get_parameter(name) + 0.25 * edit.overrides[name])
-    found = interpolated(MODEL, edit, 0.25)
-    assert found.steps == 3
-    torch.testing.assert_close(logits(found), mean(IMAGES))
+    between = interpolated(MODEL, edit, 0.25)
+    assert between.steps == 3
+    torch.testing.assert_close(logits(between), mean(IMAGES))
     torch.testing.assert_close(logits(interpolated(MODEL, edit, 0.0)), MODEL(IMAGES))
     torch.testing.assert_close(logits(interpolated(MODEL, edit, 1.0)), logits(edit))
 

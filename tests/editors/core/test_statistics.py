@@ -46,7 +46,7 @@ def pool_of(folder: Path, count: int = 20, seed: int = 5) -> TrainingImages:
 
 
 def seen_by_hooks(model, module, images: torch.Tensor) -> torch.Tensor:
-    """What `module` is given at [cls] in a full forward of the model."""
+    """The input of `module` at [cls] in a full forward of the model."""
     seen = []
     handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, 0].clone()))
     model(images)

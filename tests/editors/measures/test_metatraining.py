@@ -1,4 +1,4 @@
-"""What the measurement of meta-training checks before it times anything."""
+"""The measurement of meta-training checks equality before it times anything."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ def test_tuning_the_usual_three_ffns_is_plain_fine_tuning(vit: nn.Module) -> Non
     images, labels = torch.randn(2, 1, 3, 32, 32), torch.tensor([[3], [5]])
     usual = FineTune(FineTuneConfig(lr=1e-3, max_steps=3)).edit_many(vit, images, labels, [0, 0])
     same = at("ffn", 1).edit_many(vit, images, labels, [0, 0])  # blocks 1, 2, 3 of 6
-    for one, other in zip(usual, same, strict=True):
-        assert one.overrides.keys() == other.overrides.keys()
-        assert all(torch.equal(one.overrides[name], other.overrides[name]) for name in one.overrides)
+    for edit, expected in zip(usual, same, strict=True):
+        assert edit.overrides.keys() == expected.overrides.keys()
+        assert all(torch.equal(edit.overrides[name], expected.overrides[name]) for name in edit.overrides)
 
 
 @pytest.mark.parametrize("first", [0, 3])
@@ -32,7 +32,7 @@ def test_tuning_three_msas_moves_their_weight_matrices_and_lowers_the_loss(vit: 
     edit = at("msa", first).edit(vit, image, label)
     blocks = range(first, first + 3)
     assert set(edit.overrides) == {f"blocks.{b}.attn.{layer}.weight" for b in blocks for layer in ("qkv", "proj")}
-    losses = [nn.functional.cross_entropy(forward(vit, image, some), label) for some in ({}, edit.overrides)]
+    losses = [nn.functional.cross_entropy(forward(vit, image, overrides), label) for overrides in ({}, edit.overrides)]
     assert losses[1] < losses[0]
 
 

@@ -74,16 +74,16 @@ def test_the_same_logits_as_hooks_on_a_copy_inside_and_outside_of_epsilon(block:
     editor = GRACE(GRACEConfig(**RATES, block=block, epsilon=float(distances.quantile(0.4)) / unit))
     editor.fit(model, training)
     edits = editor.edit_many(model, images, labels, [0, 0])
-    for edit, own, some, label in zip(edits, images, probes, labels, strict=True):
+    for edit, own, tested, label in zip(edits, images, probes, labels, strict=True):
         assert isinstance(edit, TailEdit) and isinstance(edit.tail, Memory) and edit.cut == vit.Cut(block % 6)
         plain = Hooked(model, block, entering(model, block, own), edit.tail.values, editor.config.epsilon * unit)
-        expected, inside = plain(some), torch.tensor(plain.inside)
+        expected, inside = plain(tested), torch.tensor(plain.inside)
         assert inside[:2].all() and 6 < inside.sum() < 26
-        tokens = vit.forward_prefix(model, some, edit.cut)
+        tokens = vit.forward_prefix(model, tested, edit.cut)
         torch.testing.assert_close(edit.tail(tokens), expected, rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(edit.tail(tokens[20:]), edit.tail(tokens)[20:], rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(expected[~inside], model(some)[~inside], rtol=1e-9, atol=1e-9)
-        assert (expected - model(some)).abs().amax(1)[inside].min() > 0.1
+        torch.testing.assert_close(expected[~inside], model(tested)[~inside], rtol=1e-9, atol=1e-9)
+        assert (expected - model(tested)).abs().amax(1)[inside].min() > 0.1
         assert F.cross_entropy(expected[:2], label) < 0.05 * F.cross_entropy(model(own), label)
 
 
@@ -174,6 +174,6 @@ def test_what_cannot_be_done_says_why(training: TrainingImages) -> None:
     for block in (6, 0, -6, -7):
         with pytest.raises(UserError, match="not one of 1 to 5, or -5 to -1"):
             GRACE(GRACEConfig(block=block)).fit(model, training)
-    one: LabelledImages = training.samples.take([0])
+    single: LabelledImages = training.samples.take([0])
     with pytest.raises(UserError, match="two classes"):
-        GRACE().fit(model, TrainingImages(lambda: one, PREPROCESSING, training.device))
+        GRACE().fit(model, TrainingImages(lambda: single, PREPROCESSING, training.device))

@@ -39,10 +39,10 @@ def by_captum(model, image: torch.Tensor, label: int, block: int) -> torch.Tenso
         return logits.softmax(-1)
 
     activation = activations_at_cls(model, image[None], block)
-    found = IntegratedGradients(probabilities).attribute(
+    attribution = IntegratedGradients(probabilities).attribute(
         activation, torch.zeros_like(activation), target=label, n_steps=20, method="riemann_left"
     )
-    return found[0] / (20 * torch.tensor(1 / 20, dtype=torch.float32).item())  # it rounds its step to float32
+    return attribution[0] / (20 * torch.tensor(1 / 20, dtype=torch.float32).item())  # it rounds its step to float32
 
 
 @pytest.fixture
@@ -61,14 +61,14 @@ def test_attributions_are_captums(settings: dict, monkeypatch: pytest.MonkeyPatc
     model = small_vit(dtype=torch.float64, **settings)
     images, labels = (part.flatten(0, 1) for part in failures(3, seed=5))
     labels = model(images).topk(3).indices[:, 2]  # probable enough for attributions that are not tiny
-    found = attributions(model, images, labels)
+    neurons = attributions(model, images, labels)
     monkeypatch.setattr(kn, "VALUES_AT_ONCE", 1)
-    torch.testing.assert_close(attributions(model, images, labels), found, rtol=1e-10, atol=1e-15)
-    assert found.shape == (3, 3, vit.hidden_width(model)) and found.abs().amax(-1).min() > 1e-6
+    torch.testing.assert_close(attributions(model, images, labels), neurons, rtol=1e-10, atol=1e-15)
+    assert neurons.shape == (3, 3, vit.hidden_width(model)) and neurons.abs().amax(-1).min() > 1e-6
     for number, image in enumerate(images):
         for ffn, block in enumerate(vit.edited_blocks(model)):
             expected = by_captum(model, image, int(labels[number]), block)
-            torch.testing.assert_close(found[number, ffn], expected, rtol=1e-10, atol=1e-15)
+            torch.testing.assert_close(neurons[number, ffn], expected, rtol=1e-10, atol=1e-15)
 
 
 def test_places_by_hand() -> None:
@@ -143,7 +143,7 @@ def test_the_published_edit_against_a_plain_loop() -> None:
     assert (predictions[:, 0] != predictions[:, 1]).any(), "samples that agree do not test the mean"
     for number, edit in enumerate(edits):
         best = attributions(model, images[number], labels[number]).mean(0)
-        wanted = {name: model.get_parameter(name).clone() for name in vit.ffn_matrices(model)[1::2]}
+        expected = {name: model.get_parameter(name).clone() for name in vit.ffn_matrices(model)[1::2]}
         for place in best.flatten().topk(29).indices.tolist():  # 58 of 576 units are kept: 29 neurons
             ffn, neuron = divmod(place, best.shape[1])
             name = vit.ffn_matrices(model)[2 * ffn + 1]
@@ -152,8 +152,8 @@ def test_the_published_edit_against_a_plain_loop() -> None:
                 e_old = model.head.weight[predictions[number, sample]]
                 e_new = model.head.weight[labels[number, sample]]
                 step = 1.9 * value.norm() / e_new.norm() * e_new - 0.7 * value.norm() / e_old.norm() * e_old
-                wanted[name][:, neuron] += step / 2
-        for name, weight in wanted.items():
+                expected[name][:, neuron] += step / 2
+        for name, weight in expected.items():
             torch.testing.assert_close(edit.overrides[name], weight, rtol=1e-10, atol=1e-12)
 
 

@@ -117,8 +117,8 @@ def test_updates_by_hand() -> None:
     """N = D = 2, rank 1: W_q + b_q a_q with a_q = (1, 2), b_q = (3, 4); keys stay; W_v + b_v a_v."""
     a = torch.tensor([[[[1.0, 2.0]], [[5.0, 6.0]]]])
     b = torch.tensor([[[[3.0], [4.0]], [[7.0], [8.0]]]])
-    found = with_updates(torch.ones(6, 2), a, b)
-    assert found.tolist() == [[[4.0, 7.0], [5.0, 9.0], [1.0, 1.0], [1.0, 1.0], [36.0, 43.0], [41.0, 49.0]]]
+    weights = with_updates(torch.ones(6, 2), a, b)
+    assert weights.tolist() == [[[4.0, 7.0], [5.0, 9.0], [1.0, 1.0], [1.0, 1.0], [36.0, 43.0], [41.0, 49.0]]]
 
 
 def test_a_is_drawn_as_the_reference_code_draws_it() -> None:
@@ -131,10 +131,10 @@ def test_a_is_drawn_as_the_reference_code_draws_it() -> None:
     assert torch.equal(a, draw_a(model, 64, seed=1)) and not torch.equal(a, draw_a(model, 64, seed=2))
 
 
-def same(one: WeightEdit, other: WeightEdit) -> None:
-    assert one.steps == other.steps
-    assert one.overrides.keys() == other.overrides.keys() == {f"blocks.{i}.attn.qkv.weight" for i in range(6)}
-    for key, value in one.overrides.items():
+def same(edit: WeightEdit, other: WeightEdit) -> None:
+    assert edit.steps == other.steps
+    assert edit.overrides.keys() == other.overrides.keys() == {f"blocks.{i}.attn.qkv.weight" for i in range(6)}
+    for key, value in edit.overrides.items():
         torch.testing.assert_close(value, other.overrides[key], rtol=1e-7, atol=1e-9)
 
 

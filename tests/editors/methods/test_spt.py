@@ -70,10 +70,10 @@ def test_the_most_sensitive_units_move_and_nothing_else(sparsity: float, kept: i
     for number, edit in enumerate(editor.edit_many(model, images, labels, [0, 1])):
         gradients = plain_gradients(model, images[number], labels[number])
         scores = torch.stack([g.square().sum(1 - layer % 2) for layer, g in enumerate(gradients)])
-        wanted = set(scores.flatten().topk(kept).indices.tolist())
+        expected = set(scores.flatten().topk(kept).indices.tolist())
         deltas = [weight != model.get_parameter(name) for name, weight in edit.overrides.items()]
         moved = torch.stack([delta.any(1 - layer % 2) for layer, delta in enumerate(deltas)])
-        assert set(moved.flatten().nonzero().flatten().tolist()) == wanted
+        assert set(moved.flatten().nonzero().flatten().tolist()) == expected
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -50,8 +50,8 @@ def plain_losses(key, bias, inputs, memory, weight: float):
         top = sorted(values, key=lambda value: value.item(), reverse=True)[:count]
         return sum(top) / len(top)
 
-    l_a = mean_of_top([torch.exp(-one) for one in a], 5)
-    l_m1 = mean_of_top([torch.exp(seen - one + 3) for one in a for seen in q], 1000)
+    l_a = mean_of_top([torch.exp(-activation) for activation in a], 5)
+    l_m1 = mean_of_top([torch.exp(seen - activation + 3) for activation in a for seen in q], 1000)
     l_m2 = mean_of_top([torch.exp(seen + 3) for seen in q], 1000)
     return 1.0 * l_a + weight * (l_m1 + l_m2)
 
@@ -177,8 +177,8 @@ def test_an_exponential_that_overflows_is_a_failed_edit(training: TrainingImages
 def test_edit_alone_draws_from_torchs_own_seed(training: TrainingImages) -> None:
     model = small_vit()
     editor, (images, labels) = fitted(model, training, TPatcherConfig(max_steps=1)), failures(1)
-    found = []
+    values = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        found.append(editor.edit(model, images[0].float(), labels[0]).overrides["blocks.5.mlp.fc2.weight"])
-    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+        values.append(editor.edit(model, images[0].float(), labels[0]).overrides["blocks.5.mlp.fc2.weight"])
+    assert torch.equal(values[0], values[1]) and not torch.equal(values[0], values[2])

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures(folder: Path) -> ImageSource:
+def source(folder: Path) -> ImageSource:
     return open_training_images(str(folder))
 
 
@@ -49,4 +49,4 @@ def quick(name: str = "released", **changes) -> HypernetworkRecipe:
 
 def metadata(samples: PseudoSamples, seed: int = 0) -> dict[str, str]:
     """Metadata of a run on these samples."""
-    return run_metadata(samples.base, samples.recipe, seed, samples.pictures.signature, {"size": 8, "seed": 0})
+    return run_metadata(samples.base, samples.recipe, seed, samples.source.signature, {"size": 8, "seed": 0})

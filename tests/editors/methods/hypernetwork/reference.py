@@ -40,8 +40,8 @@ def inner(model, names, image, clean, mask, steps, lr, temperature, second_order
             if not weight.requires_grad:
                 weights[name] = weight.requires_grad_()
         loss = kl(model, weights, image, clean, temperature)
-        found = torch.autograd.grad(loss, list(weights.values()), create_graph=second_order)
-        for name, gradient in zip(names, found, strict=True):
+        gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=second_order)
+        for name, gradient in zip(names, gradients, strict=True):
             delta[name] = delta[name] - lr * (gradient if second_order else gradient.detach())
     if not second_order:
         delta = {name: value.detach() for name, value in delta.items()}

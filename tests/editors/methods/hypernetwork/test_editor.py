@@ -32,10 +32,10 @@ NAMES = vit.ffn_matrices(MODEL)
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    return kept(tmp_path / "hn.safetensors", preset("released").but(blocks=1))
+    return write_checkpoint(tmp_path / "hn.safetensors", preset("released").but(blocks=1))
 
 
-def kept(path: Path, recipe: HypernetworkRecipe, base: BaseModel = BASE) -> Path:
+def write_checkpoint(path: Path, recipe: HypernetworkRecipe, base: BaseModel = BASE) -> Path:
     network = new_network(HypernetworkShape.of(base.module, recipe), seed=1)
     STORE.save(path, network, run_metadata(base, recipe, 1, "data", None), iteration=1)
     return path
@@ -52,7 +52,7 @@ def test_with_all_units_it_is_fine_tuning_without_the_plain_first_step(checkpoin
     images, labels = failures(3)
     editor = HypernetworkEditor(HypernetworkConfig(**RATES, sparsity=0.0, checkpoint=checkpoint))
     plain = PlainRmsprop(FineTuneConfig(**RATES))
-    edits = [one.edit_many(MODEL, images, labels, [0] * 3) for one in (editor, plain)]
+    edits = [method.edit_many(MODEL, images, labels, [0] * 3) for method in (editor, plain)]
     for masked, whole in zip(*edits, strict=True):
         assert masked.steps == whole.steps > 0
         for name in NAMES:

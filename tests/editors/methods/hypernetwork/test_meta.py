@@ -141,10 +141,10 @@ def test_masks_of_ones_and_zeros() -> None:
 
 
 def test_the_divergence_is_kullback_leiblers() -> None:
-    logits, wanted = torch.randn(2, 5, 10, dtype=torch.float64)
-    p, q = (wanted / 5).softmax(-1), (logits / 5).softmax(-1)
-    torch.testing.assert_close(divergence(logits, wanted, 5.0), 25 * (p * (p / q).log()).sum(-1))
-    torch.testing.assert_close(divergence(wanted, wanted, 1.0), torch.zeros(5, dtype=torch.float64))
+    logits, target_logits = torch.randn(2, 5, 10, dtype=torch.float64)
+    p, q = (target_logits / 5).softmax(-1), (logits / 5).softmax(-1)
+    torch.testing.assert_close(divergence(logits, target_logits, 5.0), 25 * (p * (p / q).log()).sum(-1))
+    torch.testing.assert_close(divergence(target_logits, target_logits, 1.0), torch.zeros(5, dtype=torch.float64))
 
 
 def test_the_standard_forms_gradient_reaches_the_network() -> None:
@@ -163,7 +163,7 @@ def test_the_standard_forms_gradient_reaches_the_network() -> None:
 def test_the_two_fit_losses() -> None:
     """The released 0.1 BCE has the gradient of 0.1 KL(m~, m^); the paper's KL(m^, m~) is another function."""
     predicted = torch.randn(3, *UNITS, dtype=torch.float64, requires_grad=True)
-    wanted = torch.randn(3, *UNITS, dtype=torch.float64)
+    targets = torch.randn(3, *UNITS, dtype=torch.float64)
 
     def bernoulli(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         return (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
@@ -172,11 +172,11 @@ def test_the_two_fit_losses() -> None:
         return torch.autograd.grad(loss, predicted)[0]
 
     released, paper = preset("released"), preset("paper").but(score_slope=3.0)
-    m_hat, m_tilde = (3 * predicted).sigmoid(), (3 * wanted).sigmoid()
+    m_hat, m_tilde = (3 * predicted).sigmoid(), (3 * targets).sigmoid()
     torch.testing.assert_close(
-        gradient(fit_loss(predicted, wanted, released)), gradient(0.1 * bernoulli(m_tilde, m_hat))
+        gradient(fit_loss(predicted, targets, released)), gradient(0.1 * bernoulli(m_tilde, m_hat))
     )
-    torch.testing.assert_close(fit_loss(predicted, wanted, paper), bernoulli((3 * predicted).sigmoid(), m_tilde))
+    torch.testing.assert_close(fit_loss(predicted, targets, paper), bernoulli((3 * predicted).sigmoid(), m_tilde))
     far = torch.full((1, *UNITS), 40.0, dtype=torch.float64, requires_grad=True)
     for recipe in (released, paper):  # saturated both ways: clamped, so finite
         assert fit_loss(far, -far.detach(), recipe).isfinite()

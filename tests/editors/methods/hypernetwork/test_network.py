@@ -19,7 +19,7 @@ from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from tests.conftest import small_vit
 
 
-def kept(path: Path, base: BaseModel, recipe: HypernetworkRecipe) -> Path:
+def write_checkpoint(path: Path, base: BaseModel, recipe: HypernetworkRecipe) -> Path:
     STORE.save(
         path,
         new_network(HypernetworkShape.of(base.module, recipe), seed=0),
@@ -74,17 +74,18 @@ def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
 
 def test_a_checkpoint_carries_its_recipe_and_comes_back(tmp_path: Path, base: BaseModel) -> None:
     recipe = preset("paper").but(blocks=2, sparsity_weight=0.5)
-    path = kept(tmp_path / "hn.safetensors", base, recipe)
-    found = load(path, base.weights_sha256)
-    assert found.recipe == recipe and found.metadata["iteration"] == "5" and found.metadata["base"] == "small"
+    path = write_checkpoint(tmp_path / "hn.safetensors", base, recipe)
+    checkpoint = load(path, base.weights_sha256)
+    metadata = checkpoint.metadata
+    assert checkpoint.recipe == recipe and metadata["iteration"] == "5" and metadata["base"] == "small"
     features = torch.randn(2, 24)
     torch.testing.assert_close(
-        found.network(features), new_network(HypernetworkShape.of(base.module, recipe), 0)(features)
+        checkpoint.network(features), new_network(HypernetworkShape.of(base.module, recipe), 0)(features)
     )
 
 
 def test_what_is_no_checkpoint_of_this_base_is_refused(tmp_path: Path, base: BaseModel) -> None:
-    path = kept(tmp_path / "hn.safetensors", base, preset("released"))
+    path = write_checkpoint(tmp_path / "hn.safetensors", base, preset("released"))
     with pytest.raises(
         UserError, match=r"trained for small \(weights .* not for this base .*editors.train hypernetwork"
     ):
@@ -105,5 +106,5 @@ def test_the_shipped_one_is_found_by_the_bases_weights(
     store = replace(STORE, shipped=tmp_path)
     with pytest.raises(UserError, match=r"no trained hypernetwork for this base .*editors.train hypernetwork"):
         store.shipped_for(base.weights_sha256)
-    path = kept(tmp_path / "small.safetensors", base, preset("released"))
+    path = write_checkpoint(tmp_path / "small.safetensors", base, preset("released"))
     assert store.shipped_for(base.weights_sha256) == path

@@ -58,12 +58,12 @@ def test_crops_keep_to_their_area_and_ratio() -> None:
 
 
 @pytest.mark.parametrize("name", ["released", "paper"])
-def test_x_is_x_prime_but_for_one_patch(tiny: BaseModel, pictures: ImageSource, name: str) -> None:
-    clean, altered = PseudoSamples(tiny, pictures, quick(name), seed=1).batch(range(20))
+def test_x_is_x_prime_but_for_one_patch(tiny: BaseModel, source: ImageSource, name: str) -> None:
+    clean, altered = PseudoSamples(tiny, source, quick(name), seed=1).batch(range(20))
     assert clean.shape == altered.shape == (20, 3, 32, 32)
     changed = (clean != altered).any(1)
-    for one in changed:
-        rows, columns = one.any(1).nonzero().flatten(), one.any(0).nonzero().flatten()
+    for patch in changed:
+        rows, columns = patch.any(1).nonzero().flatten(), patch.any(0).nonzero().flatten()
         height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
         if name == "released":
             assert height <= 16 and width <= 16
@@ -72,14 +72,14 @@ def test_x_is_x_prime_but_for_one_patch(tiny: BaseModel, pictures: ImageSource, 
 
 
 @pytest.mark.parametrize("pseudo", ["cutmix", "pgd"])
-def test_each_is_drawn_from_its_number_alone(tiny: BaseModel, pictures: ImageSource, pseudo: str) -> None:
+def test_each_is_drawn_from_its_number_alone(tiny: BaseModel, source: ImageSource, pseudo: str) -> None:
     recipe = quick(pseudo=pseudo)
-    clean, altered = PseudoSamples(tiny, pictures, recipe, seed=1).batch(range(12))  # over the end of an epoch
+    clean, altered = PseudoSamples(tiny, source, recipe, seed=1).batch(range(12))  # over the end of an epoch
     for number in (0, 5, 11):
-        alone = PseudoSamples(tiny, pictures, recipe, seed=1).batch([number])
+        alone = PseudoSamples(tiny, source, recipe, seed=1).batch([number])
         assert torch.equal(alone[0][0], clean[number])
         torch.testing.assert_close(alone[1][0], altered[number])
-    other = PseudoSamples(tiny, pictures, recipe, seed=2).batch(range(12))
+    other = PseudoSamples(tiny, source, recipe, seed=2).batch(range(12))
     assert not torch.equal(other[0], clean)
 
 
@@ -93,9 +93,9 @@ def test_pgd_stays_in_its_ball_and_in_the_picture_and_moves_the_prediction(tiny:
     assert moved.min() >= -1e-6 and moved.max() <= 1 + 1e-6
     assert (moved - pixels).abs().max() <= PGD_RADIUS + 1e-6
     begun = (pixels + start * PGD_RADIUS).clamp(0, 1)
-    wanted = tiny.module(clean)
-    before = divergence(tiny.module((begun - mean) / std), wanted, 1.0)
-    assert (divergence(tiny.module(altered), wanted, 1.0) > 3 * before).all()
+    target_logits = tiny.module(clean)
+    before = divergence(tiny.module((begun - mean) / std), target_logits, 1.0)
+    assert (divergence(tiny.module(altered), target_logits, 1.0) > 3 * before).all()
 
 
 def test_a_broken_image_is_named(tiny: BaseModel, folder: Path) -> None:

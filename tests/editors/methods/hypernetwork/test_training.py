@@ -42,9 +42,9 @@ def curve(out: Path) -> list[dict[str, str]]:
 
 
 def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
-    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples = PseudoSamples(tiny, pictures, quick(), seed=0)
+    samples = PseudoSamples(tiny, source, quick(), seed=0)
     whole = small_bank(samples, tmp_path / "whole", monkeypatch)
     episodes = prepare(tiny.module, *samples.batch([11]))
     target, _ = optimise_targets(tiny.module, episodes, draw_start(samples, 11)[None], samples.recipe)
@@ -57,9 +57,9 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
     grown = small_bank(samples, tmp_path / "parts", monkeypatch)
     assert first.stat().st_mtime_ns == before
     assert torch.equal(grown.targets, whole.targets) and torch.equal(grown.features, whole.features)
-    refit = PseudoSamples(tiny, pictures, quick(blocks=2, lr=1e-3, batch=2), seed=0)
+    refit = PseudoSamples(tiny, source, quick(blocks=2, lr=1e-3, batch=2), seed=0)
     assert torch.equal(small_bank(refit, tmp_path / "whole", monkeypatch).targets, whole.targets)
-    other = PseudoSamples(tiny, pictures, quick(inner_lr=0.1), seed=0)
+    other = PseudoSamples(tiny, source, quick(inner_lr=0.1), seed=0)
     with pytest.raises(UserError, match=r"its inner_lr is 0\.001, yours is 0\.1.*--bank"):
         small_bank(other, tmp_path / "whole", monkeypatch)
 
@@ -70,9 +70,9 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
     ids=lambda recipe: f"{recipe.recipe}-{recipe.form}",
 )
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
-    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe
+    tiny: BaseModel, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe
 ) -> None:
-    samples = PseudoSamples(tiny, pictures, recipe, seed=0)
+    samples = PseudoSamples(tiny, source, recipe, seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch) if recipe.form == "decoupled" else None
     straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
     run(samples, bank, straight)
@@ -90,10 +90,10 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     assert load(killed, tiny.weights_sha256).metadata["iteration"] == "5"
     monkeypatch.setattr(fit, "learning_rate", real)
     run(samples, bank, killed)
-    one, other = (load(path, tiny.weights_sha256) for path in (killed, straight))
-    assert one.metadata == other.metadata and one.metadata["iteration"] == str(recipe.iterations)
-    for name, tensor in one.network.state_dict().items():
-        assert torch.equal(tensor, other.network.state_dict()[name]), name
+    resumed, uninterrupted = (load(path, tiny.weights_sha256) for path in (killed, straight))
+    assert resumed.metadata == uninterrupted.metadata and resumed.metadata["iteration"] == str(recipe.iterations)
+    for name, tensor in resumed.network.state_dict().items():
+        assert torch.equal(tensor, uninterrupted.network.state_dict()[name]), name
     assert curve(killed) == curve(straight) and len(curve(killed)) == recipe.iterations
     assert killed.with_suffix(".png").stat().st_size > 5000
     assert {"iteration", "kl", "sparsity", "loss"} <= set(curve(killed)[0])
@@ -101,13 +101,13 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(
-    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples = PseudoSamples(tiny, pictures, quick(), seed=0)
+    samples = PseudoSamples(tiny, source, quick(), seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch)
     out = tmp_path / "hn.safetensors"
     run(samples, bank, out)
-    other = PseudoSamples(tiny, pictures, quick(lr=0.01), seed=0)
+    other = PseudoSamples(tiny, source, quick(lr=0.01), seed=0)
     with pytest.raises(UserError, match=r"its lr is 0\.0001, yours is 0\.01"):
         run(other, bank, out)
     with pytest.raises(UserError, match=r"its seed is 0, yours is 3"):
@@ -118,32 +118,32 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
 
 
 def test_the_decoupled_form_learns_its_bank(
-    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples = PseudoSamples(tiny, pictures, quick(iterations=60, lr=1e-3, outer_steps=5), seed=0)
+    samples = PseudoSamples(tiny, source, quick(iterations=60, lr=1e-3, outer_steps=5), seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch)
     run(samples, bank, tmp_path / "hn.safetensors")
     rows = curve(tmp_path / "hn.safetensors")
     assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
 
 
-def test_the_standard_form_learns_to_be_sparse(tiny: BaseModel, pictures: ImageSource, tmp_path: Path) -> None:
+def test_the_standard_form_learns_to_be_sparse(tiny: BaseModel, source: ImageSource, tmp_path: Path) -> None:
     recipe = quick(form="standard", iterations=30, lr=3e-3, sparsity_weight=50.0)
-    run(PseudoSamples(tiny, pictures, recipe, seed=0), None, tmp_path / "hn.safetensors")
+    run(PseudoSamples(tiny, source, recipe, seed=0), None, tmp_path / "hn.safetensors")
     rows = curve(tmp_path / "hn.safetensors")
     assert float(rows[-1]["sparsity"]) > float(rows[0]["sparsity"]) + 0.2
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint_whole(
-    tiny: BaseModel, pictures: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples = PseudoSamples(tiny, pictures, quick(), seed=0)
+    samples = PseudoSamples(tiny, source, quick(), seed=0)
     bank = small_bank(samples, tmp_path / "bank", monkeypatch)
     out = tmp_path / "hn.safetensors"
     with pytest.raises(UserError, match=r"not finite at iteration 0; lower --lr"):
         run(samples, replace(bank, features=bank.features * torch.nan), out)
     assert not out.exists() and not state_path(out).exists()
-    broken = PseudoSamples(tiny, pictures, quick(inner_lr=1e30), seed=0)
+    broken = PseudoSamples(tiny, source, quick(inner_lr=1e30), seed=0)
     with pytest.raises(UserError, match=r"pseudo-sample 0 is not finite; lower --inner-lr"):
         small_bank(broken, tmp_path / "other", monkeypatch)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["bank.json"]

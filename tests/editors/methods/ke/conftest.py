@@ -10,9 +10,9 @@ from benchmark.models.load import BaseModel
 from editors.methods.ke.checkpoint import STORE, run_metadata
 from editors.methods.ke.network import KEShape, KnowledgeNetwork, new_network
 from editors.methods.ke.recipe import KERecipe
-from tests.editors.methods.hypernetwork.conftest import folder, pictures, tiny
+from tests.editors.methods.hypernetwork.conftest import folder, source, tiny
 
-__all__ = ["folder", "pictures", "tiny"]
+__all__ = ["folder", "source", "tiny"]
 
 QUICK = KERecipe(others=2, condition=8, hidden=6, lr=1e-3, warmup=2, batch=4, iterations=8)
 
@@ -26,7 +26,7 @@ def descending(shape: KEShape, strength: float, seed: int = 0) -> KnowledgeNetwo
     return network
 
 
-def kept(path: Path, base: BaseModel, strength: float, recipe: KERecipe = QUICK) -> Path:
+def write_checkpoint(path: Path, base: BaseModel, strength: float, recipe: KERecipe = QUICK) -> Path:
     """A descending network in a checkpoint for this base."""
     STORE.save(
         path, descending(KEShape.of(base.module, recipe), strength), run_metadata(base, recipe, 0, "data"), iteration=5

@@ -20,7 +20,7 @@ from editors.core.edit import FailedEdit, WeightEdit
 from editors.methods.ke.checkpoint import load
 from editors.methods.ke.editor import KnowledgeEditor, KnowledgeEditorConfig
 from tests.conftest import PREPROCESSING, small_vit
-from tests.editors.methods.ke.conftest import kept
+from tests.editors.methods.ke.conftest import write_checkpoint
 
 STRENGTH = 0.03  # of the descent, so that edits take from one to all of the steps allowed
 
@@ -32,7 +32,8 @@ def model() -> VisionTransformer:
 
 @pytest.fixture
 def path(model: VisionTransformer, tmp_path: Path) -> Path:
-    return kept(tmp_path / "ke.safetensors", BaseModel("small", model, PREPROCESSING, hash_weights(model)), STRENGTH)
+    base = BaseModel("small", model, PREPROCESSING, hash_weights(model))
+    return write_checkpoint(tmp_path / "ke.safetensors", base, STRENGTH)
 
 
 def failures(model: VisionTransformer, count: int, samples: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,7 +116,7 @@ def test_it_stops_as_soon_as_all_are_right_and_not_before(model: VisionTransform
 def test_the_scale_is_the_knob(model: VisionTransformer, path: Path) -> None:
     assert knob_of(KnowledgeEditorConfig) == ("scale", (0.1, 0.25, 0.5, 1.0, 2.0, 4.0))
     images, labels = failures(model, 1)
-    one, three = (
+    single, triple = (
         KnowledgeEditor(KnowledgeEditorConfig(scale=scale, max_steps=1, checkpoint=path)).edit(
             model, images[0], labels[0]
         )
@@ -123,7 +124,7 @@ def test_the_scale_is_the_knob(model: VisionTransformer, path: Path) -> None:
     )
     for name in last_ffn_matrices(model):
         weight = model.get_parameter(name)
-        torch.testing.assert_close(three.overrides[name] - weight, 3 * (one.overrides[name] - weight))
+        torch.testing.assert_close(triple.overrides[name] - weight, 3 * (single.overrides[name] - weight))
 
 
 def test_what_is_not_finite_fails_alone(model: VisionTransformer, path: Path) -> None:

@@ -19,7 +19,7 @@ from editors.methods.ke.checkpoint import load
 from editors.methods.ke.network import KEShape, conditions, cut_of, features_at, new_network
 from editors.methods.ke.recipe import KERecipe
 from tests.conftest import small_vit
-from tests.editors.methods.ke.conftest import QUICK, kept
+from tests.editors.methods.ke.conftest import QUICK, write_checkpoint
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_the_change_is_the_articles_formula_written_with_plain_loops() -> None:
     rows, columns, scale = 3, 4, 0.7
     network = new_network(KEShape(width=5, condition=6, hidden=7, matrices=((rows, columns),)), seed=1).double()
     inputs, gradient, weight = random(2, 15), random(2, rows, columns, seed=1), random(rows, columns, seed=2)
-    found = network(inputs)[0].scaled(scale).change(weight, gradient).detach()
+    changed = network(inputs)[0].scaled(scale).change(weight, gradient).detach()
     for edit in range(2):
         numbers = network.heads[0](network.shared(inputs[edit])).tolist()
         column_a, numbers = numbers[:columns], numbers[columns:]
@@ -45,7 +45,7 @@ def test_the_change_is_the_articles_formula_written_with_plain_loops() -> None:
             for j in range(columns):
                 rank_one = soft_a * column_a[j] * gradient[edit, i, j] + soft_b * column_b[j]
                 expected = float(weight[i, j] + scale * gate * rank_one)
-                assert float(found[edit, i, j]) == pytest.approx(expected, rel=1e-12)
+                assert float(changed[edit, i, j]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_each_head_is_weight_normalised() -> None:
@@ -62,12 +62,12 @@ def test_each_head_is_weight_normalised() -> None:
 
 def test_what_the_network_is_told() -> None:
     features, rows = random(2, 24), random(1000, 24, seed=1)
-    predicted, wanted = torch.tensor([3, 5]), torch.tensor([7, 999])
-    found = conditions(features, rows, predicted, wanted)
+    predicted, targets = torch.tensor([3, 5]), torch.tensor([7, 999])
+    inputs = conditions(features, rows, predicted, targets)
     for number in range(2):
-        parts = [features[number], rows[predicted[number]], rows[wanted[number]]]
+        parts = [features[number], rows[predicted[number]], rows[targets[number]]]
         expected = np.concatenate([(x - x.mean()) / np.sqrt(x.var() + 1e-5) for x in (part.numpy() for part in parts)])
-        np.testing.assert_allclose(found[number].numpy(), expected, rtol=1e-10)
+        np.testing.assert_allclose(inputs[number].numpy(), expected, rtol=1e-10)
 
 
 def test_features_are_what_the_head_classifies() -> None:
@@ -127,15 +127,15 @@ def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
 
 
 def test_checkpoints_come_back_and_what_is_none_is_refused(tmp_path: Path, base: BaseModel) -> None:
-    path = kept(tmp_path / "ke.safetensors", base, strength=1.0)
-    found = load(path, base.weights_sha256)
-    assert found.metadata["iteration"] == "5" and KERecipe.from_json(found.metadata["recipe"]) == QUICK
-    assert json.loads(found.metadata["matrices"]) == list(last_ffn_matrices(base.module))
+    path = write_checkpoint(tmp_path / "ke.safetensors", base, strength=1.0)
+    checkpoint = load(path, base.weights_sha256)
+    assert checkpoint.metadata["iteration"] == "5" and KERecipe.from_json(checkpoint.metadata["recipe"]) == QUICK
+    assert json.loads(checkpoint.metadata["matrices"]) == list(last_ffn_matrices(base.module))
     with pytest.raises(UserError, match=r"trained for small .* not for this base model .*editors.train ke"):
         load(path, "0" * 64)
-    tensors = found.network.state_dict()
+    tensors = checkpoint.network.state_dict()
     save_file(
-        {name: tensors[name] for name in list(tensors)[1:]}, tmp_path / "part.safetensors", metadata=found.metadata
+        {name: tensors[name] for name in list(tensors)[1:]}, tmp_path / "part.safetensors", metadata=checkpoint.metadata
     )
     with pytest.raises(UserError, match="cannot be used"):
         load(tmp_path / "part.safetensors", base.weights_sha256)

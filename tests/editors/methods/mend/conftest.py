@@ -11,9 +11,9 @@ from benchmark.models.vit import cut_for, forward_prefix, last_ffn_matrices
 from editors.methods.mend.network import EPSILON, EditorNetwork, MENDShape, new_network
 from editors.methods.mend.recipe import MENDRecipe
 from tests.conftest import PREPROCESSING, small_vit
-from tests.editors.methods.hypernetwork.conftest import folder, pictures
+from tests.editors.methods.hypernetwork.conftest import folder, source
 
-__all__ = ["folder", "pictures"]
+__all__ = ["folder", "source"]
 QUICK = MENDRecipe(rank=8, batch=3, iterations=8, lr=1e-3)
 MODEL = small_vit(dtype=torch.float64)
 BASE = BaseModel("tiny", MODEL, PREPROCESSING, hash_weights(MODEL))

@@ -30,17 +30,17 @@ from tests.editors.methods.mend.conftest import BASE, MODEL, NAMES, QUICK, livel
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    return kept(tmp_path / "mend.safetensors", new_network(MENDShape.of(MODEL, QUICK), 1))
+    return write_checkpoint(tmp_path / "mend.safetensors", new_network(MENDShape.of(MODEL, QUICK), 1))
 
 
-def kept(path: Path, network: EditorNetwork) -> Path:
+def write_checkpoint(path: Path, network: EditorNetwork) -> Path:
     STORE.save(path, network, run_metadata(BASE, QUICK, 1, "data"), iteration=1)
     return path
 
 
 def editor_with(network: EditorNetwork, path: Path, **settings) -> MEND:
     """An editor that uses this very network, in double precision."""
-    editor = MEND(MENDConfig(checkpoint=kept(path, network), **settings))
+    editor = MEND(MENDConfig(checkpoint=write_checkpoint(path, network), **settings))
     editor.checkpoint(MODEL).network.double().load_state_dict(network.state_dict())
     return editor
 
@@ -137,17 +137,18 @@ def test_the_shipped_network_edits_the_mini() -> None:
     """On samples that no run trains on: one application gives nearly all of them the wanted class."""
     base = load_base("mini")
     editor = MEND()
-    found = editor.checkpoint(base.module)
-    samples = EditingSamples(base, open_training_images("mini"), found.recipe, seed=int(found.metadata["seed"]))
+    checkpoint = editor.checkpoint(base.module)
+    seed = int(checkpoint.metadata["seed"])
+    samples = EditingSamples(base, open_training_images("mini"), checkpoint.recipe, seed)
     episodes = samples.batch(range(2 * 10**9, 2 * 10**9 + 16))
     first = factors(base.module, episodes.edited, episodes.targets, samples.cut, {})
-    effect = apply_edit(base.module, found.network, samples, episodes, first)
+    effect = apply_edit(base.module, checkpoint.network, samples, episodes, first)
     assert (first.logits[:, 0].argmax(-1) != episodes.targets[:, 0]).all()
     assert (effect.other.argmax(-1) == episodes.targets[:, 0]).double().mean() > 0.6
     assert (effect.unrelated.argmax(-1) == episodes.target_logits.argmax(-1)).double().mean() > 0.8
 
     image = base.preprocessing(open_training_images("mini").open(0))[None]
-    wanted = base.module(image).topk(3).indices[:, 2]
-    edit = editor.edit(base.module, image, wanted)
+    target = base.module(image).topk(3).indices[:, 2]
+    edit = editor.edit(base.module, image, target)
     assert edit.steps > 0 and tuple(edit.overrides) == last_ffn_matrices(base.module)
-    assert torch.equal(forward(base.module, image, edit.overrides).argmax(-1), wanted)
+    assert torch.equal(forward(base.module, image, edit.overrides).argmax(-1), target)

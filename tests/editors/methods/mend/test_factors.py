@@ -22,21 +22,21 @@ def test_it_edits_the_last_three_ffns() -> None:
 
 def test_their_product_is_autograds_gradient_of_all_six_matrices() -> None:
     images, labels = failures(3, samples=2)
-    found = factors(MODEL, tokens_of(images), labels, CUT, {})
-    assert tuple(found.pairs) == NAMES
+    result = factors(MODEL, tokens_of(images), labels, CUT, {})
+    assert tuple(result.pairs) == NAMES
     for failure in range(3):
         for sample in range(2):
             plain = copy.deepcopy(MODEL)
             weights = [plain.get_parameter(name).requires_grad_() for name in NAMES]
             logits = plain(images[failure, sample : sample + 1])
             loss = F.cross_entropy(logits, labels[failure, sample : sample + 1])
-            torch.testing.assert_close(found.logits[failure, sample], logits[0].detach())
-            torch.testing.assert_close(found.loss[failure, sample], loss.detach())
+            torch.testing.assert_close(result.logits[failure, sample], logits[0].detach())
+            torch.testing.assert_close(result.loss[failure, sample], loss.detach())
             for name, gradient in zip(NAMES, torch.autograd.grad(loss, weights), strict=True):
-                x, d = (side[failure, sample] for side in found.pairs[name])
+                x, d = (side[failure, sample] for side in result.pairs[name])
                 assert gradient.abs().max() > 1e-6
                 torch.testing.assert_close(d.mT @ x, gradient, rtol=1e-9, atol=1e-12)
-    assert found.pairs[NAMES[-1]][0].shape[2] == 1 < found.pairs[NAMES[0]][0].shape[2]
+    assert result.pairs[NAMES[-1]][0].shape[2] == 1 < result.pairs[NAMES[0]][0].shape[2]
 
 
 def test_under_overrides_each_failure_has_the_gradient_of_its_own_weights() -> None:
@@ -46,19 +46,19 @@ def test_under_overrides_each_failure_has_the_gradient_of_its_own_weights() -> N
     own = {
         name: w + 0.1 * torch.randn(2, *w.shape, generator=generator, dtype=torch.float64) for name, w in base.items()
     }
-    found = factors(MODEL, tokens_of(images), labels, CUT, own)
+    result = factors(MODEL, tokens_of(images), labels, CUT, own)
     for failure in range(2):
         plain = copy.deepcopy(MODEL)
         plain.load_state_dict({name: weight[failure] for name, weight in own.items()}, strict=False)
         weights = [plain.get_parameter(name).requires_grad_() for name in NAMES]
         loss = F.cross_entropy(plain(images[failure]), labels[failure])
         for name, gradient in zip(NAMES, torch.autograd.grad(loss, weights), strict=True):
-            x, d = (side[failure, 0] for side in found.pairs[name])
+            x, d = (side[failure, 0] for side in result.pairs[name])
             torch.testing.assert_close(d.mT @ x, gradient, rtol=1e-9, atol=1e-12)
 
 
 def test_nothing_of_the_base_learns_of_it() -> None:
     images, labels = failures(1)
-    found = factors(MODEL, tokens_of(images), labels, CUT, {})
+    result = factors(MODEL, tokens_of(images), labels, CUT, {})
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in MODEL.parameters())
-    assert not any(side.requires_grad for pair in found.pairs.values() for side in pair)
+    assert not any(side.requires_grad for pair in result.pairs.values() for side in pair)

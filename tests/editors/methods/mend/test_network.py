@@ -25,13 +25,13 @@ def residual(layer, z: np.ndarray, number: int) -> np.ndarray:
 
 def test_against_a_plain_loop_over_tokens() -> None:
     images, labels = failures(2, samples=2)
-    found, network = factors(MODEL, tokens_of(images), labels, CUT, {}), lively_network()
-    steps = network(found.pairs)
+    gradient, network = factors(MODEL, tokens_of(images), labels, CUT, {}), lively_network()
+    steps = network(gradient.pairs)
     fc1, fc2 = network.editors["24x96"], network.editors["96x24"]
     for place, name in enumerate(NAMES):
         editor, number = (fc1, fc2)[place % 2], place // 2
         mean, deviation = editor.mean.numpy(), np.sqrt(editor.squares.numpy() / (editor.count.item() - 1)) + EPSILON
-        xs, ds = (side.numpy() for side in found.pairs[name])
+        xs, ds = (side.numpy() for side in gradient.pairs[name])
         for failure in range(2):
             expected = np.zeros(MODEL.get_parameter(name).shape)
             for sample in range(2):
@@ -45,9 +45,9 @@ def test_against_a_plain_loop_over_tokens() -> None:
 
 def test_untrained_and_not_normalised_it_is_the_gradient_times_the_step_size() -> None:
     images, labels = failures(2, samples=3)
-    found = factors(MODEL, tokens_of(images), labels, CUT, {})
-    steps = plain_network(step_size=0.01)(found.pairs)
-    for name, (x, d) in found.pairs.items():
+    result = factors(MODEL, tokens_of(images), labels, CUT, {})
+    steps = plain_network(step_size=0.01)(result.pairs)
+    for name, (x, d) in result.pairs.items():
         gradient = torch.einsum("mnto,mnti->moi", d, x) / 3
         torch.testing.assert_close(steps[name], 0.01 * gradient, rtol=1e-10, atol=1e-14)
 
@@ -55,8 +55,8 @@ def test_untrained_and_not_normalised_it_is_the_gradient_times_the_step_size() -
 def test_an_untrained_network_can_learn() -> None:
     """U starts at zero, so that every relu sits at its kink: torch's own has no gradient there."""
     images, labels = failures(2)
-    found, network = factors(MODEL, tokens_of(images), labels, CUT, {}), plain_network(step_size=0.01)
-    sum(step.sum() for step in network(found.pairs).values()).backward()
+    gradient, network = factors(MODEL, tokens_of(images), labels, CUT, {}), plain_network(step_size=0.01)
+    sum(step.sum() for step in network(gradient.pairs).values()).backward()
     for editor in network.editors.values():
         for layer in (editor.first, editor.second):
             assert layer.u.grad.abs().max() > 0 and layer.bias.grad.abs().max() > 0
@@ -107,8 +107,8 @@ def test_layers_of_one_shape_share_all_but_scale_and_shift() -> None:
 def test_its_weights_come_from_the_seed_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one, same, other = (new_network(MENDShape.of(MODEL, QUICK), seed).editors["24x96"].first.v for seed in (1, 1, 2))
-    assert torch.equal(one, same) and not torch.equal(one, other)
+    first, same, other = (new_network(MENDShape.of(MODEL, QUICK), seed).editors["24x96"].first.v for seed in (1, 1, 2))
+    assert torch.equal(first, same) and not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
 
 

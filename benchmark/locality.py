@@ -93,7 +93,7 @@ def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: 
         digest = hashlib.sha256(data).hexdigest()
         if digest in rows:
             continue
-        file = f"{synsets()[label]}/{digest[:24]}{suffix_of(pool.ids[position], data)}"
+        file = f"{synsets()[label]}/{digest[:24]}{suffix_of(data)}"
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(data)
         rows[digest] = {

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from tqdm.auto import tqdm
 from benchmark.core import files
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import check_empty
-from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.decode import BrokenImage, decode, suffix_of
 from benchmark.images.open import ATTRIBUTION
 from benchmark.labels import imagenet
 from mad.crawling.credits import CREDIT
@@ -34,8 +33,6 @@ from mad.review.images import PoolImages
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SUFFIX = {"JPEG": ".jpg", "TIFF": ".tif"}  # other formats' suffixes are their names
 
 
 def name_folder(pair: ClassPair) -> str:
@@ -79,7 +76,8 @@ def write_groups(
         for image, seen in tqdm(accepted, unit="image", desc="export", leave=False):
             try:
                 image_bytes = pool_images.read(image.name)
-                suffix = _find_suffix(image_bytes)
+                decode(image_bytes)
+                suffix = suffix_of(image_bytes)
                 sha256 = hashlib.sha256(image_bytes).hexdigest()
                 if seen != {sha256}:
                     raise BrokenImage("not the file that was reviewed")
@@ -110,19 +108,6 @@ def find_seen_files(answers: pd.DataFrame, annotators: Sequence[str]) -> dict[tu
         answers["accepted"] & answers["annotator"].str.lower().isin([name.lower() for name in annotators])
     ]
     return {key: frozenset(hashes) for key, hashes in accepted.groupby(["group_id", "image"])["sha256"]}
-
-
-def _find_suffix(image_bytes: bytes) -> str:
-    """The suffix of an image's format.
-
-    Raises:
-        BrokenImage: if it does not decode.
-    """
-    from PIL import Image
-
-    decode(image_bytes)  # which refuses all but a few formats
-    with Image.open(io.BytesIO(image_bytes)) as opened:
-        return SUFFIX.get(str(opened.format), f".{str(opened.format).lower()}")
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from benchmark.core.cli import run
 from benchmark.core.text import printable
-from benchmark.images.decode import SUFFIXES
 from benchmark.labels import imagenet
 from benchmark.labels.names import class_index
 from mad.review.__main__ import export, status
@@ -161,14 +160,6 @@ def test_every_group_has_a_folder_of_its_own_that_says_the_label() -> None:
         folder = name_folder(ClassPair(index, (index + 1) % 1000))
         assert class_index(folder.partition("_")[0]) == index
         assert re.fullmatch(r"\d+_[A-Za-z '.\-]+( \d+)?", folder), "a name that every file system takes"
-
-
-def test_suffixes_are_those_that_are_read_again(pool: Path) -> None:
-    from benchmark.images.decode import FORMATS
-    from mad.review.export import SUFFIX
-
-    suffixes = {SUFFIX.get(name, f".{name.lower()}") for name in FORMATS} - {".ppm"}
-    assert suffixes <= SUFFIXES
 
 
 # -- what is wrong

@@ -17,33 +17,31 @@ It is made beside the old folder, which stays as it is until all of the new one 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
-from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.images.open import open_images
-from benchmark.subsets import locality, natural, oil_painting, stage_light
+from benchmark.subsets import locality
 from benchmark.subsets.items import Input
 from benchmark.subsets.shards import Shards, rows
-from benchmark.subsets.tally import LOCALITY, Report, check_counts, differing, judge, some, write_skipped
+from benchmark.subsets.subset import LOCALITY, all_groups, subsets
+from benchmark.subsets.tally import Report, check_counts, differing, judge, some, write_skipped
 
 NAME, VERSION = "vit-edit-bench", "1.0"
 BUILD = Kind("build", "build.json", identity="name", beside=frozenset({"README.md"}))  # a fresh clone's card
-SOURCES = {
-    "natural": natural.read,
-    "oil_painting": oil_painting.read,
-    "stage_light": stage_light.read,
-    LOCALITY: locality.read,
-}
 
 
 def build(
@@ -68,7 +66,7 @@ def build(
     recover(out)
     check_replaceable(out, BUILD, {"name": NAME}, inputs.values())
     report = Report()
-    found = [SOURCES[subset](open_images(path, files=True)) for subset, path in inputs.items()]
+    found = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
     listed = Counter(item.group.id if item.group else LOCALITY for source in found for item in source.items)
     if not allow_partial:
         check_counts(listed)
@@ -126,9 +124,10 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
 
 def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> dict[str, Any]:
     labels = [source.labels for source in found if source.subset == LOCALITY]
+    further = [source.subset for source in found if not subsets()[source.subset].of_paper]
     return {
         "name": NAME,
-        "version": f"{VERSION}-partial" if partial else VERSION,
+        "version": "+".join([f"{VERSION}-partial" if partial else VERSION, *further]),
         "partial": partial,
         "published_without_pixels": publish,
         "groups": [
@@ -139,7 +138,8 @@ def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> 
                 "count": report.counts[group.id],
                 "expected": group.count,
             }
-            for group in PAPER_GROUPS
+            for group in all_groups()
+            if group.count is not None or report.counts[group.id]
         ],
         "locality": {
             "count": report.counts[LOCALITY],
@@ -182,11 +182,19 @@ def _disk_may_fill(out: Path) -> Iterator[None]:
         ) from error
 
 
+# An option for each subset, with its help.
+Inputs = dataclasses.make_dataclass(
+    "Inputs",
+    [
+        (subset.name, Annotated[Path | None, tyro.conf.arg(help=subset.option)], dataclasses.field(default=None))
+        for subset in subsets().values()
+    ],
+    frozen=True,
+)
+
+
 def main(
-    natural: Path | None = None,
-    oil_painting: Path | None = None,
-    stage_light: Path | None = None,
-    locality: Path | None = None,
+    inputs: Annotated[Inputs, tyro.conf.arg(name="")],  # type: ignore[valid-type]
     out: Path = Path("where2edit/vit-edit-bench"),
     label_with: str | None = None,
     allow_partial: bool = False,
@@ -198,10 +206,7 @@ def main(
     """Build the benchmark, 4,306 editing samples in 18 groups and 2,071 locality images, from its archives.
 
     Args:
-        natural: Natural-Image-Subset.zip, its folder, or what mad.review exported.
-        oil_painting: folder or ZIP with one subfolder a class (ImageNet index, synset id or class name).
-        stage_light: the root of PUG: ImageNet (with its csv), or a folder with one subfolder a class.
-        locality: Sensitive-Images.zip, its folder, or what benchmark.locality selected.
+        inputs: the archives or folders of the subsets.
         out: the folder to build; it is replaced as a whole, once the new one is complete.
         label_with: a base (vitb16, NAME=FILE, ...) whose top-1 class labels unlabelled locality images.
         allow_partial: build even if counts differ from the paper's; card and scores then say "partial".
@@ -210,15 +215,15 @@ def main(
         yes: upload without asking.
         device: where --label-with runs.
     """
-    given = {"natural": natural, "oil_painting": oil_painting, "stage_light": stage_light, LOCALITY: locality}
-    inputs = {subset: path for subset, path in given.items() if path is not None}
-    if not inputs:
-        raise UserError("nothing to build from; give --natural, --oil-painting, --stage-light and --locality")
+    given = {subset: path for subset in subsets() if (path := getattr(inputs, subset)) is not None}
+    if not given:
+        *options, last = [f"--{subset.replace('_', '-')}" for subset in subsets()]
+        raise UserError(f"nothing to build from; give {', '.join(options)} and {last}")
     if push is not None and not publish:
         raise UserError("--push needs --publish: pixels of ImageNet and PUG may not be passed on")
     facts = build(
         out,
-        inputs,
+        given,
         allow_partial=allow_partial,
         publish=publish,
         label_with=label_with,

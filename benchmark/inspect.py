@@ -17,10 +17,11 @@ import tyro
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
 from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, LabelledImages, load
-from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
 from benchmark.labels.imagenet import names
+from benchmark.subsets.subset import paper_groups
 
 SHOWN = 60  # images of a sheet, spread evenly over the group's rows
 LOCALITY = "locality"
@@ -44,7 +45,7 @@ def group_table(benchmark: Benchmark) -> pd.DataFrame:
     and ``labelled`` (how many images have a label). A paper group that is missing from data which has another one
     stands there with no images.
     """
-    paper = {} if benchmark.name in EMBEDDED else {group.id: group for group in PAPER_GROUPS}
+    paper = {} if benchmark.name in EMBEDDED else {group.id: group for group in paper_groups()}
     missing = paper.keys() - set(benchmark.groups)
     theirs = len(missing) < len(paper)
     rows: list[dict[str, object]] = []
@@ -52,7 +53,7 @@ def group_table(benchmark: Benchmark) -> pd.DataFrame:
         if identity == LOCALITY and theirs:
             rows += [
                 {"id": group.id, "name": group.name, "subset": group.subset, "images": 0, "expected": group.count}
-                for group in PAPER_GROUPS
+                for group in paper_groups()
                 if group.id in missing
             ]
         row: dict[str, object] = {"id": identity, "name": name, "subset": subset, "images": len(samples)}

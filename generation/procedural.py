@@ -29,12 +29,12 @@ from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable, claim
 from benchmark.data.dataset import MINI, MINI_VERSION, LabelledImages, read_split
-from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.decode import decode
 from benchmark.images.memory import EncodedImages
 from benchmark.images.open import open_images
 from benchmark.mini.emoji import list_drawings
 from benchmark.mini.packing import encode, write_split
+from benchmark.subsets.subset import subsets
 from generation.core.folder import IMAGES, write_table
 from generation.looks.painting import oil_painting
 from generation.looks.spotlight import stage_light
@@ -148,7 +148,7 @@ def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict
         made = shifted(pool.take(chosen), look, plan)
         base, strong = (asked(made["data"].tolist(), model) for model in ("mini", "mini-strong"))
         made = made.assign(base_prediction=base["label"], strong_prediction=strong["label"], margin=base["margin"])
-        (group,) = (group for group in PAPER_GROUPS if group.subset == look)
+        (group,) = subsets()[look].groups
         tables.append(made.assign(chosen=failures(made, plan), group=group.name, group_id=group.id))
     whole = pd.concat(tables, ignore_index=True)
     edit = whole[whole["chosen"]].sort_values(["group_id", "label", "sha256"])

@@ -19,12 +19,11 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
 from benchmark.core.workdir import claim, holds
-from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names, synsets
 from benchmark.labels.names import known_classes
-from benchmark.subsets.stage_light import CLASSES, read
+from benchmark.subsets.stage_light import CLASSES, GROUP, read
 from generation.core.folder import IMAGES, GeneratedImages, write_table
 from generation.diffusion import batches as diffusion
 
@@ -111,8 +110,8 @@ def main(
         raise UserError("--per-class, --batch-size, --steps and --size are at least 1")
     if pug is not None:
         counts = pick(pug, out, wanted)
-        (paper,) = (group.count for group in PAPER_GROUPS if group.subset == "stage_light")
-        print(f"{out}: {counts.total():,} images of {len(counts)} classes (the paper has {paper:,} of {len(CLASSES)})")
+        paper = f"{GROUP.count:,} of {len(CLASSES)}"
+        print(f"{out}: {counts.total():,} images of {len(counts)} classes (the paper has {paper})")
         print(f"python -m benchmark.build --stage-light {pug} takes PUG itself as well, and keeps the assets' names")
         return
     assert model is not None

@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import sha256, write_text
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
+from benchmark.subsets.subset import subsets
 
 log = logging.getLogger(__name__)
 
-PASSED_ON = ("natural", "oil_painting")  # subsets whose images may be passed on
 KEPT_BACK = ("ImageNet", "PUG")  # how a source begins whose images stay at home whatever their subset
 DRAWN = "npm:"  # how the source of every image of the mini begins
 _IMAGENET = "https://image-net.org"
@@ -76,10 +76,11 @@ def with_pixels(table: pa.Table, images: Sequence[dict[str, Any] | None]) -> pa.
 
 def may_be_passed_on(table: pa.Table) -> np.ndarray:
     """The rows whose pixels may be passed on, bool (n,), by the columns subset and source."""
+    passed_on = {subset.name for subset in subsets().values() if subset.passed_on}
     pairs = zip(table.column("subset").to_pylist(), table.column("source").to_pylist(), strict=True)
     return np.array(
         [
-            (source or "").startswith(DRAWN) or (subset in PASSED_ON and not (source or "").startswith(KEPT_BACK))
+            (source or "").startswith(DRAWN) or (subset in passed_on and not (source or "").startswith(KEPT_BACK))
             for subset, source in pairs
         ],
         dtype=bool,

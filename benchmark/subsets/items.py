@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
-from benchmark.data.groups import PAPER_GROUPS, Group
+from benchmark.data.groups import Group
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import ImageFiles
 from benchmark.labels.imagenet import names
@@ -58,12 +58,6 @@ class Input:
 def folder_of(name: str) -> str:
     """The folder that an image lies in, as a path; "." for the topmost."""
     return str(PurePosixPath(name).parent)
-
-
-def one_group(subset: str) -> Group:
-    """The group of a subset that has only one."""
-    (group,) = (group for group in PAPER_GROUPS if group.subset == subset)
-    return group
 
 
 def read_csv(files: ImageFiles, name: str, columns: Sequence[str]) -> list[dict[str, str]]:

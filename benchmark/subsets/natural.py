@@ -13,16 +13,40 @@ from typing import Any
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.text import printable
-from benchmark.data.groups import PAPER_GROUPS, Group
+from benchmark.data.groups import Group
 from benchmark.data.schema import FLICKR
 from benchmark.images.files import ImageFiles
 from benchmark.subsets.items import Input, SourceImage, folder_of, read_csv
+from benchmark.subsets.subset import Subset
 
 ATTRIBUTION = "attribution.csv"  # `mad.review` writes one; columns owner_name, title and licence_url if it has them
 NEEDED = ("file", "owner", "licence", "page_url")
 UNKNOWN_LICENCE = "Creative Commons; which one is not known"  # of the released archive: paper, appendix
 UNKNOWN_OWNER = "a Flickr user; who is not known"
-GROUPS = tuple(group for group in PAPER_GROUPS if group.subset == "natural")
+
+
+def _natural(identity: str, name: str, count: int) -> Group:
+    return Group(identity, name, "natural", int(identity.split("-")[0]), count)
+
+
+GROUPS = (
+    _natural("890-430", "volleyball-basketball", 123),
+    _natural("933-923", "cheeseburger-plate", 133),
+    _natural("470-644", "candle-matchstick", 113),
+    _natural("900-437", "water tower-beacon", 159),
+    _natural("609-586", "jeep-half track", 410),
+    _natural("543-422", "dumbbell-barbell", 240),
+    _natural("879-762", "umbrella-restaurant", 49),
+    _natural("417-865", "balloon-toyshop", 75),
+    _natural("573-751", "go-kart-racer", 172),
+    _natural("880-671", "unicycle-mountain bike", 149),
+    _natural("954-582", "banana-grocery store", 75),
+    _natural("752-890", "racket-volleyball", 137),
+    _natural("640-539", "manhole cover-doormat", 80),
+    _natural("407-654", "ambulance-minibus", 155),
+    _natural("562-975", "fountain-lakeside", 155),
+    _natural("888-718", "viaduct-pier", 129),
+)
 
 
 def read(files: ImageFiles) -> Input:
@@ -86,3 +110,17 @@ def _credit(files: ImageFiles, name: str, credits: dict[str, dict[str, str]]) ->
     licence = f", {row['licence_url']}" if row.get("licence_url") else ""
     credit = f"{title}by {owner}, {row['page_url']}{licence}"
     return {"licence": row["licence"] or UNKNOWN_LICENCE, "attribution": credit}
+
+
+ORIGIN = """\
+Flickr photographs under Creative Commons licences, uploaded before Stable Diffusion came out,
+found by the maximum discrepancy (MAD) competition between ViT-B/16 and the same network pre-trained by CLIP.
+The stronger model suggested the labels, two of the paper's authors verified them."""
+SUBSET = Subset(
+    name="natural",
+    option="Natural-Image-Subset.zip, its folder, or what mad.review exported.",
+    origin=ORIGIN,
+    passed_on=True,
+    read=read,
+    groups=GROUPS,
+)

@@ -11,9 +11,11 @@ from pathlib import PurePosixPath
 
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
+from benchmark.data.groups import Group
 from benchmark.data.schema import PUG
 from benchmark.images.files import ImageFiles
-from benchmark.subsets.items import Input, SourceImage, by_class, one_group, read_csv
+from benchmark.subsets.items import Input, SourceImage, by_class, read_csv
+from benchmark.subsets.subset import Subset
 
 LABELS_CSV = "labels_pug_imagenet.csv"
 FOLDER = "Scene_Light"
@@ -57,6 +59,7 @@ CHOICES = [
     "Stage light: PUG's `Mask` is class 643 (mask), though PUG's own map also allows 691 and 796; its `Piano` is "
     "579 (grand piano). The paper does not say which it took."
 ]
+GROUP = Group("18", "stage light", "stage_light", None, 1092)
 FACTS = {"source": PUG, "licence": "CC-BY-NC-4.0", "attribution": "PUG: ImageNet, by FAIR at Meta AI"}
 
 
@@ -69,17 +72,16 @@ def read(files: ImageFiles) -> Input:
     Raises:
         UserError: for PUG's folder without its csv, rows whose image is not there, or a folder that is no class.
     """
-    group = one_group("stage_light")
     if any(PurePosixPath(name).name == LABELS_CSV for name in files.files):
         items = [
-            SourceImage(name, group, CLASSES[label], FACTS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
+            SourceImage(name, GROUP, CLASSES[label], FACTS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
             for name, label, asset in sorted(_rows(files))
         ]
     elif any(FOLDER in PurePosixPath(name).parts for name in files.paths):
         raise UserError(f"{files.name}: {LABELS_CSV} is missing; put it beside {FOLDER}, as PUG has it")
     else:
         facts = FACTS | {"label_origin": "folder"}
-        items = by_class(files, group, frozenset(CLASSES.values()), facts, CLASSES.get)
+        items = by_class(files, GROUP, frozenset(CLASSES.values()), facts, CLASSES.get)
     return Input("stage_light", files, items, choices=CHOICES)
 
 
@@ -104,3 +106,14 @@ def _find(files: ImageFiles, root: PurePosixPath, file: str, label: str) -> str:
         f"{files.name}: {LABELS_CSV} names {printable(file)}, which is neither there nor in {FOLDER}; "
         f"fetch the subset {FOLDER} in full"
     )
+
+
+ORIGIN = "PUG: ImageNet, rendered with Unreal Engine under varied light."
+SUBSET = Subset(
+    name="stage_light",
+    option="the root of PUG: ImageNet (with its csv), or a folder with one subfolder a class.",
+    origin=ORIGIN,
+    passed_on=False,
+    read=read,
+    groups=(GROUP,),
+)

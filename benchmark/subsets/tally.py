@@ -10,11 +10,9 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
-from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.groups import PAPER_LOCALITY
+from benchmark.subsets.subset import LOCALITY, paper_groups
 
-LOCALITY = "locality"
-EXPECTED = {group.id: group.count for group in PAPER_GROUPS} | {LOCALITY: PAPER_LOCALITY}
-TITLES = {group.id: f"{group.id} {group.name}" for group in PAPER_GROUPS} | {LOCALITY: "locality"}
 SHOWN = 5  # files that an error names
 
 
@@ -39,11 +37,17 @@ class Report:
             self.repeated.append(f"{where} is {path}")
 
 
+def expected_counts() -> dict[str, int]:
+    """The paper's number of images by group id, and of locality images."""
+    return {group.id: group.count for group in paper_groups() if group.count is not None} | {LOCALITY: PAPER_LOCALITY}
+
+
 def differing(counts: Mapping[str, int]) -> list[str]:
     """Every group whose count is not the paper's, with both numbers (SPEC, 2)."""
+    titles = {group.id: f"{group.id} {group.name}" for group in paper_groups()}
     return [
-        f"{TITLES[group]} {counts.get(group, 0):,} instead of {expected:,}"
-        for group, expected in EXPECTED.items()
+        f"{titles.get(group, group)} {counts.get(group, 0):,} instead of {expected:,}"
+        for group, expected in expected_counts().items()
         if counts.get(group, 0) != expected
     ]
 

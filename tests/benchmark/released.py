@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.labels.imagenet import names, synsets
 from benchmark.subsets import oil_painting, stage_light
+from benchmark.subsets.subset import paper_groups
 
-NATURAL = {group.id: group.count for group in PAPER_GROUPS if group.subset == "natural"}
+NATURAL = {group.id: group.count for group in paper_groups() if group.subset == "natural"}
 OIL_PAINTING, LIGHTS = 860, 7
 STAGE_LIGHT = 1092
 PUG_COLUMNS = (

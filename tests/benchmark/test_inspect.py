@@ -11,11 +11,11 @@ from PIL import Image
 from benchmark import inspect
 from benchmark.core import cli
 from benchmark.data.dataset import Benchmark, LabelledImages, load
-from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.decode import decode
 from benchmark.images.memory import EncodedImages
 from benchmark.images.sheets import Cell, Line, contact_sheet, thumbnail
 from benchmark.labels.imagenet import names
+from benchmark.subsets.subset import paper_groups
 from tests.conftest import rows_of, write_split
 
 
@@ -42,7 +42,7 @@ def test_the_table_sets_counts_beside_the_papers(partial: Path) -> None:
     assert table.loc["locality", ["images", "expected", "labelled"]].tolist() == [4, 2071, 2]
     absent = table[table["images"] == 0]
     assert len(absent) == 16 and absent["expected"].sum() == 4306 - 123 - 1092
-    assert table["expected"].iloc[:-1].sum() == sum(group.count for group in PAPER_GROUPS)
+    assert table["expected"].iloc[:-1].sum() == sum(group.count for group in paper_groups())
 
 
 def test_other_data_has_no_expected_counts(small_benchmark: Benchmark) -> None:

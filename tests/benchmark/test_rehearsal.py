@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import load
-from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.data.schema import ROWS_A_GROUP
 from benchmark.images.decode import decode
 from benchmark.labels.imagenet import synsets
+from benchmark.subsets.subset import paper_groups
 from tests.benchmark import released
 
 ROOT = Path(__file__).parents[2]
@@ -115,8 +116,8 @@ def test_what_was_built(built: tuple[Path, float, int]) -> None:
     assert (notes["version"], notes["partial"], notes["skipped"]) == ("1.0", False, 0)
     benchmark = load(str(tmp / DATA))
     assert benchmark.version == "1.0"
-    assert benchmark.groups == [group.id for group in PAPER_GROUPS]
-    for group in PAPER_GROUPS:
+    assert benchmark.groups == [group.id for group in paper_groups()]
+    for group in paper_groups():
         assert len(benchmark.members(group.id)) == group.count
     assert benchmark.edit.table["sha256"].nunique() == 4306
     kinds = {Image.open(io.BytesIO(benchmark.edit.image_bytes(row))).mode for row in range(50)}

@@ -10,18 +10,19 @@ import torch
 
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load, read_split
-from benchmark.data.groups import PAPER_GROUPS, PAPER_LOCALITY
+from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.images.decode import decode
 from benchmark.labels.imagenet import names
+from benchmark.subsets.subset import paper_groups
 from tests.conftest import PREPROCESSING, rows_of, write_split
 
 
 def test_the_papers_counts() -> None:
     """SPEC, 2: 18 groups; 2,354 + 1,952 = 4,306 editing samples; 2,071 locality images; labels from the ids."""
-    natural = [group for group in PAPER_GROUPS if group.subset == "natural"]
-    assert len(PAPER_GROUPS) == 18 and len(natural) == 16
+    natural = [group for group in paper_groups() if group.subset == "natural"]
+    assert len(paper_groups()) == 18 and len(natural) == 16
     assert sum(group.count for group in natural) == 2354
-    assert sum(group.count for group in PAPER_GROUPS) == 4306
+    assert sum(group.count for group in paper_groups()) == 4306
     assert PAPER_LOCALITY == 2071
     for group in natural:
         strong, base = map(int, group.id.split("-"))

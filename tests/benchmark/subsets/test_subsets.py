@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.data.groups import PAPER_GROUPS
 from benchmark.images.open import open_images
 from benchmark.labels import imagenet
 from benchmark.labels.names import class_index, known_class
 from benchmark.subsets import locality, natural, oil_painting, stage_light
+from benchmark.subsets.subset import paper_groups
 from tests.benchmark import released
 from tests.benchmark.released import numbered, zipped
 
@@ -213,5 +213,5 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
 
 
 def test_the_groups_of_the_stand_ins_are_the_papers() -> None:
-    assert released.NATURAL.keys() == {group.id for group in PAPER_GROUPS if group.subset == "natural"}
+    assert released.NATURAL.keys() == {group.id for group in paper_groups() if group.subset == "natural"}
     assert released.OIL_PAINTING + released.STAGE_LIGHT == 1952

@@ -1,0 +1,57 @@
+"""A subset of the full benchmark, and the list of all: each file of this room that holds one as `SUBSET`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmark.core.plugins import import_room
+from benchmark.data.groups import Group
+from benchmark.images.files import ImageFiles
+from benchmark.subsets.items import Input
+
+LOCALITY = "locality"  # the subset without groups
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One subset: where it comes from, and how it is read.
+
+    name: as the column `subset` has it; ``benchmark.build`` has an option of this name.
+    option: the help of that option.
+    origin: where the images come from, for the card; Markdown.
+    passed_on: whether its pixels may be published.
+    read: looks over an archive or folder, and raises `UserError` for what is not the subset's.
+    groups: its failure groups; those that the paper counts have its count, all others None.
+    """
+
+    name: str
+    option: str
+    origin: str
+    passed_on: bool
+    read: Callable[[ImageFiles], Input]
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def of_paper(self) -> bool:
+        """Whether the paper's benchmark holds it."""
+        return self.name == LOCALITY or any(group.count is not None for group in self.groups)
+
+
+@functools.cache
+def subsets() -> dict[str, Subset]:
+    """All subsets by name, in alphabetical order; the locality set stands last."""
+    modules = import_room("benchmark.subsets")
+    found = [module.SUBSET for module in modules if hasattr(module, "SUBSET")]
+    return {subset.name: subset for subset in sorted(found, key=lambda subset: (subset.name == LOCALITY, subset.name))}
+
+
+def all_groups() -> tuple[Group, ...]:
+    """The failure groups of all subsets, in the subsets' order."""
+    return tuple(group for subset in subsets().values() for group in subset.groups)
+
+
+def paper_groups() -> tuple[Group, ...]:
+    """The 18 failure groups that the paper counts."""
+    return tuple(group for group in all_groups() if group.count is not None)

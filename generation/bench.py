@@ -31,12 +31,12 @@ def main(
         images: to make, at least 2.
         steps: of denoising.
         batch_size: images a batch of ours; halved until one fits into memory.
-        repeats: how often each way is timed, in turn.
+        repeats: how often each variant is timed, in turn.
         device: where the networks run, in float16 on cuda and in float32 on a CPU.
         json: write the numbers to this file too.
     """
     speed = measure_images(size, device, images, steps, batch_size, repeats)
-    ours, plain = (speed.an_hour(way) for way in (speed.ours, speed.plain))
+    ours, plain = (speed.images_an_hour(timing) for timing in (speed.ours, speed.plain))
     print(
         f"{size}, random weights, {speed.pixels} px, {steps} steps, {speed.precision}: ours, in batches of "
         f"{speed.batch_size}, {ours:,.0f} images/h; one plain call an image {plain:,.0f}; {speed.ratio:.2f}x\n"

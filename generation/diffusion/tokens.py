@@ -1,4 +1,4 @@
-"""One textual-inversion token a class: a learned row of the text encoder's embedding, and where it came from.
+"""One textual-inversion token a class: a learned row of the text encoder's embedding, and its origin.
 
 The released ones (Dataset Interfaces / ImageNet*) are bare tensors, one ``{index}.bin`` a class, made for Stable
 Diffusion 2, whose text encoder is 1,024 wide. Files as diffusers writes them, one entry {token: tensor}, are read
@@ -29,15 +29,15 @@ Read = Callable[[str], bytes | None]
 
 @dataclass(frozen=True)
 class Token:
-    """`embedding` is (n, width): n vectors, one as a rule; `origin` says where it was found, with its SHA-256."""
+    """`embedding` is (n, width): n vectors, one as a rule; `origin` is its file, with its SHA-256."""
 
     name: str
     embedding: torch.Tensor
     origin: str
 
 
-def token_name(index: int) -> str:
-    """How a class's token is written in a prompt. The released code writes the class's name in it; it has no effect."""
+def name_token(index: int) -> str:
+    """The text of a class's token in a prompt. The released code writes the class's name in it; it has no effect."""
     return f"<imagenet-{index}>"
 
 
@@ -50,28 +50,28 @@ def find_tokens(source: str, classes: Iterable[int], width: int) -> dict[int, To
         width: of the text encoder that they are for.
 
     Raises:
-        UserError: for a source that cannot be had, a file that is no token, and a token of another width.
+        UserError: for a source that cannot be read, a file that is no token, and a token of another width.
     """
-    read = _reader(source)
-    found = {}
+    read = _choose_reader(source)
+    token_of_class = {}
     for index in classes:
         for name in (f"{index}.bin", f"{index}.safetensors"):
             data = read(name)
             if data is not None:
-                where = f"{Path(source).name if Path(source).exists() else source}/{name}"
-                embedding = _embedding(data, name, where)
+                place = f"{Path(source).name if Path(source).exists() else source}/{name}"
+                embedding = _parse_embedding(data, name, place)
                 if embedding.shape[1] != width:
                     raise UserError(
-                        f"{where}: the token of {names()[index]} is {embedding.shape[1]} wide, the model's text "
+                        f"{place}: the token of {names()[index]} is {embedding.shape[1]} wide, the model's text "
                         f"encoder {width}; take tokens that were learned for this model, or --learn-token"
                     )
-                origin = f"{where} sha256:{hashlib.sha256(data).hexdigest()}"
-                found[index] = Token(token_name(index), embedding, origin)
+                origin = f"{place} sha256:{hashlib.sha256(data).hexdigest()}"
+                token_of_class[index] = Token(name_token(index), embedding, origin)
                 break
-    return found
+    return token_of_class
 
 
-def _embedding(data: bytes, name: str, where: str) -> torch.Tensor:
+def _parse_embedding(data: bytes, name: str, place: str) -> torch.Tensor:
     """The token in a file's bytes, float32 (n, width)."""
     import torch
     from safetensors.torch import load
@@ -83,38 +83,38 @@ def _embedding(data: bytes, name: str, where: str) -> torch.Tensor:
             else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         )
     except Exception as error:  # pickles fail in many ways
-        raise UserError(f"{where}: does not load as a token ({type(error).__name__}); fetch it again") from error
+        raise UserError(f"{place}: does not load as a token ({type(error).__name__}); fetch it again") from error
     if isinstance(loaded, dict) and len(loaded) == 1:
         (loaded,) = loaded.values()
     if not isinstance(loaded, torch.Tensor) or loaded.ndim not in (1, 2) or not loaded.is_floating_point():
         raise UserError(
-            f"{where}: is no token; expected a tensor, or one entry {{token: tensor}} as diffusers writes it"
+            f"{place}: must be a tensor, or one entry {{token: tensor}} as diffusers writes it; it is no token"
         )
     return loaded.detach().float().reshape(-1, loaded.shape[-1])
 
 
-def _reader(source: str) -> Read:
+def _choose_reader(source: str) -> Read:
     """A function from a file's name to its bytes, or None if there is no such file."""
     path = Path(source)
     if path.is_dir():
         return lambda name: (path / name).read_bytes() if (path / name).is_file() else None
     if path.is_file():
-        return _zipped(path)
-    return _on_the_hub(source)
+        return _read_zip(path)
+    return _read_hub(source)
 
 
-def _zipped(path: Path) -> Read:
+def _read_zip(path: Path) -> Read:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{path}: is no ZIP archive; --tokens takes a folder, a ZIP archive or a Hub data set"
+            f"{path}: --tokens must be a folder, a ZIP archive or a Hub data set, not this file; name one of these"
         ) from error
     inside = {Path(name).name: name for name in archive.namelist()}
     return lambda name: archive.read(inside[name]) if name in inside else None
 
 
-def _on_the_hub(source: str) -> Read:
+def _read_hub(source: str) -> Read:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -122,11 +122,11 @@ def _on_the_hub(source: str) -> Read:
         try:
             return Path(hf_hub_download(source, name, repo_type="dataset"))
         except LocalEntryNotFoundError as error:  # it is an EntryNotFoundError as well, and means "offline"
-            raise _unreachable(source, error) from error
+            raise _make_hub_error(source, error) from error
         except EntryNotFoundError:
             return None
         except Exception as error:  # network, name and access errors have no common class
-            raise _unreachable(source, error) from error
+            raise _make_hub_error(source, error) from error
 
     archive: list[Read] = []
 
@@ -136,13 +136,13 @@ def _on_the_hub(source: str) -> Read:
             if path is not None:
                 return path.read_bytes()
             whole = fetch(ARCHIVE)
-            archive.append(_zipped(whole) if whole is not None else lambda _: None)
+            archive.append(_read_zip(whole) if whole is not None else lambda _: None)
         return archive[0](name)
 
     return read
 
 
-def _unreachable(source: str, error: Exception) -> UserError:
+def _make_hub_error(source: str, error: Exception) -> UserError:
     return UserError(
         f"the tokens {source} are no folder here and cannot be had from the Hub ({type(error).__name__}); download "
         f"{ARCHIVE} elsewhere and give it as --tokens, or go without with --class-names"

@@ -42,20 +42,20 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class _Picture:
-    """What one layer of strokes looks at, as nested lists (rows of columns): numbers are read one by one."""
+    """Input of one layer of strokes, as nested lists (rows of columns), since numbers are read one by one."""
 
-    wanted: list  # colours (r, g, b) of the blurred picture
+    target: list  # colours (r, g, b) of the blurred picture
     canvas: list  # colours painted so far
     colour: list  # number of the palette's nearest colour
     slope: list  # (along x, along y) of the blurred picture's luminance
 
-    def nearer(self, x: int, y: int, colour: list) -> bool:
-        """Whether the canvas is nearer to the picture there than `colour` is."""
-        wanted = self.wanted[y][x]
-        return _distance(wanted, self.canvas[y][x]) < _distance(wanted, colour)
+    def is_nearer(self, x: int, y: int, colour: list) -> bool:
+        """True if the canvas at (x, y) is nearer to the picture than `colour` is."""
+        target = self.target[y][x]
+        return _compute_distance(target, self.canvas[y][x]) < _compute_distance(target, colour)
 
 
-def oil_painting(image: Image.Image, seed: int) -> Image.Image:
+def paint_in_oil(image: Image.Image, seed: int) -> Image.Image:
     """`image` (RGB, any size) as if painted in oil; the same seed paints the same picture, of the same size."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFilter
@@ -64,8 +64,8 @@ def oil_painting(image: Image.Image, seed: int) -> Image.Image:
     scale = SIDE / min(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     pigment = np.array(PIGMENTS[random.integers(len(PIGMENTS))], np.float32)
-    large = _toned(image.resize(size, Image.Resampling.BICUBIC), pigment, random.uniform(*TONE))
-    palette = _palette(large, int(random.integers(*COLOURS, endpoint=True)))
+    large = _tone(image.resize(size, Image.Resampling.BICUBIC), pigment, random.uniform(*TONE))
+    palette = _choose_palette(large, int(random.integers(*COLOURS, endpoint=True)))
     canvas = Image.new("RGB", size, tuple(int(value) for value in pigment))
     height = Image.new("L", size, 128)
     largest = random.uniform(*LARGEST)
@@ -73,16 +73,16 @@ def oil_painting(image: Image.Image, seed: int) -> Image.Image:
         radius = max(2, round(share * largest))
         blurred = np.asarray(large.filter(ImageFilter.GaussianBlur(radius / 2)), np.float32)
         painted = np.asarray(canvas, np.float32)
-        picture = _look(blurred, painted, palette)
-        starts = _starts(np.abs(painted - blurred).mean(2), round(GRID * radius), everywhere=share == max(BRUSHES))
+        picture = _make_picture(blurred, painted, palette)
+        starts = _find_starts(np.abs(painted - blurred).mean(2), round(GRID * radius), everywhere=share == max(BRUSHES))
         draw, relief = ImageDraw.Draw(canvas), ImageDraw.Draw(height)
-        calm = random.uniform(0, math.pi)  # where there is no edge to follow, a layer's strokes run about one way
+        calm = random.uniform(0, math.pi)  # direction of a layer's strokes where there is no edge to follow, about
         for number in random.permutation(len(starts)):
             turn = calm + random.normal(0, 0.35)
-            path = _path(starts[number], picture, radius, (math.cos(turn), math.sin(turn)))
+            path = _trace_path(starts[number], picture, radius, (math.cos(turn), math.sin(turn)))
             x, y = starts[number]
             colour = palette[picture.colour[y][x]] + random.normal(0, 5, 3)
-            _stroke(draw, relief, path, radius, colour, random)
+            _draw_stroke(draw, relief, path, radius, colour, random)
     smooth = np.asarray(height.filter(ImageFilter.GaussianBlur(0.7)), np.float32)
     down, right = np.gradient(smooth)
     light = np.asarray(np.clip(1 + RELIEF * (down + right), 0.6, 1.4))[..., None]
@@ -90,7 +90,7 @@ def oil_painting(image: Image.Image, seed: int) -> Image.Image:
     return Image.fromarray(lit).resize(image.size, Image.Resampling.LANCZOS)
 
 
-def _toned(image: Image.Image, pigment: np.ndarray, share: float) -> Image.Image:
+def _tone(image: Image.Image, pigment: np.ndarray, share: float) -> Image.Image:
     """`image` towards a pigment (3,), and a little more saturated."""
     import numpy as np
     from PIL import Image
@@ -101,7 +101,7 @@ def _toned(image: Image.Image, pigment: np.ndarray, share: float) -> Image.Image
     return Image.fromarray(np.clip(grey + SATURATION * (toned - grey), 0, 255).astype(np.uint8))
 
 
-def _palette(image: Image.Image, count: int) -> np.ndarray:
+def _choose_palette(image: Image.Image, count: int) -> np.ndarray:
     """The picture's own colours, at most `count` of them, by median cut: float32 (k, 3)."""
     import numpy as np
 
@@ -110,7 +110,7 @@ def _palette(image: Image.Image, count: int) -> np.ndarray:
     return np.array(quantised.getpalette(), np.float32).reshape(-1, 3)[:used]
 
 
-def _look(blurred: np.ndarray, painted: np.ndarray, palette: np.ndarray) -> _Picture:
+def _make_picture(blurred: np.ndarray, painted: np.ndarray, palette: np.ndarray) -> _Picture:
     """Arrays (h, w, 3) and the palette (k, 3) as a `_Picture`."""
     import numpy as np
 
@@ -120,8 +120,8 @@ def _look(blurred: np.ndarray, painted: np.ndarray, palette: np.ndarray) -> _Pic
     return _Picture(blurred.tolist(), painted.tolist(), nearest.tolist(), slope.tolist())
 
 
-def _starts(difference: np.ndarray, side: int, everywhere: bool) -> list[tuple[int, int]]:
-    """Where strokes begin: the worst pixel (x, y) of each cell of `side` pixels that differs too much."""
+def _find_starts(difference: np.ndarray, side: int, everywhere: bool) -> list[tuple[int, int]]:
+    """Starts of strokes: the worst pixel (x, y) of each cell of `side` pixels that differs too much."""
     import numpy as np
 
     starts = []
@@ -134,22 +134,22 @@ def _starts(difference: np.ndarray, side: int, everywhere: bool) -> list[tuple[i
     return starts
 
 
-def _path(start: tuple[int, int], picture: _Picture, radius: int, calm: Point) -> list[Point]:
+def _trace_path(start: tuple[int, int], picture: _Picture, radius: int, calm: Point) -> list[Point]:
     """The points of one stroke, a radius apart."""
-    rows, columns = len(picture.wanted), len(picture.wanted[0])
-    colour = picture.wanted[start[1]][start[0]]
+    rows, columns = len(picture.target), len(picture.target[0])
+    colour = picture.target[start[1]][start[0]]
     x, y = float(start[0]), float(start[1])
     path: list[Point] = [(x, y)]
     before: Point | None = None
     for step in range(LENGTH[1]):
-        if step >= LENGTH[0] and picture.nearer(int(x), int(y), colour):
+        if step >= LENGTH[0] and picture.is_nearer(int(x), int(y), colour):
             break
         right, down = picture.slope[int(y)][int(x)]
-        dx, dy = _unit((-down, right) if math.hypot(right, down) > FLAT else calm)
+        dx, dy = _normalise((-down, right) if math.hypot(right, down) > FLAT else calm)
         if before is not None:
             side = -1 if before[0] * dx + before[1] * dy < 0 else 1
             bent = [CURVATURE * side * d + (1 - CURVATURE) * b for d, b in zip((dx, dy), before, strict=True)]
-            dx, dy = _unit((bent[0], bent[1]))
+            dx, dy = _normalise((bent[0], bent[1]))
         x, y, before = x + radius * dx, y + radius * dy, (dx, dy)
         if not (0 <= x < columns and 0 <= y < rows):
             break
@@ -157,7 +157,7 @@ def _path(start: tuple[int, int], picture: _Picture, radius: int, calm: Point) -
     return path
 
 
-def _stroke(
+def _draw_stroke(
     draw: ImageDraw.ImageDraw,
     relief: ImageDraw.ImageDraw,
     path: list[Point],
@@ -167,30 +167,30 @@ def _stroke(
 ) -> None:
     """Draw a stroke with its bristles, and their heights on the relief."""
     level = int(random.integers(95, 145))
-    for canvas, fill in ((draw, _fill(colour)), (relief, _level(level))):
+    for canvas, fill in ((draw, _to_fill(colour)), (relief, _to_level(level))):
         canvas.line(path, fill, 2 * radius, joint="curve")
         for x, y in (path[0], path[-1]):
             canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill)
-    dx, dy = _unit((path[-1][0] - path[0][0], path[-1][1] - path[0][1]))
+    dx, dy = _normalise((path[-1][0] - path[0][0], path[-1][1] - path[0][1]))
     for share, shade in zip(BRISTLES, random.normal(0, 1, len(BRISTLES)), strict=True):
         line = [(x - dy * share * radius, y + dx * share * radius) for x, y in path]
         width = max(1, radius // 2)
-        draw.line(line, _fill(colour + 7 * shade), width, joint="curve")
-        relief.line(line, _level(level + 35 * shade), width, joint="curve")
+        draw.line(line, _to_fill(colour + 7 * shade), width, joint="curve")
+        relief.line(line, _to_level(level + 35 * shade), width, joint="curve")
 
 
-def _fill(colour: np.ndarray) -> tuple[int, ...]:
-    return tuple(_level(value) for value in colour.tolist())
+def _to_fill(colour: np.ndarray) -> tuple[int, ...]:
+    return tuple(_to_level(value) for value in colour.tolist())
 
 
-def _level(value: float) -> int:
+def _to_level(value: float) -> int:
     return min(255, max(0, int(value)))
 
 
-def _unit(vector: Point) -> Point:
+def _normalise(vector: Point) -> Point:
     length = math.hypot(*vector) or 1.0
     return vector[0] / length, vector[1] / length
 
 
-def _distance(one: list, other: list) -> float:
-    return abs(one[0] - other[0]) + abs(one[1] - other[1]) + abs(one[2] - other[2])
+def _compute_distance(first: list, second: list) -> float:
+    return abs(first[0] - second[0]) + abs(first[1] - second[1]) + abs(first[2] - second[2])

@@ -2,7 +2,7 @@
 
 Light is computed in linear sRGB: the picture times what falls on it, plus the haze that the beam lights up. The spot
 is an ellipse; its falloff is a smooth step over the penumbra, as a theatre's profile spot has it. The subject, as far
-as the picture tells it apart (see `subject_of`), throws a blurred shadow away from the lamp, onto what is behind it.
+as the picture tells it apart (see `find_subject`), throws a blurred shadow away from the lamp, onto what is behind it.
 
 The numbers below were set by looking at the pictures; neither the paper nor PUG, which renders its seven lights with
 Unreal Engine, gives any.
@@ -31,8 +31,8 @@ THROW = 0.10  # of the short side, how far the shadow falls
 DIFFERENT = (0.06, 0.16)  # distance from the border's colours (0..1) at which a pixel begins to be subject, and is
 
 
-def stage_light(image: Image.Image, seed: int) -> Image.Image:
-    """`image` (RGB, any size) under a spot in a dark room; the same seed lights it the same way, at the same size."""
+def light_stage(image: Image.Image, seed: int) -> Image.Image:
+    """`image` (RGB, any size) under a spot in a dark room; the same seed gives the same light, at the same size."""
     import numpy as np
     from PIL import Image, ImageFilter
 
@@ -45,29 +45,29 @@ def stage_light(image: Image.Image, seed: int) -> Image.Image:
     centre_x = columns / 2 + random.uniform(-AWAY, AWAY) * short
     centre_y = rows / 2 + random.uniform(-AWAY, AWAY) * short
     spot = random.uniform(*SPOT) * short
-    gel = _linear(np.array(GELS[random.integers(len(GELS))]) / 255)
+    gel = _to_linear(np.array(GELS[random.integers(len(GELS))]) / 255)
     gel = 1 + random.uniform(*GEL) * (gel - 1)
 
-    along, across = _turned(x - centre_x, y - centre_y, angle)
-    pool = _step(1 + PENUMBRA / 2, 1 - PENUMBRA / 2, np.hypot(across / (0.85 * spot), along / spot))
+    along, across = _rotate(x - centre_x, y - centre_y, angle)
+    pool = _smooth_step(1 + PENUMBRA / 2, 1 - PENUMBRA / 2, np.hypot(across / (0.85 * spot), along / spot))
     # The beam comes from a lamp far above the picture, and widens until it meets the spot.
     reach = 2.2 * short
     wide = 0.85 * spot * np.clip((along + reach) / reach, 0.02, 1)
-    beam = _step(1.25, 0.6, np.abs(across) / wide)
-    beam = beam * _step(0.6 * spot, -0.2 * spot, along)
+    beam = _smooth_step(1.25, 0.6, np.abs(across) / wide)
+    beam = beam * _smooth_step(0.6 * spot, -0.2 * spot, along)
 
-    subject = subject_of(pixels)
-    thrown = _moved(subject, math.sin(angle) * THROW * short, math.cos(angle) * THROW * short)
-    shadow = _filtered(thrown, ImageFilter.GaussianBlur(0.035 * short))
-    shadow *= 1 - _filtered(subject, ImageFilter.MinFilter(3))  # its rim is half background, and would shine
+    subject = find_subject(pixels)
+    thrown = _move(subject, math.sin(angle) * THROW * short, math.cos(angle) * THROW * short)
+    shadow = _filter(thrown, ImageFilter.GaussianBlur(0.035 * short))
+    shadow *= 1 - _filter(subject, ImageFilter.MinFilter(3))  # its rim is half background, and would shine
     light = pool * (1 - SHADOW * shadow) * random.uniform(*POWER)
     room = random.uniform(*AMBIENT) * np.array(NIGHT)
-    shown = _linear(pixels) * (room + light[..., None] * gel) + random.uniform(*HAZE) * beam[..., None] * gel
-    return Image.fromarray(np.round(255 * _encoded(shown)).astype(np.uint8))
+    shown = _to_linear(pixels) * (room + light[..., None] * gel) + random.uniform(*HAZE) * beam[..., None] * gel
+    return Image.fromarray(np.round(255 * _to_srgb(shown)).astype(np.uint8))
 
 
-def subject_of(pixels: np.ndarray) -> np.ndarray:
-    """How much each pixel belongs to the subject, (h, w) in 0..1: how far it is from the background's colours.
+def find_subject(pixels: np.ndarray) -> np.ndarray:
+    """Share of each pixel that belongs to the subject, (h, w) in 0..1: its distance from the background's colours.
 
     The background is a linear gradient in each channel, fitted to the border by least squares; of photographs with
     busy backgrounds more or less everything is "subject", and the shadow then vanishes.
@@ -84,15 +84,15 @@ def subject_of(pixels: np.ndarray) -> np.ndarray:
     border = np.ones((rows, columns), bool)
     border[rim:-rim, rim:-rim] = False
     fitted = np.linalg.lstsq(terms[border], pixels[border], rcond=None)[0]
-    return _step(*DIFFERENT, np.abs(pixels - terms @ fitted).mean(2))
+    return _smooth_step(*DIFFERENT, np.abs(pixels - terms @ fitted).mean(2))
 
 
-def _turned(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distances along the light's way (away from the lamp) and across it."""
+def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Distances along the light's direction (away from the lamp) and across it."""
     return x * math.sin(angle) + y * math.cos(angle), x * math.cos(angle) - y * math.sin(angle)
 
 
-def _step(start: float, end: float, value: np.ndarray) -> np.ndarray:
+def _smooth_step(start: float, end: float, value: np.ndarray) -> np.ndarray:
     """Smooth step: 0 at `start`, 1 at `end`, level at both."""
     import numpy as np
 
@@ -100,7 +100,7 @@ def _step(start: float, end: float, value: np.ndarray) -> np.ndarray:
     return share * share * (3 - 2 * share)
 
 
-def _moved(mask: np.ndarray, right: float, down: float) -> np.ndarray:
+def _move(mask: np.ndarray, right: float, down: float) -> np.ndarray:
     """`mask` moved by whole pixels; what comes in is 0."""
     import numpy as np
 
@@ -113,21 +113,21 @@ def _moved(mask: np.ndarray, right: float, down: float) -> np.ndarray:
     return moved
 
 
-def _filtered(mask: np.ndarray, by: ImageFilter.Filter) -> np.ndarray:
+def _filter(mask: np.ndarray, by: ImageFilter.Filter) -> np.ndarray:
     import numpy as np
     from PIL import Image
 
     return np.asarray(Image.fromarray(np.round(255 * mask).astype(np.uint8)).filter(by), np.float64) / 255
 
 
-def _linear(encoded: np.ndarray) -> np.ndarray:
+def _to_linear(encoded: np.ndarray) -> np.ndarray:
     """sRGB (IEC 61966-2-1) in 0..1 to linear light."""
     import numpy as np
 
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-def _encoded(linear: np.ndarray) -> np.ndarray:
+def _to_srgb(linear: np.ndarray) -> np.ndarray:
     """Linear light to sRGB in 0..1; what is too bright is white."""
     import numpy as np
 

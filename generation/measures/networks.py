@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Shapes:
-    """What diffusers and transformers build the three networks from, by their own configurations' keys."""
+    """Configurations of the three networks, with the keys of diffusers and transformers."""
 
     unet: Mapping[str, Any]
     vae: Mapping[str, Any]
@@ -75,7 +75,7 @@ TINY = Shapes(  # made up
 SIZES = {"sd2": SD2, "tiny": TINY}
 
 
-def random_pipeline(shapes: Shapes, device: torch.device) -> Any:
+def make_random_pipeline(shapes: Shapes, device: torch.device) -> Any:
     """A Stable Diffusion pipeline with random weights, float32, made on the device.
 
     The tokenizer's vocabulary is made up of single characters, since a prompt is padded to the same length anyway.
@@ -85,10 +85,10 @@ def random_pipeline(shapes: Shapes, device: torch.device) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     characters = [*string.ascii_lowercase, *string.digits, *"<>-'"]
-    pieces = [*characters, *(character + "</w>" for character in characters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = [*characters, *(character + "</w>" for character in characters), "<|startoftext|>", "<|endoftext|>"]
     length = shapes.text["max_position_embeddings"]
-    tokenizer = CLIPTokenizer({piece: number for number, piece in enumerate(pieces)}, [], model_max_length=length)
-    special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
+    tokenizer = CLIPTokenizer({token: number for number, token in enumerate(vocabulary)}, [], model_max_length=length)
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     torch.manual_seed(0)
     with device:
         unet, vae = UNet2DConditionModel(**shapes.unet), AutoencoderKL(latent_channels=4, **shapes.vae)

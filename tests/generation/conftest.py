@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.measures.networks import TINY, random_pipeline
+from generation.measures.networks import TINY, make_random_pipeline
 
 WIDTH, SIZE = 16, 16  # of the text encoder; pixels a side of what the pipeline makes
 WORDS = "an oil painting of a photo the under stage light stingray bullfrog corn rendering cropped good clean"
@@ -21,7 +21,7 @@ def save_pipeline(folder: Path, prediction: str = "epsilon") -> Path:
     """Write a Stable Diffusion pipeline with random weights into `folder`, in diffusers' layout."""
     from diffusers import EulerDiscreteScheduler
 
-    pipe = random_pipeline(TINY, torch.device("cpu"))
+    pipe = make_random_pipeline(TINY, torch.device("cpu"))
     pipe.scheduler = EulerDiscreteScheduler(num_train_timesteps=100, prediction_type=prediction, steps_offset=1)
     pipe.save_pretrained(folder)
     return folder

@@ -13,10 +13,10 @@ from generation import bench
 
 def test_it_prints_and_writes_what_it_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ["--size", "tiny", "--images", "3", "--steps", "2", "--batch-size", "2", "--repeats", "1"]
-    run(bench.main, [*words, "--json", str(tmp_path / "found.json")])
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert (found["images"], found["batch_size"], found["pixels"], found["saved"]) == (3, 2, 16, 16)
-    assert found["precision"] == "float32" and found["farthest"] <= 1 and found["distinct"] > 2
+    run(bench.main, [*words, "--json", str(tmp_path / "speed.json")])
+    speed = json.loads((tmp_path / "speed.json").read_text())
+    assert (speed["images"], speed["batch_size"], speed["pixels"], speed["saved"]) == (3, 2, 16, 16)
+    assert speed["precision"] == "float32" and speed["farthest"] <= 1 and speed["distinct"] > 2
     printed = capsys.readouterr().out
-    assert f"{3600 * 3 / found['ours']['median']:,.0f} images/h" in printed
-    assert f"{found['plain']['median'] / found['ours']['median']:.2f}x" in printed and found["device"] in printed
+    assert f"{3600 * 3 / speed['ours']['median']:,.0f} images/h" in printed
+    assert f"{speed['plain']['median'] / speed['ours']['median']:.2f}x" in printed and speed["device"] in printed

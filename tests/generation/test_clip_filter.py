@@ -26,7 +26,7 @@ def test_similarities_are_plain_cosines(tiny_clip: tuple[str, str], tmp_path: Pa
     import open_clip
 
     folder = pictures(tmp_path / "made", {"6": 3, "987": 2})
-    table = clip_filter.similarities(
+    table = clip_filter.compute_similarities(
         clip_filter.load_clip(*tiny_clip), open_images(folder, labelled=True), "oil_painting", batch_size=2
     )
     model, _, prepare = open_clip.create_model_and_transforms(tiny_clip[0], pretrained=tiny_clip[1])
@@ -49,17 +49,17 @@ def table(rows: list[tuple[int, float, float]]) -> pd.DataFrame:
 def test_thresholds_come_from_the_real_images_of_each_class() -> None:
     real = table([(6, 0.0, 0.0), (6, 0.25, 0.25), (6, 0.5, 0.5), (7, 0.75, 0.0)])
     made = table([(6, 0.125, 0.9), (6, 0.12, 0.9), (6, 0.9, 0.375), (6, 0.9, 0.38), (7, 0.2, 0.1)])
-    judged = clip_filter.judge(made, real, least=0.25, most=0.75)
-    assert judged["class_threshold"].tolist() == pytest.approx([0.125] * 4 + [0.75])
-    assert judged["shift_threshold"].tolist() == pytest.approx([0.375] * 4 + [0.0])
-    assert judged["class_seen"].tolist() == [True, False, True, True, False]
-    assert judged["shift_seen"].tolist() == [True, True, False, True, True]
+    decisions = clip_filter.apply_thresholds(made, real, least=0.25, most=0.75)
+    assert decisions["class_threshold"].tolist() == pytest.approx([0.125] * 4 + [0.75])
+    assert decisions["shift_threshold"].tolist() == pytest.approx([0.375] * 4 + [0.0])
+    assert decisions["class_seen"].tolist() == [True, False, True, True, False]
+    assert decisions["shift_seen"].tolist() == [True, True, False, True, True]
     with pytest.raises(UserError, match=r"no images of 7 \(cock\)"):
-        clip_filter.judge(made, real[real["class_index"] == 6])
+        clip_filter.apply_thresholds(made, real[real["class_index"] == 6])
 
 
 def test_the_number_left_after_each_stage() -> None:
-    judged = pd.DataFrame(
+    decisions = pd.DataFrame(
         {
             "class_index": [6, 6, 6, 6, 987],
             "class_seen": [True, True, True, False, True],
@@ -67,7 +67,7 @@ def test_the_number_left_after_each_stage() -> None:
             "base_wrong": [True, False, True, True, True],
         }
     )
-    counts = clip_filter.count(judged).set_index("class_index")
+    counts = clip_filter.count_stages(decisions).set_index("class_index")
     assert counts.loc["6", list(clip_filter.STAGES)].tolist() == [4, 3, 2, 1]
     assert counts.loc["987", list(clip_filter.STAGES)].tolist() == [1, 1, 1, 1]
     assert counts.loc["all", list(clip_filter.STAGES)].tolist() == [5, 4, 3, 2]
@@ -113,6 +113,8 @@ def test_what_cannot_be_read_or_had_is_one_line(tiny_clip: tuple[str, str], tmp_
     made = pictures(tmp_path / "made", {"6": 1})
     (made / "6" / "1.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"6/1\.png is broken \(not an image"):
-        clip_filter.similarities(clip_filter.load_clip(*tiny_clip), open_images(made, labelled=True), "stage_light")
+        clip_filter.compute_similarities(
+            clip_filter.load_clip(*tiny_clip), open_images(made, labelled=True), "stage_light"
+        )
     with pytest.raises(UserError, match=r"open_clip model tiny-clip with .*nowhere.*--pretrained FILE"):
         clip_filter.load_clip("tiny-clip", str(tmp_path / "nowhere.pt"))

@@ -1,4 +1,4 @@
-"""Generating: the real pipeline class with tiny parts; seeds, tokens, resume, memory, and what cannot be had."""
+"""Generating: the real pipeline class with tiny parts; seeds, tokens, resume, memory, and unreadable sources."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def paint(pipeline_folder: Path, tokens: Path):
     """The command with small settings."""
 
     def run(out: Path, **settings) -> None:
-        given = {"classes": ("6", "corn"), "model": str(pipeline_folder), "tokens": str(tokens), **FEW, **settings}
-        oil_painting.main(out, **given)
+        options = {"classes": ("6", "corn"), "model": str(pipeline_folder), "tokens": str(tokens), **FEW, **settings}
+        oil_painting.main(out, **options)
 
     return run
 
@@ -61,9 +61,9 @@ def test_images_are_those_of_a_plain_pipeline_call(paint, tmp_path: Path, pipeli
     paint(tmp_path / "oil")
     for index, number in ((6, 0), (6, 2), (987, 1)):
         expected = plain(pipeline_folder, tokens, index, number)
-        found = pixels(tmp_path / "oil", f"{index}/{number:05d}.png")
-        assert found.shape == (12, 12, 3) and found.std() > 0
-        assert np.abs(found - expected).max() <= 1
+        painted = pixels(tmp_path / "oil", f"{index}/{number:05d}.png")
+        assert painted.shape == (12, 12, 3) and painted.std() > 0
+        assert np.abs(painted - expected).max() <= 1
     assert {item.label for item in read(open_images(tmp_path / "oil", files=True)).items} == {6, 987}, (
         "benchmark.build takes it"
     )
@@ -91,25 +91,25 @@ def test_any_subset_and_batch_size_make_the_same_images(paint, tmp_path: Path) -
         assert np.abs(pixels(tmp_path / "some", name) - pixels(tmp_path / "all", name)).max() <= 1
 
 
-@pytest.mark.parametrize("where", ["_write_table", "_show"])
+@pytest.mark.parametrize("step", ["_write_table", "_show"])
 def test_a_killed_run_goes_on_to_the_same_folder(
-    paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Killed in the second batch: before its images are listed, or after that and before they have their names."""
     from generation.core.folder import GeneratedImages
 
     paint(tmp_path / "whole")
     calls = 0
-    real = getattr(GeneratedImages, where)
+    real = getattr(GeneratedImages, step)
 
-    def killed(*given):
+    def killed(*arguments):
         nonlocal calls
         calls += 1
-        if calls == (2 if where == "_write_table" else 4):
+        if calls == (2 if step == "_write_table" else 4):
             raise KeyboardInterrupt
-        return real(*given)
+        return real(*arguments)
 
-    monkeypatch.setattr(GeneratedImages, where, killed)
+    monkeypatch.setattr(GeneratedImages, step, killed)
     with pytest.raises(KeyboardInterrupt):
         paint(tmp_path / "killed")
     monkeypatch.undo()
@@ -140,11 +140,11 @@ def test_a_damaged_image_is_made_again_and_other_settings_are_refused(paint, tmp
 def test_what_does_not_fit_into_memory_is_halved(
     paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = []
+    batch_sizes = []
     real = diffusion.sample
 
     def short_of_memory(pipe, prompt, jobs, settings):
-        asked.append(len(jobs))
+        batch_sizes.append(len(jobs))
         if len(jobs) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(pipe, prompt, jobs, settings)
@@ -152,10 +152,10 @@ def test_what_does_not_fit_into_memory_is_halved(
     monkeypatch.setattr(diffusion, "sample", short_of_memory)
     room = 2
     paint(tmp_path / "oil", classes=("6",), per_class=4, batch_size=4)
-    assert asked == [4, 2, 2]
+    assert batch_sizes == [4, 2, 2]
     assert "a batch of 4 does not fit into memory; going on with 2" in caplog.text
     paint(tmp_path / "oil", classes=("6",), per_class=6, batch_size=4)
-    assert asked == [4, 2, 2, 2], "the folder remembers"
+    assert batch_sizes == [4, 2, 2, 2], "the folder remembers"
     assert json.loads((tmp_path / "oil/run.json").read_text())["fitting_batch"] == 2
     room = 0
     with pytest.raises(UserError, match="not even one image"):
@@ -180,7 +180,7 @@ def test_tokens_that_do_not_fit_or_load_are_refused(paint, tmp_path: Path, token
     with pytest.raises(UserError, match="does not load as a token"):
         paint(tmp_path / "oil", classes=("6",), tokens=str(bad))
     torch.save({"a": torch.zeros(2), "b": torch.zeros(2)}, bad / "6.bin")
-    with pytest.raises(UserError, match="is no token"):
+    with pytest.raises(UserError, match="it is no token"):
         paint(tmp_path / "oil", classes=("6",), tokens=str(bad))
     packed = shutil.make_archive(str(tmp_path / "tokens"), "zip", tokens.parent, tokens.name)
     paint(tmp_path / "zip", classes=("6",), per_class=1, tokens=packed)
@@ -230,10 +230,10 @@ def test_released_tokens_come_from_the_hubs_archive_where_there_are_no_files(
     from huggingface_hub.errors import EntryNotFoundError
 
     packed = shutil.make_archive(str(tmp_path / "tokens"), "zip", tokens.parent, tokens.name)
-    asked = []
+    requests = []
 
     def download(source: str, name: str, repo_type: str) -> str:
-        asked.append((source, name, repo_type))
+        requests.append((source, name, repo_type))
         if name != "tokens.zip":
             raise EntryNotFoundError.__new__(EntryNotFoundError)  # its constructor wants an answer of the Hub
         return packed
@@ -243,4 +243,4 @@ def test_released_tokens_come_from_the_hubs_archive_where_there_are_no_files(
     assert [row["token"].split()[0] for row in read_table(tmp_path / "oil")] == [
         *("some/tokens/6.bin", "some/tokens/987.bin")
     ]
-    assert asked == [("some/tokens", name, "dataset") for name in ("6.bin", "tokens.zip")]
+    assert requests == [("some/tokens", name, "dataset") for name in ("6.bin", "tokens.zip")]

@@ -21,8 +21,8 @@ from benchmark.models.load import load_base
 from generation import procedural
 from generation.core.folder import read_table
 from generation.looks import painting, spotlight
-from generation.looks.painting import oil_painting
-from generation.looks.spotlight import stage_light, subject_of
+from generation.looks.painting import paint_in_oil
+from generation.looks.spotlight import find_subject, light_stage
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,31 +52,31 @@ def drawing() -> Image.Image:
 # ------------------------------------------------------------------------------------------------ the looks
 
 
-@pytest.mark.parametrize("look", [oil_painting, stage_light])
+@pytest.mark.parametrize("look", [paint_in_oil, light_stage])
 def test_a_seed_makes_one_picture_of_the_same_size(look, drawing: Image.Image) -> None:
-    one, same, other = (look(drawing, seed) for seed in (1, 1, 2))
-    assert one.size == drawing.size and one.mode == "RGB"
-    assert one.tobytes() == same.tobytes() != other.tobytes()
+    first, again, second = (look(drawing, seed) for seed in (1, 1, 2))
+    assert first.size == drawing.size and first.mode == "RGB"
+    assert first.tobytes() == again.tobytes() != second.tobytes()
     assert look(Image.new("RGB", (7, 9), "white"), 3).size == (7, 9)
 
 
 def test_a_painting_keeps_the_picture_and_adds_strokes(drawing: Image.Image) -> None:
     original = np.asarray(drawing).astype(float)
-    painted = np.asarray(oil_painting(drawing, 4)).astype(float)
+    painted = np.asarray(paint_in_oil(drawing, 4)).astype(float)
     disc = np.zeros((30, 40), bool)
     disc[12:19, 17:24] = True
     red = painted[disc].mean(0)
     assert red[0] > 1.5 * red[1], "the disc is still red"
     corner = (slice(0, 8), slice(0, 10))
     assert painted[corner].std(axis=(0, 1)).mean() > 2 * original[corner].std(axis=(0, 1)).mean(), "strokes"
-    coarse = [one.reshape(3, 10, 4, 10, 3).mean((1, 3)) for one in (original, painted)]
+    coarse = [picture.reshape(3, 10, 4, 10, 3).mean((1, 3)) for picture in (original, painted)]
     assert np.corrcoef(coarse[0].ravel(), coarse[1].ravel())[0, 1] > 0.8
 
 
 def test_light_falls_where_the_spot_is_and_nowhere_else() -> None:
     white = Image.new("RGB", (60, 60), "white")
     for seed in range(8):
-        lit = np.asarray(stage_light(white, seed)).astype(float)
+        lit = np.asarray(light_stage(white, seed)).astype(float)
         brightness = lit.mean(2)
         corners = np.array([brightness[y, x] for y in (0, -1) for x in (0, -1)])
         assert brightness.max() > 140, "the spot"
@@ -86,16 +86,16 @@ def test_light_falls_where_the_spot_is_and_nowhere_else() -> None:
 
 
 def test_the_subject_is_what_the_border_does_not_explain(drawing: Image.Image) -> None:
-    found = subject_of(np.asarray(drawing) / 255)
+    subject = find_subject(np.asarray(drawing) / 255)
     y, x = np.mgrid[:30, :40]
     distance = (x - 20) ** 2 + (y - 15) ** 2
-    assert (found[distance < 60] == 1).all() and (found[distance >= 60] == 0).all()
+    assert (subject[distance < 60] == 1).all() and (subject[distance >= 60] == 0).all()
 
 
 def test_the_shadow_falls_on_the_background_only(drawing: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_shadow = np.asarray(stage_light(drawing, 5)).astype(int)
+    with_shadow = np.asarray(light_stage(drawing, 5)).astype(int)
     monkeypatch.setattr(spotlight, "SHADOW", 0.0)
-    without = np.asarray(stage_light(drawing, 5)).astype(int)
+    without = np.asarray(light_stage(drawing, 5)).astype(int)
     y, x = np.mgrid[:30, :40]
     inside = (x - 20) ** 2 + (y - 15) ** 2 < 40
     assert (with_shadow <= without).all() and (with_shadow < without).any()
@@ -105,23 +105,23 @@ def test_the_shadow_falls_on_the_background_only(drawing: Image.Image, monkeypat
 def test_srgb_is_the_standards() -> None:
     """Values of IEC 61966-2-1: black, the end of its linear piece, half the light (188), and white."""
     levels = np.array([0, 0.04045, 188 / 255, 1])
-    linear = spotlight._linear(levels)
+    linear = spotlight._to_linear(levels)
     assert linear == pytest.approx([0, 0.0031308, 0.5029, 1], abs=1e-4)
-    assert spotlight._encoded(linear) == pytest.approx(levels, abs=1e-4)
+    assert spotlight._to_srgb(linear) == pytest.approx(levels, abs=1e-4)
 
 
 # --------------------------------------------------------------------------------------------- the data set
 
 
 def test_it_loads_as_the_paper_s_two_groups(built: tuple[Path, dict]) -> None:
-    out, facts = built
+    out, note = built
     benchmark = load(str(out))
     assert (benchmark.name, benchmark.version) == ("mini_generated", "mini-generated-1")
     assert benchmark.groups == ["17", "18"] and set(benchmark.edit.table["group"]) == {"oil painting", "stage light"}
     counts = benchmark.edit.table["subset"].value_counts().to_dict()
-    assert counts == {group["subset"]: group["count"] for group in facts["groups"]}
+    assert counts == {group["subset"]: group["count"] for group in note["groups"]}
     pool = read_split(out / "data", "pool")
-    assert len(pool) + len(benchmark.edit) == sum(group["made"] for group in facts["groups"])
+    assert len(pool) + len(benchmark.edit) == sum(group["made"] for group in note["groups"])
     for split in ("locality", "train"):
         for file in MINI.glob(f"{split}-*.parquet"):
             assert (out / "data" / file.name).read_bytes() == file.read_bytes()
@@ -131,8 +131,8 @@ def test_it_loads_as_the_paper_s_two_groups(built: tuple[Path, dict]) -> None:
 def test_every_edit_is_a_failure_and_was_none_before(built: tuple[Path, dict]) -> None:
     edit, mini = load(str(built[0])).edit, load_base("mini")
     with torch.no_grad():
-        said = mini.module(edit.images(mini.preprocessing)).argmax(-1).numpy()
-    assert (said == edit.table["base_prediction"]).all() and (said != edit.labels).all()
+        predictions = mini.module(edit.images(mini.preprocessing)).argmax(-1).numpy()
+    assert (predictions == edit.table["base_prediction"]).all() and (predictions != edit.labels).all()
     pool = read_split(MINI, "pool")
     origin = pool.table.set_index("source_id")
     used = {d for split in procedural.JUDGED_OR_LEARNED for d in read_split(MINI, split).table["drawing"]}
@@ -163,8 +163,8 @@ def test_an_image_depends_on_its_source_and_look_alone(built: tuple[Path, dict])
     out, _ = built
     row = read_split(out / "data", "edit").table.iloc[0]
     pool = read_split(MINI, "pool")
-    found = np.flatnonzero(pool.table["source_id"] == row["source_id"].rpartition(" ")[0])
-    again = procedural.shifted(pool.take(found), row["subset"], procedural.Plan())
+    positions = np.flatnonzero(pool.table["source_id"] == row["source_id"].rpartition(" ")[0])
+    again = procedural.apply_look(pool.take(positions), row["subset"], procedural.Plan())
     assert row["sha256"] in set(again["sha256"])
 
 
@@ -179,8 +179,8 @@ def test_load_dataset_reads_the_folder(built: tuple[Path, dict], tmp_path: Path)
 def test_groups_are_varied_by_rule() -> None:
     rows = [("a", 1, 2, "1"), ("a", 1, 2, "0"), ("b", 1, 1, "2"), ("c", 1, 2, "3"), ("d", 2, 1, "4"), ("d", 2, 1, "5")]
     made = pd.DataFrame(rows, columns=["drawing", "label", "base_prediction", "sha256"])
-    assert procedural.failures(made, procedural.Plan(images=3)).tolist() == [False, True, False, True, True, False]
-    assert procedural.failures(made, procedural.Plan(images=9, a_class=1)).tolist() == [
+    assert procedural.mask_group(made, procedural.Plan(images=3)).tolist() == [False, True, False, True, True, False]
+    assert procedural.mask_group(made, procedural.Plan(images=9, a_class=1)).tolist() == [
         *(False, True, False, False, True, False)
     ]
 
@@ -202,6 +202,6 @@ def test_a_folder_of_photographs_under_both_looks(tmp_path: Path, pictures, monk
     rows = read_table(tmp_path / "out" / "stage_light")
     assert [row["file"] for row in rows] == ["987/00000.png", "6/00001.png"]
     source = decode(photographs / "987" / "0.png")
-    expected = stage_light(source, rows[0]["seed"])
+    expected = light_stage(source, rows[0]["seed"])
     assert Image.open(tmp_path / "out" / "stage_light" / "987/00000.png").tobytes() == expected.tobytes()
     assert json.dumps(rows[0]) and Image.open(tmp_path / "out/oil_painting/6/00001.png").size == (40, 36)

@@ -1,4 +1,4 @@
-"""Textual inversion on tiny parts: what learns, and that it learns."""
+"""Textual inversion on tiny parts: the new row alone learns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def images() -> list[Image.Image]:
 def fixed(pipe, images: list[Image.Image]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Latents, noise and times that stay the same."""
     random = torch.Generator().manual_seed(5)
-    pixels = torch.stack([learning._pixels(image, SIZE) for image in images]).repeat(8, 1, 1, 1)
+    pixels = torch.stack([learning._to_pixels(image, SIZE) for image in images]).repeat(8, 1, 1, 1)
     latents = learning.encode(pipe, pixels, random)
     return latents, torch.randn(latents.shape, generator=random), torch.randint(100, (16,), generator=random)
 
@@ -49,15 +49,15 @@ def test_only_the_new_row_changes_and_the_loss_falls(pipe, images: list[Image.Im
     assert torch.equal(weight[-1], vector) and not torch.allclose(vector, start)
     assert torch.allclose(vector.norm(), start.norm()), "its norm stays"
     for part, state in before.items():
-        now = getattr(pipe, part).state_dict()
-        assert all(torch.equal(now[key], state[key]) for key in state if state[key].shape == now[key].shape)
+        trained = getattr(pipe, part).state_dict()
+        assert all(torch.equal(trained[key], state[key]) for key in state if state[key].shape == trained[key].shape)
 
     learner = learning.Learner(pipe, "<other>", "corn")
-    given = (*fixed(pipe, images), "a photo of a <other>")
+    arguments = (*fixed(pipe, images), "a photo of a <other>")
     with torch.no_grad():
-        worse = learner.loss(*given)
+        worse = learner.loss(*arguments)
         learner.raw.data = vector.clone()
-        better = learner.loss(*given)
+        better = learner.loss(*arguments)
     assert better < worse
 
 
@@ -77,11 +77,11 @@ def test_loss_and_gradient_are_those_of_a_plain_forward(
     ids = pipe.tokenizer(["a photo of a <it>"] * 16, padding="max_length", max_length=40, return_tensors="pt").input_ids
     assert (ids == learner.id).sum() == 16
     config = pipe.scheduler.config
-    kept = (1 - torch.linspace(config.beta_start, config.beta_end, 100)).cumprod(0)[times][:, None, None, None]
-    signal, rest = kept.sqrt(), (1 - kept).sqrt()
-    wanted = noise if prediction == "epsilon" else signal * noise - rest * latents
-    said = pipe.unet(signal * latents + rest * noise, times, pipe.text_encoder(ids)[0]).sample
-    plain = F.mse_loss(said, wanted)
+    kept_signal = (1 - torch.linspace(config.beta_start, config.beta_end, 100)).cumprod(0)[times][:, None, None, None]
+    signal, rest = kept_signal.sqrt(), (1 - kept_signal).sqrt()
+    target = noise if prediction == "epsilon" else signal * noise - rest * latents
+    predicted = pipe.unet(signal * latents + rest * noise, times, pipe.text_encoder(ids)[0]).sample
+    plain = F.mse_loss(predicted, target)
     plain.backward()
     assert torch.allclose(loss, plain, rtol=1e-5)
     row, raw = embedding.weight.grad[learner.id], learner.raw.detach()
@@ -97,18 +97,18 @@ def test_the_command_saves_a_token_that_the_pipeline_takes(
     for number, image in enumerate(images):
         image.save(photographs / f"{number}.png")
     (photographs / "broken.png").write_bytes(b"no image")
-    given = {"classes": ("corn",), "model": str(pipeline_folder), "learn_token": photographs, "learn_steps": 2}
-    oil_painting.main(tmp_path / "tokens", **given)
+    options = {"classes": ("corn",), "model": str(pipeline_folder), "learn_token": photographs, "learn_steps": 2}
+    oil_painting.main(tmp_path / "tokens", **options)
     assert "broken.png not an image; left out" in caplog.text and "--tokens" in capsys.readouterr().out
     token = find_tokens(str(tmp_path / "tokens"), [987], WIDTH)[987]
     pipe = load_model(str(pipeline_folder)).pipe
     pipe.load_textual_inversion(str(tmp_path / "tokens"), weight_name="987.bin")
     added = pipe.text_encoder.get_input_embeddings().weight[pipe.tokenizer.convert_tokens_to_ids("<imagenet-987>")]
     assert torch.equal(added, token.embedding[0])
-    with pytest.raises(UserError, match="one class"):
-        oil_painting.main(tmp_path / "tokens", **{**given, "classes": ()})
+    with pytest.raises(UserError, match="must be one class"):
+        oil_painting.main(tmp_path / "tokens", **{**options, "classes": ()})
     with pytest.raises(UserError, match="no such file or folder"):
-        oil_painting.main(tmp_path / "tokens", **{**given, "learn_token": tmp_path / "nowhere"})
+        oil_painting.main(tmp_path / "tokens", **{**options, "learn_token": tmp_path / "nowhere"})
 
 
 def test_there_are_27_templates_with_one_place_each() -> None:

@@ -1,4 +1,4 @@
-"""Images an hour with tiny networks: both ways make the same images, and other ones are noticed."""
+"""Images an hour with tiny networks: both variants make the same images, and other ones are noticed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FEW: dict[str, Any] = {"size": "tiny", "device": "cpu", "images": 3, "steps": 2,
 
 
 @pytest.mark.parametrize(
-    ("planted", "said"),
+    ("planted", "message"),
     [
         ("another seed", "differs from"),
         ("one pixel", "by 2 of 255"),
         ("an image less", r"images \(2, .*plain ones \(3, "),
     ],
 )
-def test_other_images_are_noticed(monkeypatch: pytest.MonkeyPatch, planted: str, said: str) -> None:
+def test_other_images_are_noticed(monkeypatch: pytest.MonkeyPatch, planted: str, message: str) -> None:
     """Something is amiss with the last of the three images."""
     real = diffusion.sample
 
@@ -39,24 +39,26 @@ def test_other_images_are_noticed(monkeypatch: pytest.MonkeyPatch, planted: str,
 
     monkeypatch.setattr(diffusion, "sample", sample)
     if planted == "an image less":
-        ours = measures.Case.ours
-        monkeypatch.setattr(measures.Case, "ours", lambda case, out: ours(dataclasses.replace(case, images=2), out))
-    with pytest.raises(AssertionError, match=said):
+        run_ours = measures.Case.run_ours
+        monkeypatch.setattr(
+            measures.Case, "run_ours", lambda case, out: run_ours(dataclasses.replace(case, images=2), out)
+        )
+    with pytest.raises(AssertionError, match=message):
         measures.measure_images(**FEW)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, asked = diffusion.sample, []
+    real, batch_sizes = diffusion.sample, []
 
     def sample(pipe, prompt, jobs, settings):
-        asked.append(len(jobs))
+        batch_sizes.append(len(jobs))
         if len(jobs) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(pipe, prompt, jobs, settings)
 
     monkeypatch.setattr(diffusion, "sample", sample)
     assert measures.measure_images(**FEW).batch_size == 1
-    assert asked == [2, 1, 1, 1, *(1, 1, 1)]
+    assert batch_sizes == [2, 1, 1, 1, *(1, 1, 1)]
 
 
 def test_comparing_by_hand() -> None:
@@ -75,7 +77,7 @@ def test_comparing_by_hand() -> None:
 
 
 def test_what_cannot_be_compared_or_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="--images is at least 2"):
+    with pytest.raises(UserError, match="--images must be at least 2"):
         measures.measure_images(**{**FEW, "images": 1})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="no CUDA device"):

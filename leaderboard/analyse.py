@@ -17,6 +17,7 @@ from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
 from benchmark.data import dataset
 from benchmark.models.load import load_base
+from benchmark.models.names import split_spec
 from editors.core.masks import SPARSITIES
 from editors.core.registry import ChosenEditor, choose
 from editors.training.images import open_training_images
@@ -64,7 +65,7 @@ class On:
 
     def choose(self, spec: str) -> ChosenEditor:
         """An editor with the settings that suit this base; what should be known of it goes to standard error."""
-        choice = choose(spec, self.base.partition("=")[0])
+        choice = choose(spec, split_spec(self.base)[0])
         for note in choice.notes:
             log.warning(note)
         return choice

@@ -15,6 +15,7 @@ from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.models.load import load_base
+from benchmark.models.names import split_spec
 from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor, built_in, choose
 from leaderboard.judging.evaluate import evaluate, folder_name
@@ -44,7 +45,7 @@ def score(
     `train` holds the images that editors learn from, if not the data itself.
     """
     names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
-    choices = [one for spec in names for one in _at_knobs(choose(spec, base.partition("=")[0]), sweep)]
+    choices = [one for spec in names for one in _at_knobs(choose(spec, split_spec(base)[0]), sweep)]
     if interpolate:
         choices = [replace(one, interpolate=alpha) for one in choices for alpha in interpolate]
     for note in dict.fromkeys(note for choice in choices for note in choice.notes):

@@ -108,7 +108,7 @@ def main(
     images = open_images(pool)
     print(f"pool: {images.title}, {len(images):,} images{'' if pool else '; --pool FOLDER mines another'}")
     loaded_models = load_models(names, weights, device)
-    short_side = DRAFT * max(model.preprocessing.resize for model in loaded_models) if draft else None
+    short_side = DRAFT * max(max(model.preprocessing.resize_shape) for model in loaded_models) if draft else None
 
     options = {"weights": [*weights], "pool": images.title, **dataclasses.asdict(config), "draft": short_side}
     pool_note = {"pool": {"images": len(images), "signature": images.signature}}

@@ -66,12 +66,12 @@ class LabelledImages:
         return self.source.read(row)
 
     def images(self, preprocessing: Preprocessing, rows: Sequence[int] | None = None) -> torch.Tensor:
-        """Decoded and preprocessed images, float32 (n, 3, size, size), of all rows, or of `rows` in their order."""
+        """Decoded and preprocessed images, float32 (n, 3, height, width), of all rows, or of `rows` in their order."""
         import torch
 
         rows = range(len(self)) if rows is None else rows
         if len(rows) == 0:
-            return torch.empty(0, 3, preprocessing.size, preprocessing.size)
+            return torch.empty(0, 3, *preprocessing.shape)
         return torch.stack([preprocessing(self.source.require(int(row))) for row in rows])
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,8 @@ _BY_CAMERAS = (".avif", ".avifs", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".ap
 _BY_OTHERS = (".bmp", ".gif", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm")
 SUFFIXES = frozenset((*_BY_CAMERAS, *_BY_OTHERS))  # of image files: all suffixes of `FORMATS`
 SUFFIX_OF = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # of others their name; MPO: a JPEG with a second picture
+CROPS = ("center", "squash", "border")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 MAX_ASPECT = 64  # long side by short side; a longer strip would take gigabytes once its short side is resized
 GROUND = (255, 255, 255)  # behind what is transparent: white, as paper and most pages are
@@ -33,9 +36,15 @@ class BrokenImage(Exception):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a decoded image to a model's input: short side to `resize`, centre `size`, normalise.
+    """From a decoded image to a model's input: resize, crop to `size`, normalise.
 
-    Part of the protocol and of every record: scores of near-boundary images depend on it.
+    Part of the protocol and of every record: scores of near-boundary images depend on it. Where width and height of
+    the input differ, `size` and `resize` are its height's, `width` and `resize_width` its width's. `crop` is one of
+    `CROPS`, timm's crop modes:
+
+    - ``center``: the side that is the shorter, in relation to the input, to its `resize`, then the centre;
+    - ``squash``: both sides to their `resize`, whatever that does to the shape, then the centre;
+    - ``border``: the longer side to its `resize`, then the centre, with a border of the mean colour.
     """
 
     size: int
@@ -43,43 +52,93 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    width: int | None = None
+    resize_width: int | None = None
+    crop: str = "center"
 
     @classmethod
     def from_timm(cls, config: dict[str, Any]) -> Preprocessing:
-        """The evaluation transform of timm for a pretrained config (``resolve_data_config``)."""
-        if config.get("crop_mode", "center") != "center":
-            raise UserError(f'the crop mode must be "center", not "{config["crop_mode"]}"; take another base model')
-        size = int(config["input_size"][-1])
+        """The evaluation transform of timm for a pretrained config (``resolve_data_config``).
+
+        Raises `UserError` for a config that says something else than numbers, known words and RGB.
+        """
+        try:
+            channels, height, width = (int(side) for side in config["input_size"])
+            ratio = float(config["crop_pct"])
+            mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
+            resize, resize_width = math.floor(height / ratio), math.floor(width / ratio)
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+            raise UserError(
+                f"the model's config has no preprocessing that can be read ({first_line(error)})"
+            ) from error
+        crop, interpolation = config.get("crop_mode", "center"), config["interpolation"]
+        if channels != 3 or len(mean) != 3 or len(std) != 3:
+            raise UserError(f"the model takes images of {channels} channels; only RGB images are shown here")
+        if not (min(height, width, resize, resize_width) > 0 and min(std) > 0 and math.isfinite(sum((*mean, *std)))):
+            raise UserError("the preprocessing in the model's config must have finite numbers, sizes and std above 0")
+        for what, word, known in (("crop mode", crop, CROPS), ("interpolation", interpolation, INTERPOLATIONS)):
+            if word not in known:
+                raise UserError(f'{what} "{word}" is not supported; must be one of {", ".join(known)}')
+        square = height == width
         return cls(
-            size=size,
-            resize=int(size // config["crop_pct"]),
-            interpolation=config["interpolation"],
-            mean=tuple(config["mean"]),
-            std=tuple(config["std"]),
-        )
+            height, resize, interpolation, mean, std,
+            None if square else width, None if square else resize_width, crop,
+        )  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the model's input."""
+        return self.size, self.width or self.size
+
+    @property
+    def resize_shape(self) -> tuple[int, int]:
+        """Height and width that an image of the input's shape is resized to before the crop."""
+        return self.resize, self.resize_width or self.resize
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """An RGB image as a float32 tensor (3, size, size)."""
+        """An RGB image as a float32 tensor (3, height, width)."""
         return _transform(self)(image)
 
+    def __str__(self) -> str:
+        """The preprocessing in words."""
+        (height, width), (tall, wide) = self.shape, self.resize_shape
+        side = f"{tall}" if tall == wide and self.crop != "squash" else f"{tall} x {wide}"
+        steps = f"resized to {side} ({self.interpolation}, {self.crop}), cut to {height} x {width}"
+        return f"images {steps}, mean {_numbers(self.mean)}, std {_numbers(self.std)}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for records and cache keys."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """Plain values, for records and cache keys; without those that a square centre crop does not need."""
+        values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        defaults = {"width": None, "resize_width": None, "crop": "center"}
+        return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    """Three numbers in words, one if they are equal."""
+    return " ".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
 
 
 @lru_cache(maxsize=8)
 def _transform(preprocessing: Preprocessing) -> Any:
     from torchvision import transforms
 
+    shape, target = preprocessing.shape, preprocessing.resize_shape
+    mode = transforms.InterpolationMode(preprocessing.interpolation)
+    crop: Any = transforms.CenterCrop(shape)
+    if preprocessing.crop == "squash":
+        resize: Any = transforms.Resize(target, mode, antialias=True)
+    elif preprocessing.crop == "center" and target[0] == target[1]:
+        resize = transforms.Resize(target[0], mode, antialias=True)
+    else:
+        from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
+
+        border = preprocessing.crop == "border"
+        resize = ResizeKeepRatio(target, longest=float(border), interpolation=preprocessing.interpolation)
+        if border:
+            red, green, blue = (round(255 * value) for value in preprocessing.mean)
+            crop = CenterCropOrPad(list(shape), fill=(red, green, blue))
     return transforms.Compose(
-        [
-            transforms.Resize(
-                preprocessing.resize, transforms.InterpolationMode(preprocessing.interpolation), antialias=True
-            ),
-            transforms.CenterCrop(preprocessing.size),
-            transforms.ToTensor(),
-            transforms.Normalize(preprocessing.mean, preprocessing.std),
-        ]
+        [resize, crop, transforms.ToTensor(), transforms.Normalize(preprocessing.mean, preprocessing.std)]
     )
 
 

@@ -74,8 +74,8 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def probe_image(preprocessing: Preprocessing) -> Tensor:
-    """A fixed picture (1, 3, size, size) as a model takes it, float32: waves and stripes, made by integers alone."""
-    row, column = torch.meshgrid(*[torch.arange(preprocessing.size)] * 2, indexing="ij")
+    """A fixed picture (1, 3, height, width) as a model takes it, float32: waves and stripes, made by integers alone."""
+    row, column = torch.meshgrid(*map(torch.arange, preprocessing.shape), indexing="ij")
     colours = [(row * (3 + c) + column * (7 - c) + row * column // (5 + c) + 31 * c) % 256 for c in range(3)]
     mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
     return ((torch.stack(colours) / 255 - mean) / std)[None]

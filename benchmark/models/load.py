@@ -3,13 +3,17 @@
 A base model is written on the command line as one of
 
 - an alias: ``mini``, ``mini-strong`` (shipped here), ``vitb16``, ``vits16``, ``clip-vitb16``;
-- any timm ViT name: ``vit_base_patch16_224.augreg_in1k``;
+- any timm ViT name: ``vit_base_patch16_224.augreg_in1k``, also as ``timm/NAME`` and ``hf-hub:timm/NAME``;
 - ``NAME=FILE``: the architecture and preprocessing of NAME, the weights of a local file;
 - a folder in timm's own layout (``config.json`` and ``model.safetensors``).
+
+A path may hold ``=`` and ``,``: where several readings are possible, the one whose folder or file exists wins.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +22,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.core.errors import UserError, first_line, unknown
+from benchmark.core.errors import UserError, first_line
 from benchmark.images.decode import Preprocessing
 from benchmark.labels.imagenet import CLASSES
+from benchmark.models.convert import check_config, is_transformers
+from benchmark.models.hub import fetch_weights
 from benchmark.models.identity import hash_weights, model_identity, precision_of, probe_logits
+from benchmark.models.names import ASSETS, EMBEDDED, TIMM_NAMES, folder_of, split_spec, timm_name
+from benchmark.models.weights import (
+    check_finite,
+    check_head,
+    fit_names,
+    name_difference,
+    read_weights,
+    resampled,
+    weights_file,
+)
 
-ASSETS = Path(__file__).parents[1] / "assets" / "mini" / "models"
-TIMM_NAMES = {
-    "vitb16": "vit_base_patch16_224.augreg_in21k_ft_in1k",
-    "vits16": "vit_small_patch16_224.augreg_in21k_ft_in1k",
-    "clip-vitb16": "vit_base_patch16_clip_224.openai_ft_in1k",
-}
-EMBEDDED = ("mini", "mini-strong")
+log = logging.getLogger(__name__)
 
 # The released evaluation of the two AugReg models; timm's config for these weights differs (SPEC, 1).
 RELEASED_FOR = ("vitb16", "vits16")
@@ -44,6 +54,7 @@ class BaseModel:
     module: nn.Module
     preprocessing: Preprocessing
     weights_sha256: str
+    loading: str = ""  # where the weights are from, what was done to them, and the preprocessing; in words
 
     @property
     def device(self) -> torch.device:
@@ -73,90 +84,110 @@ def load_base(
 ) -> BaseModel:
     """Load the base model that `spec` names (see the module's docstring), in evaluation mode, frozen.
 
-    Raises `UserError` for an unknown name, weights that do not fit or cannot be fetched, and another label space.
+    Logs in one line which weights were taken, what was done to them, and the preprocessing; as a warning where
+    something was done. Raises `UserError` for an unknown name, weights that do not fit or cannot be fetched,
+    a random head, and another label space.
     """
-    name, _, file = spec.partition("=")
-    path = Path(file) if file else weights
+    name, file = split_spec(spec)
+    path = file or weights
     if path is not None and not path.is_file():
-        raise UserError(f"{path}: no such weights file for {name}")
-    module, preprocessing = _load_folder(name, path) if _find_folder(name) else _load_timm(name, path)
-    classes = getattr(module, "num_classes", CLASSES)
+        hint = "is a folder; name the file of weights in it" if path.is_dir() else "no such weights file"
+        raise UserError(f"{path}: {hint} for {name}")
+    folder = folder_of(name)
+    architecture = f"local-dir:{folder}" if folder else timm_name(name)
+    blank = _blank(architecture, folder)
+    if path is None:
+        path = weights_file(folder) if folder else fetch_weights(name, architecture)
+    module, remarks = _filled(architecture, blank, path)
+    check_finite(module.state_dict(), path or name)
+    preprocessing = _find_preprocessing(name, module)
+    module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    origin = path.name if path is not None else "the address that timm names"
+    loading = "; ".join((f"weights from {origin}", *remarks, str(preprocessing)))
+    log.log(logging.WARNING if remarks else logging.INFO, "%s: %s", name, loading)
+    return BaseModel(name, module, preprocessing, hash_weights(module), loading)
+
+
+def _blank(architecture: str, folder: Path | None) -> Any:
+    """The model without weights, to see what it expects. Raises `UserError` for what is not scored here."""
+    import timm
+
+    if folder:
+        _check_folder(folder)
+    try:
+        with torch.device("meta"):
+            blank: Any = timm.create_model(architecture, pretrained=False)
+    except Exception as error:
+        raise UserError(f"{folder or architecture}: does not load as a timm model ({first_line(error)})") from error
+    config, name = blank.pretrained_cfg, folder or architecture
+    classes = getattr(blank, "num_classes", CLASSES)
+    if config.get("num_classes", classes) != classes:
+        raise UserError(
+            f"{name}: its weights tell {config['num_classes']:,} classes apart and the model {classes:,}, so the head "
+            "would be a random one, which is no model; make num_classes in config.json one number"
+        )
     if classes != CLASSES:
         raise UserError(
             f"{name} must predict the {CLASSES:,} classes of ImageNet-1k, not {classes:,}; "
             "take fine-tuned weights, whose timm names end in in1k"
         )
-    module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    return BaseModel(name, module, preprocessing, hash_weights(module))
-
-
-def _find_folder(name: str) -> Path | None:
-    if name in EMBEDDED:
-        return ASSETS / name
-    path = Path(name)
-    return path if (path / "config.json").is_file() else None
-
-
-def _load_folder(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
-    import timm
-
-    folder = _find_folder(name)
-    try:
-        module = timm.create_model(f"local-dir:{folder}", pretrained=weights is None)
-        if weights is not None:
-            timm.models.load_checkpoint(module, str(weights))
-    except Exception as error:
-        raise UserError(f"{weights or folder}: does not load as a timm model ({first_line(error)})") from error
-    return module, _find_preprocessing(name, module)
-
-
-def _load_timm(name: str, weights: Path | None) -> tuple[nn.Module, Preprocessing]:
-    import timm
-
-    timm_name = TIMM_NAMES.get(name, name)
-    if not timm.is_model(timm_name.split(".")[0]):
-        raise unknown(
-            "base model",
-            name,
-            (*EMBEDDED, *TIMM_NAMES, *timm.list_models("vit_*"))
-            if name.startswith("vit_")
-            else (*EMBEDDED, *TIMM_NAMES),
-            "(any timm ViT, NAME=FILE or a timm folder will do too)",
+    preprocessing, patches = _find_preprocessing(str(name), blank), getattr(blank, "patch_embed", None)
+    first = blank.get_submodule(config["first_conv"]) if isinstance(config.get("first_conv"), str) else None
+    channels = getattr(first, "in_channels", 3)
+    if channels != 3:
+        raise UserError(f"{name}: takes images of {channels} channels; only RGB images are shown here")
+    size = getattr(patches, "img_size", None)
+    if getattr(patches, "strict_img_size", False) and size is not None and tuple(size) != preprocessing.shape:
+        raise UserError(
+            f"{name}: takes images of {tuple(size)} and its config names {preprocessing.shape}; make input_size right"
         )
-    if weights is not None:
-        overlay: dict[str, Any] = {"file": str(weights)}
+    return blank
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `UserError` unless config.json is timm's."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{folder / 'config.json'}: is no JSON ({first_line(error)})") from error
+    if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
+        if isinstance(config, dict) and ("model_type" in config or "transformers_version" in config):
+            raise UserError(
+                f"{folder}: is a folder of the transformers library; name timm's architecture and a file in it, as in "
+                f"vit_base_patch16_224={folder / 'model.safetensors'} (a ViTForImageClassification is converted)"
+            )
+        raise UserError(f"{folder / 'config.json'}: names no architecture of timm; write it with timm's save_for_hf")
+
+
+def _filled(architecture: str, blank: Any, path: Path | None) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model with the weights of a file, and remarks on what was done to them; without one, as timm finds them."""
+    import timm
+
+    if path is None:
         try:
-            module = timm.create_model(timm_name, pretrained=True, pretrained_cfg_overlay=overlay)
-        except Exception as error:
-            raise UserError(f"{weights}: these weights do not load into {timm_name} ({first_line(error)})") from error
-    else:
-        try:
-            _require_hub(timm_name)
-            module = timm.create_model(timm_name, pretrained=True)
+            return timm.create_model(architecture, pretrained=True), ()
         except Exception as error:
             raise UserError(
-                f"the weights of {name} ({timm_name}) cannot be had from the Hub ({type(error).__name__}); "
-                f"download its model.safetensors elsewhere and name it as {name}=FILE; "
-                "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
+                f"timm has no weights of {architecture} that can be had ({first_line(error)}); give them as NAME=FILE"
             ) from error
-    return module, _find_preprocessing(name, module)
-
-
-def _require_hub(timm_name: str) -> None:
-    """Raise unless the weights are in the Hub's cache or the Hub answers; its own client tries for a minute."""
-    import requests
-    from huggingface_hub import constants, try_to_load_from_cache
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(timm_name)
-    repository = config.hf_hub_id if config is not None else None
-    if repository and any(
-        isinstance(try_to_load_from_cache(repository, file), str) for file in ("model.safetensors", "pytorch_model.bin")
-    ):
-        return
-    if constants.HF_HUB_OFFLINE:
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-    requests.head(constants.ENDPOINT, timeout=10)
+    config, expected = blank.pretrained_cfg, blank.state_dict()
+    weights = read_weights(path)
+    if is_transformers(weights.tensors) and getattr(blank, "blocks", None):
+        check_config(path.with_name("config.json"), blank.blocks[0].attn.num_heads)
+    weights = fit_names(weights, expected, path)
+    heads = config.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    check_head(weights.tensors, expected, heads, config.get("label_offset") or 0, path)
+    overlay: dict[str, Any] = {"source": "", "state_dict": dict(weights.tensors)}
+    try:
+        module: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay)
+    except Exception as error:
+        reason = name_difference(weights.tensors, expected)
+        raise UserError(f"{path}: these weights do not load into {architecture}: {reason}") from error
+    module.pretrained_cfg["state_dict"] = None  # else the weights would be kept twice
+    for name in resampled(weights.tensors, module.state_dict()):
+        weights = weights.remark(f"{name} resampled, so this is not quite the model that was trained")
+    return module, weights.remarks
 
 
 def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtype = torch.float32) -> BaseModel:
@@ -164,8 +195,8 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     import timm
 
     torch.manual_seed(seed)
-    timm_name = f"local-dir:{ASSETS / name}" if name in EMBEDDED else TIMM_NAMES.get(name, name)
-    module = timm.create_model(timm_name, pretrained=False)
+    architecture = f"local-dir:{ASSETS / name}" if name in EMBEDDED else TIMM_NAMES.get(name, name)
+    module = timm.create_model(architecture, pretrained=False)
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, _find_preprocessing(name, module), hash_weights(module))
 

@@ -203,7 +203,7 @@ def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
     fields = _fields(config)
     types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
     values: dict[str, Any] = {}
-    for setting in filter(None, written.split(",")):
+    for setting in _split_settings(written):
         key, equals, text = setting.partition("=")
         if key not in types_of:
             raise unknown(f"setting of {name}", key, fields) if fields else UserError(f"{name} has no settings")
@@ -211,6 +211,18 @@ def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
             raise UserError(f"{name}: {key} needs a value; write {key}=VALUE")
         values[key] = _parse(name, key, text, types_of[key])
     return values
+
+
+def _split_settings(written: str) -> list[str]:
+    """The settings of ``A=1,B=2``. A path that exists wins, so that it may hold ``,``."""
+    pieces, settings = written.split(","), []
+    while pieces:
+        joined = [",".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
+        paths = [Path(text.partition("=")[2]) for text in joined]
+        count = next((count for count in range(len(pieces), 1, -1) if paths[count - 1].exists()), 1)
+        settings.append(joined[count - 1])
+        pieces = pieces[count:]
+    return [setting for setting in settings if setting]
 
 
 def _parse(name: str, key: str, text: str, declared: Any) -> Any:

@@ -48,12 +48,12 @@ def crop_box(height: int, width: int, least: float, random: torch.Generator) -> 
 
 
 def view(image: Image.Image, preprocessing: Preprocessing, least: float, random: torch.Generator) -> Tensor:
-    """A random crop of an area share of `least` to 1, resized and normalised by `preprocessing`, (3, size, size)."""
+    """A random crop of an area share of `least` to 1, resized and normalised by `preprocessing`, (3, height, width)."""
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms import functional as transforms
 
     box = crop_box(image.height, image.width, least, random)
-    size, mode = [preprocessing.size, preprocessing.size], InterpolationMode(preprocessing.interpolation)
+    size, mode = list(preprocessing.shape), InterpolationMode(preprocessing.interpolation)
     pixels = transforms.to_tensor(transforms.resized_crop(image, *box, size, mode))
     normalised: Tensor = transforms.normalize(pixels, list(preprocessing.mean), list(preprocessing.std))
     return normalised

@@ -83,7 +83,8 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
     Raises `AssertionError` if a label differs where it is not near another, or a probability by more than `TOLERANCE`.
     """
     from benchmark.images.open import open_images
-    from benchmark.models.load import EMBEDDED, load_base, random_base
+    from benchmark.models.load import load_base, random_base
+    from benchmark.models.names import EMBEDDED
     from benchmark.predict.engine import predict
     from mad.mining.models import DRAFT
 
@@ -91,7 +92,7 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
         (load_base if name in EMBEDDED else random_base)(name, device=device) for name in PAIRS_OF_MODELS[pair]
     )
     models = (base, strong)
-    draft = DRAFT * max(model.preprocessing.resize for model in models)
+    draft = DRAFT * max(max(model.preprocessing.resize_shape) for model in models)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_photos(folder, images)

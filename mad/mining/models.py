@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError, unknown
 from benchmark.models.load import BaseModel, load_base
+from benchmark.models.names import split_specs
 
 PAIR = "mini,mini-strong"
 DRAFT = 2  # times the size that the models' preprocessing resizes to: still twice the detail that is kept
@@ -23,7 +24,7 @@ def parse_names(pair: str | None, models: str | None) -> list[str]:
     """
     if pair is not None and models is not None:
         raise UserError("--pair and --models exclude each other; --models A,B,C searches every pair of its models")
-    names = [name.strip() for name in (models or pair or PAIR).split(",")]
+    names = split_specs(models or pair or PAIR)
     if models is not None and (len(names) < 2 or not all(names)):
         raise UserError(f'--models must be A,B,C, two models or more, the weakest first, not "{models}"')
     if models is None and (len(names) != 2 or not all(names)):
@@ -39,7 +40,8 @@ def load_models(names: Sequence[str], weights: Iterable[str] = (), device: str =
     """
     file_of_alias: dict[str, Path] = {}
     for option in weights:
-        alias, _, file = option.partition("=")
+        alias = next((name for name in names if option.startswith(f"{name}=")), option.partition("=")[0])
+        file = option.removeprefix(alias).removeprefix("=")
         if not file:
             raise UserError(f'--weights must be ALIAS=FILE, not "{option}"')
         if alias not in names:

@@ -25,7 +25,8 @@ from benchmark.models.identity import (
     probe_logits,
     probes_agree,
 )
-from benchmark.models.load import ASSETS, BaseModel, load_base
+from benchmark.models.load import BaseModel, load_base
+from benchmark.models.names import ASSETS
 from benchmark.predict.benchmark import predict_samples
 from tests.conftest import PREPROCESSING, small_vit
 

@@ -113,7 +113,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
 
 @pytest.mark.parametrize("name", ["mini", "mini-strong"])
 def test_the_embedded_models_load_as_any_timm_model(name: str) -> None:
-    from benchmark.models.load import ASSETS
+    from benchmark.models.names import ASSETS
 
     base = load_base(name)
     theirs = timm.create_model(f"local-dir:{ASSETS / name}", pretrained=True)

@@ -1,0 +1,52 @@
+"""A model's weights on the Hub: one file, fetched once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.core.errors import UserError
+
+
+def fetch_weights(name: str, timm_name: str) -> Path | None:
+    """The file of a model's weights in the Hub's cache, fetched where it is not; None for what timm alone can fetch."""
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(timm_name)
+    if config is None or not config.hf_hub_id or config.custom_load == "hf":
+        return None
+    try:
+        _require_hub(config.hf_hub_id, config.hf_hub_filename)
+        return _download(config.hf_hub_id, config.hf_hub_filename)
+    except Exception as error:
+        raise UserError(
+            f"the weights of {name} ({timm_name}) cannot be had from the Hub ({type(error).__name__}); "
+            f"download its model.safetensors elsewhere and name it as {name}=FILE; "
+            "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
+        ) from error
+
+
+def _download(repository: str, file: str | None) -> Path:
+    """A file of weights of a repository on the Hub, as safetensors where it has that."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    repository, _, revision = repository.partition("@")
+    usual = file or "pytorch_model.bin"
+    safe = "model.safetensors" if file is None else str(Path(file).with_suffix(".safetensors"))
+    try:
+        return Path(hf_hub_download(repository, safe, revision=revision or None))
+    except EntryNotFoundError:
+        return Path(hf_hub_download(repository, usual, revision=revision or None))
+
+
+def _require_hub(repository: str, file: str | None) -> None:
+    """Raise unless the weights are in the Hub's cache or the Hub answers; its own client tries for a minute."""
+    import requests
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    files = filter(None, ("model.safetensors", "pytorch_model.bin", file))
+    if any(isinstance(try_to_load_from_cache(repository, name), str) for name in files):
+        return
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    requests.head(constants.ENDPOINT, timeout=10)

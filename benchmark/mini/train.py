@@ -47,7 +47,7 @@ PREPROCESSING = {
 
 
 @dataclass(frozen=True)
-class TrainingRecipe:
+class MiniRecipe:
     """All settings that decide the weights. Training ends by steps, so that the same seed gives the same model."""
 
     styles: tuple[str, ...]
@@ -63,13 +63,13 @@ class TrainingRecipe:
     wide_share: float = 0.5  # of each batch, from then on
 
 
-def recipes() -> dict[str, TrainingRecipe]:
+def recipes() -> dict[str, MiniRecipe]:
     """The recipes of the two shipped models."""
     from benchmark.mini.emoji import BASE_STYLES, STYLES
 
     return {
-        "mini": TrainingRecipe(BASE_STYLES, steps=800, seed=1),
-        "mini-strong": TrainingRecipe(tuple(STYLES), steps=2000, seed=2),
+        "mini": MiniRecipe(BASE_STYLES, steps=800, seed=1),
+        "mini-strong": MiniRecipe(tuple(STYLES), steps=2000, seed=2),
     }
 
 
@@ -90,7 +90,7 @@ def new_model(seed: int) -> nn.Module:
     return model
 
 
-def train(recipe: TrainingRecipe, pixels: torch.Tensor, labels: torch.Tensor, device: str = "cpu") -> nn.Module:
+def train(recipe: MiniRecipe, pixels: torch.Tensor, labels: torch.Tensor, device: str = "cpu") -> nn.Module:
     """Train a new model on random views.
 
     Args:

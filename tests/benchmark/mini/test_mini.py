@@ -266,14 +266,14 @@ def test_shares_are_proportional_and_repeatable() -> None:
 
 
 def test_views_and_training_repeat_with_their_seed() -> None:
-    from benchmark.mini.train import TrainingRecipe, train
+    from benchmark.mini.train import MiniRecipe, train
     from benchmark.mini.views import WIDE, make_views, premultiply
 
     pixels = premultiply(np.random.default_rng(0).integers(0, 256, (6, 80, 80, 4), dtype=np.uint8))
     first, second = (make_views(pixels, WIDE, torch.Generator().manual_seed(3)) for _ in range(2))
     assert first.shape == (6, 3, 64, 64) and first.dtype == torch.uint8
     assert torch.equal(first, second)
-    recipe = TrainingRecipe(("noto",), steps=2, seed=4, batch=4)
+    recipe = MiniRecipe(("noto",), steps=2, seed=4, batch=4)
     first_weights, second_weights = (train(recipe, pixels, torch.arange(6)).state_dict() for _ in range(2))
     assert all(torch.equal(first_weights[key], second_weights[key]) for key in first_weights)
 

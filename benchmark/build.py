@@ -24,10 +24,11 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
@@ -195,30 +196,28 @@ Inputs = dataclasses.make_dataclass(
 
 def main(
     inputs: Annotated[Inputs, tyro.conf.arg(name="")],  # type: ignore[valid-type]
-    out: Path = Path("where2edit/vit-edit-bench"),
+    out: options.Out = Path("where2edit/vit-edit-bench"),
     label_with: str | None = None,
-    allow_partial: bool = False,
+    allow_partial: options.AllowPartial = False,
     publish: bool = False,
     push: str | None = None,
     yes: bool = False,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: options.Device = "cpu",
 ) -> None:
     """Build the benchmark, 4,306 editing samples in 18 groups and 2,071 locality images, from its archives.
 
+    OUT is replaced as a whole, once the new data set is complete. With --allow-partial, card and scores say "partial".
+
     Args:
-        inputs: the archives or folders of the subsets.
-        out: the folder to build; it is replaced as a whole, once the new one is complete.
-        label_with: a base (vitb16, NAME=FILE, ...) whose top-1 class labels unlabelled locality images.
-        allow_partial: build even if counts differ from the paper's; card and scores then say "partial".
-        publish: leave out the pixels that may not be passed on (ImageNet, PUG); benchmark.hydrate fills them in.
-        push: OWNER/NAME, a data set on the Hub to upload to, after showing what would go; needs --publish.
-        yes: upload without asking.
-        device: where --label-with runs.
+        label_with: Base model whose top-1 class labels unlabelled locality images.
+        publish: Leave out the pixels that may not be passed on (ImageNet, PUG); benchmark.hydrate fills them in.
+        push: Data set OWNER/NAME on the Hub to upload to, after showing what would go; needs --publish.
+        yes: Upload without asking.
     """
     given = {subset: path for subset in subsets() if (path := getattr(inputs, subset)) is not None}
     if not given:
-        *options, last = [f"--{subset.replace('_', '-')}" for subset in subsets()]
-        raise UserError(f"nothing to build from; give {', '.join(options)} and {last}")
+        *first, last = [f"--{subset.replace('_', '-')}" for subset in subsets()]
+        raise UserError(f"nothing to build from; give {', '.join(first)} and {last}")
     if push is not None and not publish:
         raise UserError("--push needs --publish: pixels of ImageNet and PUG may not be passed on")
     facts = build(

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import tyro
 from tqdm.auto import tqdm
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
@@ -121,33 +122,29 @@ class Copies:
 
 def main(
     folder: Annotated[Path, tyro.conf.Positional],
-    imagenet: Path | None = None,
-    imagenet_r: Path | None = None,
-    imagenet_sketch: Path | None = None,
-    pug: Path | None = None,
-    locality: Path | None = None,
-    allow_partial: bool = False,
+    imagenet: options.ImageNet = None,
+    imagenet_r: options.ImageNetR = None,
+    imagenet_sketch: options.ImageNetSketch = None,
+    pug: options.Pug = None,
+    locality: options.Locality = None,
+    allow_partial: options.AllowPartial = False,
     missing: Path = Path("hydrate-missing.csv"),
 ) -> None:
     """Fill in the images that a published data set leaves out, from your own copies, checking every hash.
 
-    Each source is a folder (whatever is below it) or a ZIP archive. Running it again is harmless.
+    Each source is a folder (whatever is below it) or a ZIP archive. Running it again is harmless. With
+    --allow-partial, what is found is filled in. --locality has the whole locality set.
 
     Args:
-        folder: the data set, as fetched from the Hub or built with --publish.
-        imagenet: the ImageNet-1k validation images.
-        imagenet_r: ImageNet-R.
-        imagenet_sketch: ImageNet-Sketch.
-        pug: PUG: ImageNet.
-        locality: the paper's Sensitive-Images.zip, or what it holds: has the whole locality set.
-        allow_partial: fill in what is found, even if some images are not.
-        missing: where the table of the images goes that are not found, or whose bytes differ.
+        folder: Data set, as fetched from the Hub or built with --publish.
+        missing: Table to write of the images that are not found, or whose bytes differ.
     """
     wanted = list(left_out(folder))
     if not wanted:
         print(f"{folder}: no image is left out")
         return
-    given = {"imagenet": imagenet, "imagenet_r": imagenet_r, "imagenet_sketch": imagenet_sketch, "locality": locality}
+    texts = {"imagenet": imagenet, "imagenet_r": imagenet_r, "imagenet_sketch": imagenet_sketch}
+    given = {name: Path(text) if text is not None else None for name, text in texts.items()} | {"locality": locality}
     rendered, others = _copies({"pug": pug}), _copies(given)
     lost = find([w for w in wanted if w.of_pug], rendered) + find([w for w in wanted if not w.of_pug], others)
     _list(lost, missing)

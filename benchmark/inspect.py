@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import tyro
 
+from benchmark.core import options
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
 from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, LabelledImages, load
@@ -146,16 +147,14 @@ def show(benchmark: Benchmark) -> None:
     )
 
 
-def main(data: Annotated[str, tyro.conf.Positional] = "mini", out: Path | None = None) -> None:
+def main(data: Annotated[options.Data, tyro.conf.Positional] = "mini", out: options.Out = Path("out/inspect")) -> None:
     """Print the groups of a benchmark and write a contact sheet of each, so that a person sees what is in it.
 
-    Args:
-        data: mini, mini-dev, or a folder in the Hub's layout.
-        out: folder for the contact sheets; by default out/inspect/NAME.
+    OUT gets a folder with the benchmark's name, and the contact sheets in it.
     """
     benchmark = load(data)
     show(benchmark)
-    folder = out or Path("out/inspect") / (_file_name(benchmark.name) or "data")
+    folder = out / (_file_name(benchmark.name) or "data")
     paths = write_sheets(benchmark, folder)
     print(f"{len(paths)} contact sheets: {folder}")
 

@@ -22,10 +22,11 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
 from benchmark.core.workdir import Kind, check_replaceable
@@ -149,29 +150,23 @@ def facts(base: BaseModel, margin: float, counted: pd.DataFrame, given: dict[str
 
 
 def main(
-    base: str = "vitb16",
-    imagenet: str | None = None,
-    imagenet_r: str | None = None,
-    imagenet_sketch: str | None = None,
+    base: options.Base = "vitb16",
+    imagenet: options.ImageNet = None,
+    imagenet_r: options.ImageNetR = None,
+    imagenet_sketch: options.ImageNetSketch = None,
     margin: float = MARGIN,
-    batch_size: int = 64,
-    device: Literal["cpu", "cuda"] = "cpu",
-    out: Path = Path("out/locality"),
+    batch_size: options.BatchSize = 64,
+    device: options.Device = "cpu",
+    out: options.Out = Path("out/locality"),
 ) -> None:
     """Choose the images near a base's decision boundary that it gets right, from validation images.
 
     A source is a folder with one folder a class (named by synset id, ImageNet index or class name), or a data set
     on the Hub (ILSVRC/imagenet-1k, axiong/imagenet-r, nateraw/imagenet-sketch). One source is enough.
+    The paper's base is vitb16. OUT is a folder; an earlier choice there is replaced.
 
     Args:
-        base: whose boundary: vitb16 (the paper), vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.
-        imagenet: ImageNet-1k's validation images.
-        imagenet_r: ImageNet-R.
-        imagenet_sketch: ImageNet-Sketch.
-        margin: p(top-1) - p(top-2) of a chosen image is below this.
-        batch_size: images a batch.
-        device: where the base runs.
-        out: folder for what was chosen; an earlier choice there is replaced.
+        margin: Difference p(top-1) - p(top-2) that a chosen image is below.
     """
     import torch
 

@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 
@@ -21,16 +22,15 @@ from benchmark.core.errors import UserError
 def drawings(
     step: Literal["pool", "assemble"],
     work: Path = Path("out/mini"),
-    search: Path | None = None,
-    out: Path = Path("out/mini/assets"),
+    out: options.Out = Path("out/mini/assets"),
 ) -> None:
     """Draw the pool of images, which mad.search then mines, or assemble all splits from its tables.
 
+    OUT is a folder and gets the assets; if it is benchmark/assets/mini itself, the card's tables are filled, too.
+
     Args:
-        step: pool: draw the views to mine into WORK/pool. assemble: freeze all splits from what was mined.
-        work: folder for what lies between the two steps.
-        search: the folder that mad.search wrote; WORK/search if left out.
-        out: where the assets go; if it is benchmark/assets/mini itself, the card's tables are filled, too.
+        step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined.
+        work: Folder for what lies between the two steps; mad.search writes to WORK/search.
     """
     import pandas as pd
 
@@ -45,31 +45,31 @@ def drawings(
         raise UserError(f"{work}/pool.parquet is missing: run the step `pool` first")
     else:
         pool = pd.read_parquet(work / "pool.parquet")
-        for name, table in assemble(art, plan, pool, search or work / "search", work, out).items():
+        for name, table in assemble(art, plan, pool, work / "search", work, out).items():
             print(f"{name:13} {len(table):5} images {table['drawing'].nunique():5} drawings")
 
 
 def models(
     which: Literal["mini", "mini-strong"],
-    out: Path,
-    steps: int | None = None,
-    device: Literal["cpu", "cuda"] = "cpu",
+    out: options.Out,
+    iterations: options.OptionalIterations = None,
+    device: options.Device = "cpu",
     threads: int = 1,
 ) -> None:
     """Train one of the two base models and write it as a timm folder.
 
+    OUT gets config.json, model.safetensors and training.json. Only the CPU repeats the shipped weights, and only with
+    one thread. Without --iterations, there are as many as in the model's recipe.
+
     Args:
-        which: which of the two.
-        out: the folder to write config.json, model.safetensors and training.json to.
-        steps: fewer or more optimiser steps than the recipe's.
-        device: where to train; only the CPU repeats the shipped weights, and only with one thread.
-        threads: CPU threads.
+        which: Model to train.
+        threads: Threads of the CPU.
     """
     from benchmark.core.devices import pick
     from benchmark.mini.train import make
 
     pick(device)
-    print(json.dumps(make(which, out, steps, device, threads), indent=2))
+    print(json.dumps(make(which, out, iterations, device, threads), indent=2))
 
 
 main: dict[str, Command] = {"drawings": drawings, "models": models}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
-
+from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.timing import write_json
 from editors.measures.editing import FLOAT32_DISTANCE, measure_editing
@@ -12,18 +10,16 @@ from editors.measures.metatraining import RECIPE, measure_metatraining
 
 
 def edit(
-    base: str = "vits16", device: Literal["cpu", "cuda"] = "cpu", quick: bool = False, json: Path | None = None
+    base: options.Base = "vits16",
+    device: options.Device = "cpu",
+    quick: options.Quick = False,
+    json: options.Json = None,
 ) -> None:
     """Compare the edit loop with a plain one, with random weights and images.
 
     First the edits themselves (in float64 the same steps and weights, in float32 close ones), then the time
-    of fixed steps, taken in turn in one process. Nothing else should be running.
-
-    Args:
-        base: architecture: vits16, vitb16, mini or any timm ViT.
-        device: where to compute.
-        quick: fewer steps and repeats, under half a minute.
-        json: write the numbers to this file too.
+    of fixed steps, taken in turn in one process. Nothing else should be running. With --quick, it takes under
+    half a minute.
     """
     result = measure_editing(base, device, quick)
     result.speed.show(f"{result.at_once} edits of {base} at once, {result.steps} steps each, float32, {result.device}")
@@ -34,40 +30,31 @@ def edit(
         f"their change within {close.change:.1g}; relative, Frobenius norm"
     )
     print(f"edit: {result.speed.ratio:.1f}x")
-    if json is not None:
-        write_json(json, result)
+    write_json(json, f"edit-{base}-{device}", result)
 
 
 def metatrain(
-    base: str = "vits16",
-    device: Literal["cpu", "cuda"] = "cpu",
-    precision: Literal["float32", "tf32"] = "float32",
-    quick: bool = False,
-    json: Path | None = None,
+    base: options.Base = "vits16",
+    device: options.Device = "cpu",
+    precision: options.Precision = "float32",
+    quick: options.Quick = False,
+    json: options.Json = None,
 ) -> None:
     """Compare meta-training's targets with a plain loop, with random weights and images.
 
     First the masks themselves (equal in float64, close in float32), then the time, taken in turn in one
     process. Nothing else should be running.
-
-    Args:
-        base: architecture: vits16, vitb16, mini or any timm ViT.
-        device: where to compute.
-        precision: of both ways; tf32 concerns a GPU.
-        quick: fewer steps and repeats.
-        json: write the numbers to this file too.
     """
     result = measure_metatraining(base, device, precision, quick)
     result.speed.show(f"{result.speed.count} targets of {base} at once, {precision}, {result.device}")
     print(f"same masks: float64, on the mini, within {result.float64:.1g}")
     print(f"            {precision}, on {base}: {result.float32:.1g} apart on average")
     print(
-        f"projected: {result.hours:.2f} h for {RECIPE.iterations:,} iterations of batch {RECIPE.batch} of {base} "
+        f"projected: {result.hours:.2f} h for {RECIPE.iterations:,} iterations of batch {RECIPE.batch_size} of {base} "
         f"in {precision} (the paper, for vitb16: 9 h on one RTX A6000)"
     )
     print(f"metatrain: {result.speed.ratio:.1f}x")
-    if json is not None:
-        write_json(json, result)
+    write_json(json, f"metatrain-{base}-{device}", result)
 
 
 main: dict[str, Command] = {"": edit, "metatrain": metatrain}

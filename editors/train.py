@@ -1,7 +1,7 @@
 """Train the network of hypernetwork, ke or mend for a base model.
 
-python -m editors.train hypernetwork --base mini --data mini --bank-size 8000 --out out/mini.safetensors
-python -m editors.train ke --base vitb16 --data imagenet/train --device cuda --out out/ke/vitb16.safetensors
+python -m editors.train hypernetwork --base mini --images mini --bank-size 8000 --out out/mini.safetensors
+python -m editors.train ke --base vitb16 --images imagenet/train --device cuda --out out/ke/vitb16.safetensors
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tyro import conf
 
 from benchmark.core.cli import Command
 from benchmark.core.cli import run as run_command
@@ -27,10 +29,10 @@ from editors.training.loop import TrainingRun
 def hypernetwork(run: TrainingRun, recipe: HypernetworkRecipe, bank: BankOptions) -> None:
     """Meta-train a hypernetwork, which learns where to edit this base model.
 
-    Args:
-        run: base, images, and where the checkpoint goes.
-        recipe: how it is trained (paper, Algorithm 1); the defaults are those of --recipe.
-        bank: the targets of the decoupled form.
+    OUT is the checkpoint, FILE.safetensors; curves (csv, png) and the state to go on from lie beside it. No label of
+    an image is used.
+    The other options change what --recipe names (paper, Algorithm 1). With --crop-scale None, crops are the base's own;
+    without --bank-size, no pseudo-sample is seen twice (iterations x batch size).
     """
     base, source = run.open()
     hypernetworks.train(base, source, recipe, bank, run.out, run.seed, run.checkpoint_every)
@@ -40,9 +42,8 @@ def hypernetwork(run: TrainingRun, recipe: HypernetworkRecipe, bank: BankOptions
 def ke(run: TrainingRun, recipe: KERecipe) -> None:
     """Train KE's network, which turns this base model's gradients into edits that work and stay local.
 
-    Args:
-        run: base, images, and where the checkpoint goes.
-        recipe: how it is trained.
+    OUT is the checkpoint, FILE.safetensors; curves (csv, png) and the state to go on from lie beside it. No label of
+    an image is used.
     """
     base, source = run.open()
     knowledge_editors.train(base, source, recipe, run.out, run.seed, run.checkpoint_every)
@@ -52,9 +53,8 @@ def ke(run: TrainingRun, recipe: KERecipe) -> None:
 def mend(run: TrainingRun, recipe: MENDRecipe) -> None:
     """Train MEND's editor network, which changes this base model's gradients into edits.
 
-    Args:
-        run: base, images, and where the checkpoint goes.
-        recipe: how it is trained.
+    OUT is the checkpoint, FILE.safetensors; curves (csv, png) and the state to go on from lie beside it. No label of
+    an image is used.
     """
     base, source = run.open()
     editor_networks.train(base, source, recipe, run.out, run.seed, run.checkpoint_every)
@@ -67,8 +67,6 @@ def _report(out: Path, editor: str, iterations: int) -> None:
 
 def commands(words: Sequence[str]) -> dict[str, Command]:
     """A command for each method that trains; the default of each option is that of the recipe that `words` name."""
-    from tyro import conf
-
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--recipe", nargs="?", default="released")
     recipe = PRESETS.get(parser.parse_known_args(words)[0].recipe, PRESETS["released"])  # the command refuses others
@@ -78,11 +76,7 @@ def commands(words: Sequence[str]) -> dict[str, Command]:
     return {"hypernetwork": flat(from_preset), "ke": flat(ke), "mend": flat(mend)}
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Train what `words` say, by default those of the command line."""
-    words = sys.argv[1:] if words is None else words
-    run_command(commands(words), words, about=__doc__ or "")
-
+main = commands(())
 
 if __name__ == "__main__":
-    main()
+    run_command(commands(sys.argv[1:]), about=__doc__ or "")

@@ -1,6 +1,6 @@
 """Keep the generated images that show class and shift, by CLIP, and that a base gets wrong.
 
-    python -m generation.clip_filter out/oil --shift oil_painting --real photos --base vitb16 --out out/oil-kept
+    python -m generation.clip_filter out/oil --shift oil_painting --images photos --base vitb16 --out out/oil-kept
     python -m mad.review out/oil-kept --annotator ann
 
 Two similarities an image, as Dataset Interfaces' released code has them: the cosine between the image and "a photo
@@ -26,6 +26,7 @@ import pandas as pd
 import tyro
 from tqdm.auto import tqdm
 
+from benchmark.core import options
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing, write_text
 from benchmark.core.workdir import check_empty
@@ -133,7 +134,7 @@ def apply_thresholds(
     if missing:
         class_list = ", ".join(f"{index} ({names()[index]})" for index in missing)
         raise UserError(
-            f"--real must have images of each class, for its thresholds, and has no images of {class_list}; add them"
+            f"--images must have images of each class, for its thresholds, and has no images of {class_list}; add them"
         )
     decisions = scores.merge(thresholds, left_on="class_index", right_index=True, how="left").sort_index()
     return decisions.assign(
@@ -213,33 +214,29 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 def main(
     generated: Annotated[Path, tyro.conf.Positional],
     shift: Literal["oil_painting", "stage_light"],
-    real: Path,
-    out: Path,
-    base: str = "vitb16",
+    images: options.Images,
+    out: options.Out,
+    base: options.Base = "vitb16",
     clip: str = CLIP,
     pretrained: str = PRETRAINED,
     least: float = LEAST,
     most: float = MOST,
-    batch_size: int = 32,
-    device: Literal["cpu", "cuda"] = "cpu",
+    batch_size: options.BatchSize = 32,
+    device: options.Device = "cpu",
 ) -> None:
     """Keep generated images in which CLIP sees the class and the shift, and that the base gets wrong.
 
     Prints and writes how many are left after each stage. OUT can then be reviewed by two people
     (mad.review OUT --annotator NAME), or built from as it is (benchmark.build).
+    Thresholds come from --images, real ones of the same classes. OUT must be empty or not there.
 
     Args:
-        generated: folder of generated images, one subfolder a class.
-        shift: what they are to look like.
-        real: folder of real images of the same classes, one subfolder a class; thresholds come from them.
-        out: folder for what is kept; must be empty or not there.
-        base: the model to be edited.
-        clip: an open_clip model.
-        pretrained: its weights: a tag that open_clip knows, or a file.
-        least: share of the real images that may be less similar to their class than the threshold.
-        most: share of the real images that must be less similar to the shift than the threshold.
-        batch_size: images a forward of CLIP.
-        device: where the models run.
+        generated: Folder of generated images, one subfolder a class.
+        shift: Look that the images should have.
+        clip: CLIP model of open_clip.
+        pretrained: Weights of the CLIP model: a tag that open_clip knows, or a file.
+        least: Share of the real images that may be less similar to their class than the threshold.
+        most: Share of the real images that must be less similar to the shift than the threshold.
     """
     from benchmark.core.devices import pick
     from benchmark.models.load import load_base
@@ -247,16 +244,18 @@ def main(
     check_empty(out)
     if not (0 <= least <= 1 and 0 <= most <= 1) or batch_size < 1:
         raise UserError("--least and --most must be shares between 0 and 1, --batch-size at least 1")
-    images, photographs = open_images(generated, labelled=True), open_images(real, labelled=True)
+    candidates, photographs = open_images(generated, labelled=True), open_images(images, labelled=True)
     base_model = load_base(base, device=pick(device))
     clip_model = load_clip(clip, pretrained, device)
-    scores = compute_similarities(clip_model, images, shift, batch_size)
+    scores = compute_similarities(clip_model, candidates, shift, batch_size)
     real_scores = compute_similarities(clip_model, photographs, shift, batch_size)
     decisions = apply_thresholds(scores, real_scores, least, most)
-    decisions["base_prediction"] = predict_classes(base_model, images)
+    decisions["base_prediction"] = predict_classes(base_model, candidates)
     decisions["base_wrong"] = decisions["base_prediction"] != decisions["class_index"]
     decisions["kept"] = decisions["class_seen"] & decisions["shift_seen"] & decisions["base_wrong"]
-    write(decisions, images, out, {"shift": shift, "base": base_model.name, "clip": f"{clip} {Path(pretrained).name}"})
+    write(
+        decisions, candidates, out, {"shift": shift, "base": base_model.name, "clip": f"{clip} {Path(pretrained).name}"}
+    )
     keep_scores(generated, decisions)
     print(count_stages(decisions).to_string(index=False))
 

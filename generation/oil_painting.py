@@ -2,15 +2,15 @@
 
 python -m generation.oil_painting --out out/oil --device cuda
 python -m generation.oil_painting --out my-tokens --learn-token photos/corn --classes corn
-python -m generation.clip_filter out/oil --shift oil_painting --real photos --out out/oil-kept
+python -m generation.clip_filter out/oil --shift oil_painting --images photos --out out/oil-kept
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_classes
@@ -58,42 +58,34 @@ def make_prompts(
 
 
 def main(
-    out: Path,
-    classes: tuple[str, ...] = (),
-    per_class: int = 50,
-    model: str = diffusion.MODEL,
-    revision: str | None = None,
+    out: options.Out,
+    classes: options.Classes = (),
+    per_class: options.PerClass = 50,
+    model: options.Model = diffusion.MODEL,
+    revision: options.Revision = None,
     tokens: str = RELEASED,
     class_names: bool = False,
     learn_token: Path | None = None,
     learn_steps: int = 3000,
-    steps: int = diffusion.STEPS,
-    guidance: float = diffusion.GUIDANCE,
-    size: int = diffusion.SIZE,
-    batch_size: int = diffusion.BATCH,
-    device: Literal["cpu", "cuda"] = "cpu",
+    steps: options.Steps = diffusion.STEPS,
+    guidance: options.Guidance = diffusion.GUIDANCE,
+    size: options.Size = diffusion.SIZE,
+    batch_size: options.BatchSize = diffusion.BATCH,
+    device: options.Device = "cpu",
 ) -> None:
     """Paint ImageNet classes in oil with Stable Diffusion and one textual-inversion token a class.
 
     OUT gets one folder a class (its ImageNet index), which benchmark.build --oil-painting takes, and
     metadata.jsonl with prompt, seed, model, revision and token of each image. A seed depends only on class and
     number, so any subset has the same images. Stop it when you like: the same command goes on where it stopped.
+    Without --classes, the 22 of the paper's oil-painting group are painted. The released tokens are for Stable
+    Diffusion 2. A batch is halved until one fits into memory. With --learn-token, OUT is the folder for the token.
 
     Args:
-        out: folder for the images; with --learn-token, folder for the token.
-        classes: index, synset id or name; by default the 22 of the paper's oil-painting group.
-        per_class: images of each class.
-        model: a Stable Diffusion 2 on the Hub, or a folder in diffusers' layout.
-        revision: commit of the model on the Hub; without one, the newest is taken, and recorded.
-        tokens: folder, ZIP archive or Hub data set with INDEX.bin, a textual-inversion token for each class.
-        class_names: call a class that has no token by its name in ImageNet.
-        learn_token: folder of photographs of the one class in --classes: learn its token, save it, and stop.
-        learn_steps: steps of that.
-        steps: of denoising.
-        guidance: of the prompt over no prompt.
-        size: pixels a side of the saved images; they are made at the model's own size.
-        batch_size: images a batch; halved until one fits into memory.
-        device: where the model runs.
+        tokens: Folder, ZIP archive or Hub data set with INDEX.bin, a textual-inversion token for each class.
+        class_names: Call a class that has no token by its name in ImageNet.
+        learn_token: Folder of photographs of the one class in --classes: learn its token, save it, and stop.
+        learn_steps: Optimiser steps of --learn-token.
     """
     indices = known_classes(classes, "--classes", sorted(CLASSES))
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:

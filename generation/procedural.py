@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from benchmark.core import options
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable, claim
@@ -219,7 +220,7 @@ def _render_card(note: dict[str, Any]) -> str:
     return "\n".join(head + body) + "\n"
 
 
-def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
+def shift_folder(images: Path | str, out: Path, plan: Plan | None = None) -> int:
     """Give a folder of images by class both looks: OUT/<look>/<class index>/<number>.png; return the number of images.
 
     An image that is there already is not made again, so the same command goes on after a kill. The table of a look is
@@ -251,17 +252,14 @@ def shift_folder(images: Path, out: Path, plan: Plan | None = None) -> int:
     return len(LOOKS) * len(source.ids)
 
 
-def main(out: Path, images: Path | None = None, limit: int | None = None) -> None:
+def main(out: options.Out, images: options.OptionalImages = None, limit: options.Limit = None) -> None:
     """Make oil paintings and stage light from real images, without any model to download.
 
     Without --images, OUT becomes mini_generated: groups 17 and 18 made from the mini's drawings, for
     leaderboard.submit --data OUT and datasets.load_dataset. The same command makes the same bytes.
+    An earlier mini_generated there is replaced once the new one is complete; --limit takes so many drawings, to try it.
 
-    Args:
-        out: folder to make; an earlier mini_generated there is replaced once the new one is complete.
-        images: folder of real images, one subfolder a class; OUT/oil_painting and OUT/stage_light then hold them
-            under both looks, as benchmark.build takes them.
-        limit: of the mini's drawings, only so many (to try it).
+    With --images, OUT/oil_painting and OUT/stage_light hold those images under both looks, which benchmark.build takes.
     """
     if images is not None:
         print(f"{out}: {shift_folder(images, out):,} images; benchmark.build --oil-painting {out / 'oil_painting'}")

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from tqdm.auto import tqdm
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
@@ -71,17 +71,17 @@ def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
 
 
 def main(
-    out: Path,
-    pug: Path | None = None,
-    model: str | None = None,
-    revision: str | None = None,
-    classes: tuple[str, ...] = (),
-    per_class: int = 50,
-    steps: int = diffusion.STEPS,
-    guidance: float = diffusion.GUIDANCE,
-    size: int = diffusion.SIZE,
-    batch_size: int = diffusion.BATCH,
-    device: Literal["cpu", "cuda"] = "cpu",
+    out: options.Out,
+    pug: options.Pug = None,
+    model: options.OptionalModel = None,
+    revision: options.Revision = None,
+    classes: options.Classes = (),
+    per_class: options.PerClass = 50,
+    steps: options.Steps = diffusion.STEPS,
+    guidance: options.Guidance = diffusion.GUIDANCE,
+    size: options.Size = diffusion.SIZE,
+    batch_size: options.BatchSize = diffusion.BATCH,
+    device: options.Device = "cpu",
 ) -> None:
     """Get stage-light images: PUG's, picked by its csv, or Stable Diffusion's, with the class in the prompt.
 
@@ -89,18 +89,8 @@ def main(
     metadata.jsonl with a line for each image. PUG's licence is CC-BY-NC: its pixels may not be passed on with a data
     set, nor train a generative model; benchmark.build --publish leaves them out.
 
-    Args:
-        out: folder for the images.
-        pug: root of PUG: ImageNet, with labels_pug_imagenet.csv and Scene_Light, or a ZIP archive of it.
-        model: instead, a Stable Diffusion on the Hub or a folder in diffusers' layout.
-        revision: commit of the model on the Hub; without one, the newest is taken, and recorded.
-        classes: index, synset id or name; by default the 32 of the paper's stage-light group.
-        per_class: images of each class that a model makes.
-        steps: of denoising.
-        guidance: of the prompt over no prompt.
-        size: pixels a side of the saved images; they are made at the model's own size.
-        batch_size: images a batch; halved until one fits into memory.
-        device: where the model runs.
+    Give --pug, which has labels_pug_imagenet.csv and Scene_Light, or --model. Without --classes, the 32 of the paper's
+    stage-light group are taken. All else is for a model; a batch is halved until one fits into memory.
     """
     indices = known_classes(classes, "--classes", sorted(CLASSES.values()))
     if (pug is None) == (model is None):

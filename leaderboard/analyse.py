@@ -9,10 +9,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
 from benchmark.data import dataset
@@ -41,18 +42,12 @@ log = logging.getLogger(__name__)
 class On:
     """What is analysed, and where."""
 
-    base: str = "mini"
-    """base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder."""
-    data: str = "mini"
-    """mini, mini-dev, or a folder in the Hub's layout."""
-    limit: int | None = None
-    """edit only this many samples, a seeded draw spread over the groups."""
-    groups: tuple[str, ...] = ()
-    """edit only samples of these groups (ids or names)."""
-    seed: int = 0
-    """seed of the draw and of every edit."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """where to compute."""
+    base: options.Base = "mini"
+    data: options.Data = "mini"
+    limit: options.Limit = None
+    groups: options.Groups = ()
+    seed: options.Seed = 0
+    device: options.Device = "cpu"
 
     def judge(self) -> Judge:
         """The base and the images its edits are judged on."""
@@ -74,12 +69,10 @@ class On:
 Flat = tyro.conf.arg(name="")
 
 
-def layers(on: Annotated[On, Flat] = On(), out: Path = Path("out/analysis/layers")) -> None:
+def layers(on: Annotated[On, Flat] = On(), out: options.Out = Path("out/analysis/layers")) -> None:
     """Where to edit: plain fine-tuning of three consecutive FFNs or MSAs at every depth (paper, Fig. 2b).
 
-    Args:
-        on: what is analysed.
-        out: where runs, layers.csv and layers.png go.
+    OUT gets layers.csv, layers.png and the runs.
     """
     found = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs")
     rows = [
@@ -99,17 +92,16 @@ def iou(
     editors: Annotated[tuple[str, ...], tyro.conf.Positional] = ("hypernetwork", "random-mask"),
     sparsity: float = 0.95,
     on: Annotated[On, Flat] = On(),
-    out: Path = Path("out/analysis/iou"),
+    out: options.Out = Path("out/analysis/iou"),
 ) -> None:
     """How specific masks are: their IoU within and across groups (paper, Figs. 6 and I).
 
-    Means count groups of one label, each group once, and no pair of views of one drawing.
+    Means count groups of one label, each group once, and no pair of views of one drawing. OUT gets iou.csv (each
+    two groups), iou-means.csv and iou.png.
 
     Args:
-        editors: editors that mask units.
-        sparsity: share of units that a mask leaves out.
-        on: what is analysed.
-        out: where iou.csv (each two groups), iou-means.csv and iou.png go.
+        editors: Editors that mask units.
+        sparsity: Share of units that a mask leaves out.
     """
     judge, choices = on.judge(), [on.choose(spec) for spec in editors]
     found = [overlaps.overlap(choice, judge, sparsity, on.settings) for choice in choices]
@@ -136,30 +128,25 @@ def iou(
 def ablation(
     what: str,
     editor: str = "hypernetwork",
-    recipe: str = "released",
-    pictures: str = "mini",
-    bank_size: int = 1024,
-    iterations: int = 1000,
+    recipe: options.Recipe = "released",
+    images: options.Images = "mini",
+    bank_size: options.BankSize = 1024,
+    iterations: options.Iterations = 1000,
     seeds: tuple[int, ...] = (0,),
     sparsities: tuple[float, ...] = SPARSITIES,
     on: Annotated[On, Flat] = On(data="mini-dev"),
-    out: Path = Path("out/analysis/ablation"),
+    out: options.Out = Path("out/analysis/ablation"),
 ) -> None:
     """Train networks with one field of their recipe changed (Figs. J-N), or edit on 1 to 3 samples, and compare.
 
-    Settings are chosen on dev data; give --data mini for what is published.
+    Settings are chosen on dev data; give --data mini for what is published. OUT gets banks, networks,
+    runs, WHAT.csv and WHAT.png; for samples, the editor's checkpoint is the one that was trained here.
 
     Args:
-        what: a study of the editor (hypernetwork: T, inner-lr, lambda, blocks, pseudo); or samples, which trains none.
-        editor: the editor that is scored; but for samples, its checkpoint is the one trained here.
-        recipe: the published recipe of which one field is changed: released or paper.
-        pictures: images to train on: a folder of images by class, a data set on the Hub, or mini.
-        bank_size: pseudo-samples in each bank of targets.
-        iterations: batches of each fit.
-        seeds: of the fits; each value is fitted once a seed.
-        sparsities: knob values at which each network is scored.
-        on: what is analysed.
-        out: where banks, networks, runs, WHAT.csv and WHAT.png go.
+        what: Study of the editor (hypernetwork: T, inner-lr, lambda, blocks, pseudo); or samples, which trains none.
+        editor: Editor that is scored.
+        seeds: Seeds of the fits; each value is fitted once a seed.
+        sparsities: Knob values at which each network is scored.
     """
     judge, choice = on.judge(), on.choose(editor)
     if what == "samples":
@@ -167,34 +154,27 @@ def ablation(
         found = ablations.of_samples(choice, judge, sparsities, on.settings, out)
     else:
         title = ablations.find_study(choice, what).title
-        options = StudyOptions(recipe, bank_size, iterations)
+        shared = StudyOptions(recipe, bank_size, iterations)
         found = ablations.of_recipe(
-            what, choice, judge, open_training_images(pictures), options, seeds, sparsities, on.settings, out
+            what, choice, judge, open_training_images(images), shared, seeds, sparsities, on.settings, out
         )
     _show_curves(found, f"Ablation: {title}", out / what)
 
 
-def curve(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("out/analysis/curve")) -> None:
+def curve(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = Path("out/analysis/curve")) -> None:
     """The GR-LR curves of finished runs, from their records alone (Figs. 4 and 5).
 
     Runs that differ only in their seed, or in the file an editor learned from, are repetitions of one line.
-
-    Args:
-        folders: folders that hold records, at any depth.
-        out: where curve.csv and curve.png go.
+    OUT gets curve.csv and curve.png.
     """
     records = [record for _, record in find_runs(folders)]
     _show_curves(curves.lines(records), "Generalisation and locality", out / "curve")
 
 
-def swap(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("out/analysis/swaps")) -> None:
+def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = Path("out/analysis/swaps")) -> None:
     """Whether edits merely exchange two classes: LR on images of the class that the base had predicted, and elsewhere.
 
-    Not in the paper; from finished runs alone.
-
-    Args:
-        folders: folders that hold records, at any depth.
-        out: where swaps.csv goes.
+    Not in the paper; from finished runs alone. OUT gets swaps.csv.
     """
     runs = find_runs(folders)
     check_comparable([record for _, record in runs])

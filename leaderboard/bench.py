@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
-
+from benchmark.core import options
 from benchmark.core.cli import run
 from benchmark.core.timing import write_json
 from leaderboard.measures.scoring import GROUP, MARGIN, measure_scoring
 
 
 def main(
-    base: str = "vits16",
-    device: Literal["cpu", "cuda"] = "cpu",
-    quick: bool = False,
-    images: int | None = None,
-    json: Path | None = None,
+    base: options.Base = "vits16",
+    device: options.Device = "cpu",
+    quick: options.Quick = False,
+    limit: options.Limit = None,
+    json: options.Json = None,
 ) -> None:
     """Compare judging one edit with the plain way, with random weights and images.
 
     First the predictions (the same wherever the two highest logits are further apart than 1e-4), then the
-    time, taken in turn in one process. Nothing else should be running.
-
-    Args:
-        base: architecture: vits16, vitb16, mini or any timm ViT.
-        device: where to compute.
-        quick: fewer images and repeats, under half a minute.
-        images: judge so many; else 2,196 as in the full benchmark, or on a CPU as many as take some seconds.
-        json: write the numbers to this file too.
+    time, taken in turn in one process. Nothing else should be running. Without --limit, 2,196 images are judged
+    as in the full benchmark, or on a CPU as many as take some seconds; with --quick, all takes under half a minute.
     """
-    scoring = measure_scoring(base, device, quick, images)
+    scoring = measure_scoring(base, device, quick, limit)
     scoring.speed.show(f"judging one edit of {base} on {scoring.images:,} images, float32, {scoring.device}")
     print(
         f"same predictions: {scoring.flips} of {scoring.images:,} differ, and might where the margin is {MARGIN:.0e} "
@@ -41,8 +33,7 @@ def main(
     )
     print(f"left out of both: decoding, {scoring.decoded:,.0f} images/s")
     print(f"score: {scoring.speed.ratio:.1f}x")
-    if json is not None:
-        write_json(json, scoring)
+    write_json(json, f"score-{base}-{device}", scoring)
 
 
 if __name__ == "__main__":

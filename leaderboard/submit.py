@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.cli import run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
@@ -36,13 +37,13 @@ def score(
     sweep: Sequence[float] | None = None,
     interpolate: Sequence[float] = (),
     device: str = "cpu",
-    train: Path | None = None,
+    images: str | None = None,
 ) -> list[Record]:
     """Score some editors one after the other on one base and benchmark; finished runs in `out` are taken as they are.
 
     ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
-    `train` holds the images that editors learn from, if not the data itself.
+    `images` are those that editors learn from, if not the data itself.
     """
     names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
     choices = [one for spec in names for one in _at_knobs(choose(spec, split_spec(base)[0]), sweep)]
@@ -50,7 +51,7 @@ def score(
         choices = [replace(one, interpolate=alpha) for one in choices for alpha in interpolate]
     for note in dict.fromkeys(note for choice in choices for note in choice.notes):
         log.warning(note)
-    benchmark = replace(dataset.load(data), train=str(train or ""))
+    benchmark = replace(dataset.load(data), train=images or "")
     judge = Judge(load_base(base, device=pick(device)), benchmark)
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
     return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
@@ -103,39 +104,33 @@ def _at_knobs(choice: ChosenEditor, sweep: Sequence[float] | None) -> list[Chose
 
 def main(
     editors: Annotated[tuple[str, ...], tyro.conf.Positional],
-    base: str = "mini",
-    data: str = "mini",
-    limit: int | None = None,
-    groups: tuple[str, ...] = (),
+    base: options.Base = "mini",
+    data: options.Data = "mini",
+    limit: options.Limit = None,
+    groups: options.Groups = (),
     sweep: tuple[float, ...] | None = None,
     interpolate: tuple[float, ...] = (),
-    seed: int = 0,
-    train: Path | None = None,
-    device: Literal["cpu", "cuda"] = "cpu",
-    out: Path = Path("out/leaderboard"),
+    seed: options.Seed = 0,
+    images: options.OptionalImages = None,
+    device: options.Device = "cpu",
+    out: options.Out = Path("out/leaderboard"),
 ) -> None:
     """Score editors and print the table; records and outcomes go to OUT, one folder a run.
 
     An editor is a name (README.md lists them; all means every one), a name with settings (ft-l2:c=0.01) or
     your own class (my_editor.py:MyEditor). Stop it when you like: the same command goes on where it stopped.
 
+    --limit draws samples to edit, spread over the groups; what an edit is judged on stays whole.
+    --images are for editors that learn from some first, where DATA has no train split.
+
     Args:
-        editors: one or more editors.
-        base: base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.
-        data: mini, or a folder in the Hub's layout.
-        limit: edit only this many samples, a seeded draw spread over the groups; what an edit is judged on stays whole.
-        groups: edit only samples of these groups (ids or names).
-        sweep: score each editor at several values of its knob; without values, at those the editor names.
-        interpolate: score theta0 + alpha (theta1 - theta0) at these alphas; 1 is the edited model, 0 the base.
-        seed: seed of the draw and of every edit.
-        train: training images for editors that learn some first, where DATA has no train split: a folder of images
-            per class, or in the Hub's layout.
-        device: where to compute.
-        out: where records go.
+        editors: Editors to score, one or more.
+        sweep: Score each editor at several values of its knob; without values, at those the editor names.
+        interpolate: Score theta0 + alpha (theta1 - theta0) at these alphas; 1 is the edited model, 0 the base.
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    records = score(editors, base, data, out, Settings(seed, limit, groups), sweep, interpolate, device, train)
+    records = score(editors, base, data, out, Settings(seed, limit, groups), sweep, interpolate, device, images)
     show(records)
     print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")
 

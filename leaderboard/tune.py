@@ -1,7 +1,7 @@
 """Choose learning rates and knobs for a base model, on dev groups only.
 
-Writes ``editors/core/settings.json`` (what `editors.core.registry` looks up) and, beside it, the table of everything
-that was tried. Nothing here ever sees a sample that is scored.
+Writes OUT/settings.json and OUT/tuned/BASE-EDITOR.json, the table of everything that was tried. ``--out editors/core``
+changes what `editors.core.registry` looks up. Nothing here ever sees a sample that is scored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.cli import run
+from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.data import dataset
@@ -73,31 +75,34 @@ def _try(choice: ChosenEditor, field: str, value: float, judge: Judge, settings:
 
 def main(
     editors: Annotated[tuple[str, ...], tyro.conf.Positional] = ("ft", "ft-l1", "ft-l2", "random-mask"),
-    base: str = "mini",
-    data: str = "mini-dev",
-    limit: int | None = 96,
-    seed: int = 0,
+    base: options.Base = "mini",
+    data: options.Data = "mini-dev",
+    limit: options.Limit = 96,
+    seed: options.Seed = 0,
     rates: tuple[float, ...] = LEARNING_RATES,
+    device: options.Device = "cpu",
+    out: options.Out = Path("out/tuned"),
 ) -> None:
-    """Choose learning rates and knobs on dev groups and keep them for `base` in editors/core/settings.json.
+    """Choose learning rates and knobs of editors for a base, on dev groups, and print each as a spec.
+
+    --data must be what is never scored, so not mini. --limit draws samples to edit, spread over the dev groups. OUT
+    gets settings.json, which keeps what it has of other bases and editors, and tuned/BASE-EDITOR.json with all that was
+    tried.
 
     Args:
-        editors: which editors.
-        base: base model.
-        data: dev data: mini-dev, or a folder in the Hub's layout that is never scored.
-        limit: editing samples, a seeded draw spread over the dev groups.
-        seed: seed of the draw and of every edit.
-        rates: learning rates to try; where the best is the first or the last of them, try more.
+        editors: Editors to choose for.
+        rates: Learning rates to try; where the best is the first or the last of them, try more.
     """
     if data == "mini":
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
-    judge = Judge(load_base(base), dataset.load(data))
-    known = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    judge = Judge(load_base(base, device=pick(device)), dataset.load(data))
+    path, base_name = out / SETTINGS.name, base.partition("=")[0]
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in editors:
         chosen, tried = choose_settings(name, judge, Settings(seed, limit), rates)
-        known.setdefault(base, {})[name] = chosen
-        write_text(SETTINGS, json.dumps(known, indent=2) + "\n")
-        log = SETTINGS.parent / "tuned" / f"{base}-{name}.json"
+        known.setdefault(base_name, {})[name] = chosen
+        write_text(path, json.dumps(known, indent=2) + "\n")
+        log = out / "tuned" / f"{base_name}-{name}.json"
         facts = {
             "data": data,
             "fingerprint": judge.benchmark.fingerprint,
@@ -108,7 +113,8 @@ def main(
             "tried": tried,
         }
         write_text(log, json.dumps(facts, indent=1) + "\n")
-        print(f"{name} on {base}: {chosen}")
+        print(f"{base}: " + ":".join([name, ",".join(f"{key}={value}" for key, value in chosen.items())]).rstrip(":"))
+    print(f"{path}: these settings; {log.parent}: all that was tried")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from typing import Literal
 
+from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 from benchmark.core.timing import write_json
@@ -26,42 +25,33 @@ from mad.measures.prediction import measure_prediction
 
 PAIRS, PAIRS_QUICK = 10_000_000, 300_000
 TINY, TINY_QUICK = 200_000, 20_000
-PHOTOS = 64
+PHOTOS, PHOTOS_QUICK = 64, 32
 
 
-def bench_competition(quick: bool = False, json: Path | None = None) -> None:
-    """Rank, filter, thin and group ten million random predictions.
-
-    Args:
-        quick: 300,000 of them.
-        json: write the numbers to this file too.
-    """
+def bench_competition(quick: options.Quick = False, json: options.Json = None) -> None:
+    """Rank, filter, thin and group ten million random predictions; with --quick, 300,000."""
     speed = measure_competition(PAIRS_QUICK if quick else PAIRS)
     print(
         f"competition: {speed.pairs:,} predictions ranked, filtered, thinned and grouped ({speed.groups:,} groups) in "
         f"{speed.seconds:.1f} s, peak memory {speed.peak_gib:.2f} GiB; load {speed.load:.1f}, {speed.device}"
     )
-    if json is not None:
-        write_json(json, speed)
+    write_json(json, "mine-competition", speed)
 
 
 def bench_predict(
-    pair: Literal["mini", "vitb16"] = "mini",
-    images: int = PHOTOS,
-    repeats: int = 3,
-    device: Literal["cpu", "cuda"] = "cpu",
-    json: Path | None = None,
+    base: options.Base = "mini",
+    limit: options.Limit = None,
+    quick: options.Quick = False,
+    device: options.Device = "cpu",
+    json: options.Json = None,
 ) -> None:
     """Compare predicting large JPEGs with a plain timm loop, after a check that both predict the same.
 
-    Args:
-        pair: the mini pair as shipped, or vitb16 and clip-vitb16 with random weights.
-        images: JPEG files of 2000 x 1500 pixels.
-        repeats: how often each variant is timed, in turn.
-        device: where the models run.
-        json: write the numbers to this file too.
+    The models are mini and mini-strong as shipped, or for --base vitb16 this and clip-vitb16 with random weights. They
+    predict 64 JPEG files of 2000 x 1500 pixels, with --quick 32, or --limit of them.
     """
-    speed = measure_prediction(pair, images, repeats, device)
+    images = limit or (PHOTOS_QUICK if quick else PHOTOS)
+    speed = measure_prediction(base, images, 1 if quick else 3, device)
     ours, plain, drafted = (images / timing.median for timing in (speed.ours, speed.plain, speed.draft))
     print(
         f"predict: {' and '.join(speed.models)} over {images} JPEGs of {speed.size[0]} x {speed.size[1]}, float32: "
@@ -69,41 +59,29 @@ def bench_predict(
         f"  the same labels, probabilities at most {speed.apart:.0e} apart; with --draft {drafted:.1f} images/s, "
         f"{speed.changed} of {2 * images} labels change; load {speed.load:.1f}, {speed.device}"
     )
-    if json is not None:
-        write_json(json, speed)
+    write_json(json, f"mine-predict-{base}-{device}", speed)
 
 
-def bench_memory(quick: bool = False, json: Path | None = None) -> None:
-    """Predict and mine 200,000 tiny images, and measure how far the peak of memory rises above start-up.
-
-    Args:
-        quick: 20,000 of them.
-        json: write the numbers to this file too.
-    """
+def bench_memory(quick: options.Quick = False, json: options.Json = None) -> None:
+    """Predict and mine 200,000 tiny images, with --quick 20,000, and measure how far memory rises above start-up."""
     memory = measure_memory(TINY_QUICK if quick else TINY)
     print(
         f"memory: {memory.images:,} tiny images predicted and mined in {memory.seconds:.0f} s; start-up "
         f"{memory.start_gib:.2f} GiB, peak {memory.peak_gib - memory.start_gib:.2f} GiB above; load {memory.load:.1f}"
     )
-    if json is not None:
-        write_json(json, memory)
+    write_json(json, "mine-memory", memory)
 
 
-def bench_all(quick: bool = False, json: Path | None = None) -> None:
+def bench_all(quick: options.Quick = False, json: options.Json = None) -> None:
     """Measure all figures, one after the other, each in a process of its own. Nothing else should be running.
 
-    Args:
-        quick: fewer predictions, images and repeats; leaves vitb16 out.
-        json: folder for the numbers: mine-competition.json, mine-predict-mini.json, ...
+    With --quick, vitb16 is left out.
     """
-    few = ["--images", "32", "--repeats", "1"] if quick else []
-    short = ["--quick"] if quick else []
-    figures = {"competition": ["competition", *short], "predict-mini": ["predict", *few], "memory": ["memory", *short]}
+    shared = [*(["--quick"] if quick else []), *(["--json", str(json)] if json is not None else [])]
+    figures = [["competition"], ["predict"], ["memory"]]
     if not quick:
-        figures["predict-vitb16"] = ["predict", "--pair", "vitb16", "--images", "32"]
-    for name, words in figures.items():
-        if json is not None:
-            words += ["--json", str(json / f"mine-{name}.json")]
+        figures.append(["predict", "--base", "vitb16", "--limit", "32"])
+    for words in ([*figure, *shared] for figure in figures):
         if subprocess.run([sys.executable, "-m", "mad.bench", *words]).returncode:
             raise UserError(f"python -m mad.bench {' '.join(words)} failed")
 

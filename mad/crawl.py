@@ -27,6 +27,7 @@ from pathlib import Path
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_classes
@@ -43,12 +44,12 @@ KEY, SECRET = "FLICKR_API_KEY", "FLICKR_API_SECRET"
 
 
 def main(
-    out: Path = Path("crawl"),
-    classes: tuple[str, ...] = (),
+    out: options.Out = Path("crawl"),
+    classes: options.Classes = (),
     licences: tuple[str, ...] = CREATIVE_COMMONS,
     before: str = "2022-08-22",
     after: str = "2004-02-10",
-    per_class: int = 0,
+    per_class: options.PerClass = 0,
     exclude: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     takedown: Path | None = None,
     requests_per_second: float = 1.0,
@@ -60,18 +61,19 @@ def main(
     The API key comes from the environment: FLICKR_API_KEY and FLICKR_API_SECRET. Stopped in whatever way, the same
     command goes on where it was; photos that could not be had are asked for again, in three runs at most.
 
+    OUT is a folder and gets images, attribution.csv and the index; further commands may add to it. Without --classes,
+    all 1,000 are searched for. With --per-class a class is full after so many images; 0 takes all there are.
+
     Args:
-        out: folder for images, attribution.csv and the index; further commands may add to it.
-        classes: ImageNet-1k classes by index, synset id or name; all 1,000 by default.
         licences: Creative Commons names (by, by-sa, by-nc, by-nc-sa, by-nd, by-nc-nd, cc0, pdm) or Flickr's ids.
-        before: only photos uploaded before this day (UTC); by default the release of Stable Diffusion.
-        after: only photos uploaded on this day (UTC) or later; by default the start of Flickr.
-        per_class: images after which a class is full; 0 takes all there are.
-        exclude: folder of images to keep out, and all like them (say ImageNet), in later runs too.
-        takedown: file with a photo id, page, owner or SHA-256 a line: removed, now and in all later runs.
-        requests_per_second: to each host; Flickr's API gets 1 a second at most. 0: no limit, for your own server.
-        client: what sends the calls; requests does so, too, where flickrapi does not work.
-        api: address of Flickr's REST service; another one is a proxy, or a server to test with.
+        before: Only photos uploaded before this day (UTC); by default the release of Stable Diffusion.
+        after: Only photos uploaded on this day (UTC) or later; by default the start of Flickr.
+        exclude: Folder of images to keep out, and all like them (say ImageNet), in later runs too.
+        takedown: File with a photo id, page, owner or SHA-256 a line: removed, now and in all later runs.
+        requests_per_second: Requests a second to each host, 1 at most to Flickr's API; 0 is no limit, for a server
+            of your own.
+        client: Library that sends the calls; requests does so, too, where flickrapi does not work.
+        api: Address of Flickr's REST service; another one is a proxy, or a server to test with.
     """
     first, last = _parse_day(after, "--after"), _parse_day(before, "--before") - 1
     if last < first:

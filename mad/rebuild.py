@@ -10,29 +10,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.core import options
 from benchmark.core.cli import Command, run
 
 OUT = Path("out/wordnet")
 
 
-def wordnet(nouns: Path | None = None, out: Path = OUT) -> None:
+def wordnet(nouns: options.Nouns = None, out: options.Out = OUT) -> None:
     """Extract ImageNet's synsets and all their ancestors from WordNet 3.0, with the licence that must travel with them.
 
-    Args:
-        nouns: WordNet 3.0's data.noun; by default nltk's corpus, else Debian's wordnet-base.
-        out: folder for the two files.
+    OUT is a folder and gets both files.
     """
     from mad.mining.wordnet import EXTRACT, write_extract
 
     print(f"{write_extract(nouns, out):,} synsets -> {out / EXTRACT.name}")
 
 
-def keywords(nouns: Path | None = None, out: Path = OUT) -> None:
+def keywords(nouns: options.Nouns = None, out: options.Out = OUT) -> None:
     """List the lemmas of ImageNet's classes that have more than one meaning in WordNet 3.0.
 
-    Args:
-        nouns: WordNet 3.0's data.noun; by default nltk's corpus, else Debian's wordnet-base.
-        out: folder for the list, which has one lemma a line.
+    OUT is a folder and gets the list, one lemma a line.
     """
     from mad.crawling.keywords import POLYSEMOUS, write_ambiguous
 

@@ -33,10 +33,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.workdir import Kind, claim
 from mad.mining.wordnet import Measure, Over
@@ -56,9 +57,9 @@ SEARCH = Kind("search", "search.json", identity="command", fix="name another --o
 
 
 def main(
-    pair: str | None = None,
+    pair: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: mini,mini-strong)")] = None,
     models: str | None = None,
-    pool: str | None = None,
+    pool: options.Pool = None,
     weights: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     distance: Measure = "hops",
     over: Over = "min",
@@ -66,34 +67,30 @@ def main(
     diverse: bool = False,
     min_group: int = 2,
     draft: bool = False,
-    batch_size: int = 64,
-    device: Literal["cpu", "cuda"] = "cpu",
+    batch_size: options.BatchSize = 64,
+    device: options.Device = "cpu",
     engine: Literal["local", "ray"] = "local",
-    out: Path = Path("out/mad"),
+    out: options.Out = Path("out/mad"),
     overwrite: bool = False,
 ) -> None:
     """Find a model's failures among unlabelled images: rank and group its disagreements with a stronger one.
 
+    Without --pool, ./crawl is searched if it is there, else mini, the embedded pool. With --engine ray, the
+    pool must be there under the same path on every machine.
+
     Args:
-        pair: BASE,STRONG: the model to be edited and its stronger rival (an alias, any timm ViT, a folder); by
-            default mini,mini-strong.
-        models: A,B,C instead of a pair: every two of them, each in a folder A-vs-B; the weakest first.
-        pool: folder of images, a crawl, parquet (a file or a folder), NAMESPACE/NAME[:SPLIT] of the Hub, or mini;
-            by default ./crawl if it is there, else mini, the embedded pool.
-        weights: ALIAS=FILE, local weights for one of the models; may be given several times.
-        distance: between two classes in WordNet: hypernym edges, or weighted towards the root.
-        over: the minimum or the mean over the hypernym paths of both classes.
-        min_probability: what the top-1 probability of both models must reach.
-        diverse: rank only a varied head: both >= 0.8, 3 images a class, 1 a pair of classes.
-        min_group: leave out groups of fewer images.
-        draft: decode large JPEGs at 1/2, 1/4 or 1/8, at least twice as large as the models take them: faster,
+        pair: Models BASE,STRONG: the one to be edited and its stronger rival (an alias, any timm ViT, a folder).
+        models: Models A,B,C instead of a pair: every two of them, each in a folder A-vs-B; the weakest first.
+        weights: Local weights for one of the models, ALIAS=FILE; may be given several times.
+        distance: Distance between two classes in WordNet: hypernym edges, or weighted towards the root.
+        over: Minimum or mean over the hypernym paths of both classes.
+        min_probability: Probability that the top-1 classes of both models must reach.
+        diverse: Rank only a varied head: both >= 0.8, 3 images a class, 1 a pair of classes.
+        min_group: Leave out groups of fewer images.
+        draft: Decode large JPEGs at 1/2, 1/4 or 1/8, at least twice as large as the models take them: faster,
             and not quite the same predictions; recorded in search.json.
-        batch_size: images a batch.
-        device: where the models run.
-        engine: ray predicts on a Ray cluster: the one that RAY_ADDRESS names, else one on this machine. The
-            pool must be there under the same path.
-        out: folder for the results.
-        overwrite: replace another search in that folder.
+        engine: Engine that predicts; ray is a Ray cluster, the one that RAY_ADDRESS names, else one on this machine.
+        overwrite: Replace another search in that folder.
     """
     from benchmark.images.open import open_images
     from benchmark.predict.engine import predict

@@ -84,6 +84,7 @@ def interleaved(variants: Mapping[str, Callable[[], object]], repeats: int, devi
     return {name: Timing(statistics.median(times), min(times), max(times)) for name, times in seconds.items()}
 
 
-def write_json(path: Path, result: Any) -> None:
-    """A dataclass of results as JSON, atomically."""
-    write_text(path, json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+def write_json(folder: Path | None, name: str, result: Any) -> None:
+    """Write a dataclass of results as FOLDER/NAME.json, atomically; nothing without a folder."""
+    if folder is not None:
+        write_text(folder / f"{name.replace('/', '-')}.json", json.dumps(dataclasses.asdict(result), indent=2) + "\n")

@@ -197,7 +197,7 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
     else:
         raise UserError(
             f"{data}: no train-*.parquet there, and this editor learns from training images first; "
-            "name some with --train (a folder of images per class, or a data set with a train split)"
+            "name some with --images (a folder of images by class, or a data set with a train split)"
         )
     if scored is not None:
         hashes = {*scored.edit.table["sha256"], *scored.locality.table["sha256"]}

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
@@ -113,7 +114,7 @@ images of the validation sets of ImageNet-1k, ImageNet-R and ImageNet-Sketch tha
 right with a margin below 0.05 between its two largest probabilities."""
 SUBSET = Subset(
     name=LOCALITY,
-    option="Sensitive-Images.zip, its folder, or what benchmark.locality selected.",
+    option=options.LOCALITY.documentation,
     origin=ORIGIN,
     passed_on=False,
     read=read,

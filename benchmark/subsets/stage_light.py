@@ -111,7 +111,7 @@ def _find(files: ImageFiles, root: PurePosixPath, file: str, label: str) -> str:
 ORIGIN = "PUG: ImageNet, rendered with Unreal Engine under varied light."
 SUBSET = Subset(
     name="stage_light",
-    option="the root of PUG: ImageNet (with its csv), or a folder with one subfolder a class.",
+    option="Root of PUG: ImageNet (with its csv), or a folder with one subfolder a class.",
     origin=ORIGIN,
     passed_on=False,
     read=read,

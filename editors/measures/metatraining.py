@@ -144,7 +144,7 @@ def measure_metatraining(base: str, device: str = "cpu", precision: str = "float
     )  # fmt: skip
     fit_seconds = _fit_seconds(model, recipe, torch_device)
     a_target = timing["ours"].median / count * recipe.outer_steps / timed.outer_steps
-    hours = recipe.iterations * (recipe.batch * a_target + fit_seconds) / 3600
+    hours = recipe.iterations * (recipe.batch_size * a_target + fit_seconds) / 3600
     return MetaSpeed(base, device_name(torch_device), precision, exact, close, speed, fit_seconds, hours)
 
 
@@ -159,8 +159,8 @@ def _fit_seconds(model: Model, recipe: HypernetworkRecipe, device: torch.device)
     """Of one batch of the fit, all its steps."""
     network = new_network(HypernetworkShape.of(model, recipe), 0).to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
-    features = torch.randn(recipe.batch, model.embed_dim, device=device)
-    targets = torch.randn(recipe.batch, network.shape.layers, network.shape.units, device=device)
+    features = torch.randn(recipe.batch_size, model.embed_dim, device=device)
+    targets = torch.randn(recipe.batch_size, network.shape.layers, network.shape.units, device=device)
 
     def batch() -> None:
         for _ in range(recipe.steps_a_batch):

@@ -44,7 +44,7 @@ class CheckpointStore:
     def how_to_train(self) -> str:
         """Advice to whoever has no checkpoint."""
         return (
-            f"train one with `python -m editors.train {self.name} --base NAME --data FOLDER "
+            f"train one with `python -m editors.train {self.name} --base NAME --images FOLDER "
             f"--out FILE.safetensors` and name it as {self.name}:checkpoint=FILE.safetensors"
         )
 

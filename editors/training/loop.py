@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from benchmark.core import options
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
@@ -30,16 +30,11 @@ POINTS = 100  # on a training curve
 class TrainingRun:
     """The base and the images to train on, and the checkpoint to write; the same command continues a stopped run."""
 
-    base: str
-    """Base model: mini, vitb16, any timm ViT, NAME=FILE or a timm folder."""
-    data: str
-    """Training images: a folder of images by class, a data set on the Hub, or mini; no label is used."""
-    out: Path
-    """Checkpoint to write, FILE.safetensors; curves (csv, png) and the state to go on from lie beside it."""
-    seed: int = 0
-    """Seed of the network's weights and of its training samples."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Device to compute on."""
+    base: options.Base
+    images: options.Images
+    out: options.Out
+    seed: options.Seed = 0
+    device: options.Device = "cpu"
     checkpoint_every: int = 500
     """Iterations between two checkpoints."""
 
@@ -53,7 +48,7 @@ class TrainingRun:
         """The base model and the training images. Raises `UserError` for a base that no editor supports."""
         base = load_base(self.base, device=pick(self.device))
         check_supported(base.module)
-        return base, open_training_images(self.data)
+        return base, open_training_images(self.images)
 
 
 @dataclass

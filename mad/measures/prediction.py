@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from benchmark.core.devices import device_name, load_average, pick
+from benchmark.core.errors import unknown
 from benchmark.core.timing import Timing, interleaved
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ def predict_plainly(models: tuple[BaseModel, BaseModel], folder: Path, batch_siz
     return probabilities
 
 
-def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu") -> PredictSpeed:
+def measure_prediction(base: str, images: int, repeats: int, device: str = "cpu") -> PredictSpeed:
     """Predict JPEG files by engine and by plain loop, check that they agree, and time them in turn, in float32.
 
-    Raises `AssertionError` if a label differs where it is not near another, or a probability by more than `TOLERANCE`.
+    `base` and its stronger rival are those of `PAIRS_OF_MODELS`. Raises `UserError` for another base, and
+    `AssertionError` if a label differs where it is not near another, or a probability by more than `TOLERANCE`.
     """
     from benchmark.images.open import open_images
     from benchmark.models.load import load_base, random_base
@@ -88,10 +90,11 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
     from benchmark.predict.engine import predict
     from mad.mining.models import DRAFT
 
-    base, strong = (
-        (load_base if name in EMBEDDED else random_base)(name, device=device) for name in PAIRS_OF_MODELS[pair]
-    )
-    models = (base, strong)
+    if base not in PAIRS_OF_MODELS:
+        raise unknown("base", base, PAIRS_OF_MODELS)
+    pair = PAIRS_OF_MODELS[base]
+    weak, strong = ((load_base if name in EMBEDDED else random_base)(name, device=device) for name in pair)
+    models = (weak, strong)
     draft = DRAFT * max(max(model.preprocessing.resize_shape) for model in models)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -118,6 +121,6 @@ def measure_prediction(pair: str, images: int, repeats: int, device: str = "cpu"
         }
         timing = interleaved(variants, repeats, pick(device))
     return PredictSpeed(
-        device_name(pick(device)), load_average(), PAIRS_OF_MODELS[pair], images, PHOTO_SIZE,
+        device_name(pick(device)), load_average(), pair, images, PHOTO_SIZE,
         timing["ours"], timing["plain"], timing["draft"], apart, changed,
     )  # fmt: skip

@@ -15,10 +15,15 @@ from typing import Annotated, Any
 
 import tyro
 
+from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 
-Groups = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GROUPS")]
+Groups = Annotated[
+    Path,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="GROUPS", help="Folder that mad.search wrote, or a table like its groups.csv in it."),
+]
 PORT = 8765
 log = logging.getLogger(__name__)
 
@@ -28,24 +33,23 @@ def review(
     annotator: str,
     conflicts: bool = False,
     port: int = PORT,
-    db: Path | None = None,
-    pool: str | None = None,
+    db: options.AnswersFile = None,
+    pool: options.Pool = None,
     browser: bool = False,
 ) -> None:
     """Accept or reject the suggested label of each image, in a browser on this machine.
 
     Two people do so, each for themselves: nothing of what one says is shown to the other. Answers are kept one
     by one, so it can be stopped and started at any time. "python -m mad.review status GROUPS" shows progress and
-    agreement; "python -m mad.review export GROUPS --out DIR" writes the groups that both accepted.
+    agreement; "python -m mad.review export GROUPS --out DIR" writes the groups that both accepted. A table with
+    fewer rows than groups.csv reviews those only. --pool is needed only if the images are not where they were when they
+    were searched.
 
     Args:
-        groups: folder that mad.search wrote, or a table like its groups.csv in it, with fewer rows.
-        annotator: who answers; the same name goes on where it stopped.
-        conflicts: show only images on which other annotators disagree, for a third person to resolve.
-        port: on 127.0.0.1; 0 takes any free one.
-        db: file of answers, for all annotators; by default review.sqlite in the folder of groups.
-        pool: where the images are, if not where they were when they were searched (see mad.search --pool).
-        browser: open the page in the default browser.
+        annotator: Name of the person who answers; the same name goes on where it stopped.
+        conflicts: Show only images on which other annotators disagree, for a third person to resolve.
+        port: Port on 127.0.0.1; 0 takes any free one.
+        browser: Open the page in the default browser.
     """
     from mad.review.agreement import collect_verdicts, mask_conflicts
     from mad.review.groups import read_candidates
@@ -85,15 +89,11 @@ def review(
         store.close()
 
 
-def status(groups: Groups, db: Path | None = None, out: Path | None = None) -> None:
+def status(groups: Groups, db: options.AnswersFile = None, out: options.OptionalOut = None) -> None:
     """Show how far each annotator is and how well they agree, and list the conflicts in a table.
 
-    Do so when both have finished: whoever reads the conflicts is no longer blind.
-
-    Args:
-        groups: folder that mad.search wrote, or a table like its groups.csv in it.
-        db: file of answers; by default review.sqlite in the folder of groups.
-        out: table of conflicts to write; by default conflicts.csv in the folder of groups.
+    Do so when both have finished: whoever reads the conflicts is no longer blind. OUT is the table of
+    conflicts; by default conflicts.csv in the folder of groups.
     """
     import math
 
@@ -135,24 +135,22 @@ def status(groups: Groups, db: Path | None = None, out: Path | None = None) -> N
 
 def export(
     groups: Groups,
-    out: Path,
+    out: options.Out,
     annotators: str = "",
     resolve: str | None = None,
-    db: Path | None = None,
-    pool: str | None = None,
+    db: options.AnswersFile = None,
+    pool: options.Pool = None,
 ) -> None:
     """Write the images that both annotators accepted, with attribution, as benchmark.build takes them.
 
     Conflicts are left out unless a third person has resolved them ("python -m mad.review GROUPS --annotator NAME
-    --conflicts"). Images that one of the two has not answered are left out.
+    --conflicts"). Images that one of the two has not answered are left out. OUT is a
+    folder and gets one folder a group; it must be empty or not there. --pool is needed only if the images are not where
+    they were when they were searched.
 
     Args:
-        groups: folder that mad.search wrote, or a table like its groups.csv in it.
-        out: folder for the images, one folder a group; must be empty or not there.
-        annotators: A,B: the two whose answers count; needed if there are more than two.
-        resolve: the third person, whose answers decide where the two disagree.
-        db: file of answers; by default review.sqlite in the folder of groups.
-        pool: where the images are, if not where they were when they were searched (see mad.search --pool).
+        annotators: Names A,B of the two whose answers count; needed if there are more than two.
+        resolve: Name of the third person, whose answers decide where the two disagree.
     """
     import math
 

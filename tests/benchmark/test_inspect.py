@@ -98,7 +98,7 @@ def test_the_command_prints_and_writes(partial: Path, tmp_path: Path, capsys: py
     printed = capsys.readouterr().out
     assert "2 groups, 1,095 editing samples, 4 locality images" in printed
     assert "\x1b]" not in printed and "[bold]x" in printed
-    assert len(list((tmp_path / "sheets").glob("*.png"))) == 3
+    assert len(list((tmp_path / "sheets").glob("*/*.png"))) == 3
     with pytest.raises(SystemExit) as stop:
         cli.run(inspect.main, ["nowhere"])
     assert stop.value.code == 2

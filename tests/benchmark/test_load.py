@@ -140,7 +140,7 @@ def test_training_images_from_a_folder_by_class(
 
 def test_what_is_no_training_data_says_so(tmp_path: Path, small_data: Path, small_benchmark: Benchmark) -> None:
     (small_data / "data" / "train-00000-of-00001.parquet").unlink()
-    with pytest.raises(UserError, match="--train"):
+    with pytest.raises(UserError, match="--images"):
         training_images(str(small_data))
     with pytest.raises(UserError, match="no such file or folder"):
         training_images(str(tmp_path / "nowhere"))

@@ -23,7 +23,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_is_trained_and_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(rebuild.main, ["models", "--which", "mini", "--out", str(tmp_path / "tiny"), "--steps", "1"])
+    run(rebuild.main, ["models", "--which", "mini", "--out", str(tmp_path / "tiny"), "--iterations", "1"])
     printed = capsys.readouterr()
     record = json.loads((tmp_path / "tiny/training.json").read_text())
     assert json.loads(printed.out) == record["accuracy_on_new_views"] and record["recipe"]["steps"] == 1

@@ -20,9 +20,9 @@ def test_editing_prints_a_ratio_and_keeps_the_numbers(
     monkeypatch.setattr(editing, "random_base", lambda *_, **__: base)
     monkeypatch.setattr(editing, "stop_rule_check", lambda: editing.Distances(0.0, 0.0, (1, 2)))
     monkeypatch.setattr(editing, "matmul_ceiling", lambda _: 1e9)
-    run(bench.main, ["--base", "mini", "--quick", "--json", str(tmp_path / "speed.json")])
+    run(bench.main, ["--base", "mini", "--quick", "--json", str(tmp_path)])
     assert "edit: " in capsys.readouterr().out
-    result = json.loads((tmp_path / "speed.json").read_text())
+    result = json.loads((tmp_path / "edit-mini-cpu.json").read_text())
     assert result["at_once"] == 32 and result["float32"]["steps"] == [5] * 32 and result["speed"]["ours"]["median"] > 0
 
 
@@ -33,8 +33,8 @@ def test_metatraining_prints_a_ratio_and_a_projection(
     monkeypatch.setattr(metatraining, "edits_at_once", lambda *_: 2)
     monkeypatch.setattr(metatraining, "matmul_ceiling", lambda _: 1e9)
     monkeypatch.setattr(metatraining.Case, "distances", lambda self: self.start.abs() * 1e-9)
-    run(bench.main, ["metatrain", "--base", "mini", "--quick", "--json", str(tmp_path / "speed.json")])
-    result = json.loads((tmp_path / "speed.json").read_text())
+    run(bench.main, ["metatrain", "--base", "mini", "--quick", "--json", str(tmp_path)])
+    result = json.loads((tmp_path / "metatrain-mini-cpu.json").read_text())
     printed = capsys.readouterr().out
     assert (
         f"metatrain: {result['speed']['ratio']:.1f}x" in printed

@@ -12,9 +12,9 @@ from generation import bench
 
 
 def test_it_prints_and_writes_what_it_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    words = ["--size", "tiny", "--images", "3", "--steps", "2", "--batch-size", "2", "--repeats", "1"]
-    run(bench.main, [*words, "--json", str(tmp_path / "speed.json")])
-    speed = json.loads((tmp_path / "speed.json").read_text())
+    words = ["--quick", "--limit", "3", "--steps", "2", "--batch-size", "2"]
+    run(bench.main, [*words, "--json", str(tmp_path)])
+    speed = json.loads((tmp_path / "generate-tiny-cpu.json").read_text())
     assert (speed["images"], speed["batch_size"], speed["pixels"], speed["saved"]) == (3, 2, 16, 16)
     assert speed["precision"] == "float32" and speed["farthest"] <= 1 and speed["distinct"] > 2
     printed = capsys.readouterr().out

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.core.cli import run
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load
 from benchmark.models.load import BaseModel
@@ -30,6 +31,22 @@ def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchma
 def test_what_is_scored_is_refused() -> None:
     with pytest.raises(UserError, match="mini-dev"):
         tune.main(data="mini")
+
+
+def test_what_was_chosen_is_written_to_out_beside_what_is_there_and_printed_as_a_spec(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packaged = registry.SETTINGS.read_bytes()
+    (tmp_path / "settings.json").write_text(json.dumps({"mini": {"ft-l1": {"c": 1.0}}, "other": {}}))
+    words = ["ft", "null-edit", "--limit", "1", "--rates", "0.0005", "--out", str(tmp_path)]
+    run(tune.main, words)
+    settings = {"ft-l1": {"c": 1.0}, "ft": {"lr": 0.0005}, "null-edit": {}}
+    assert json.loads((tmp_path / "settings.json").read_text()) == {"mini": settings, "other": {}}
+    tried = json.loads((tmp_path / "tuned" / "mini-ft.json").read_text())
+    assert tried["chosen"] == {"lr": 0.0005} and tried["data"] == "mini-dev" and len(tried["tried"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "mini: ft:lr=0.0005" in lines and "mini: null-edit" in lines
+    assert registry.SETTINGS.read_bytes() == packaged
 
 
 @pytest.mark.parametrize("log", sorted((Path(registry.__file__).parent / "tuned").glob("*.json")), ids=lambda p: p.stem)

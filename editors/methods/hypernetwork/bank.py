@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.workdir import Kind, claim
@@ -33,8 +34,7 @@ class BankOptions:
 
     bank: Path | None = None
     """Folder of the bank, FILE.bank beside --out if None; one that was interrupted or is too small is gone on with."""
-    bank_size: int | None = None
-    """Pseudo-samples in the bank; with None no sample is seen twice (iterations x batch)."""
+    bank_size: options.OptionalBankSize = None
     bank_seed: int = 0
     """Seed of the pseudo-samples and of the random masks that their targets start from."""
 

@@ -69,14 +69,14 @@ def from_bank(network: Hypernetwork, bank: TargetBank, recipe: HypernetworkRecip
 
     Raises `UserError` for a bank smaller than a batch.
     """
-    if len(bank) < recipe.batch:
-        raise UserError(f"--bank-size {len(bank)} is less than one batch of {recipe.batch}")
-    device, a_pass = network.tokens.device, len(bank) // recipe.batch
+    if len(bank) < recipe.batch_size:
+        raise UserError(f"--bank-size {len(bank)} is less than one batch of {recipe.batch_size}")
+    device, a_pass = network.tokens.device, len(bank) // recipe.batch_size
 
     def batch_loss(iteration: int) -> Callable[[], Tensor]:
         epoch, place = divmod(iteration, a_pass)
         order = torch.randperm(len(bank), generator=generator(seed, "bank", epoch))
-        rows = order[recipe.batch * place : recipe.batch * (place + 1)]
+        rows = order[recipe.batch_size * place : recipe.batch_size * (place + 1)]
         features, targets = bank.features[rows].to(device), bank.targets[rows].to(device).float()
         return lambda: fit_loss(network(features), targets, recipe)
 
@@ -88,7 +88,7 @@ def end_to_end(network: Hypernetwork, samples: PseudoSamples) -> BatchLoss:
     model, recipe = samples.base.module, samples.recipe
 
     def batch_loss(iteration: int) -> Callable[[], Tensor]:
-        numbers = range(recipe.batch * iteration, recipe.batch * (iteration + 1))
+        numbers = range(recipe.batch_size * iteration, recipe.batch_size * (iteration + 1))
         episodes = prepare(model, *samples.batch(numbers))
         return lambda: standard_loss(model, network, episodes, recipe)
 
@@ -124,7 +124,7 @@ def train(
     torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
     samples, targets = PseudoSamples(base, source, recipe, bank.bank_seed), None
     if recipe.form == "decoupled":
-        size = recipe.iterations * recipe.batch if bank.bank_size is None else bank.bank_size
+        size = recipe.iterations * recipe.batch_size if bank.bank_size is None else bank.bank_size
         targets = build(bank.bank or out.with_suffix(".bank"), samples, size, progress)
     bank_metadata = {"size": 0 if targets is None else len(targets), "seed": bank.bank_seed}
     metadata = run_metadata(base, recipe, seed, source.signature, bank_metadata)

@@ -38,14 +38,14 @@ class HypernetworkRecipe(TrainingRecipe):
     The defaults below are those of the recipe that --recipe names.
     """
 
-    KEYS: ClassVar[Mapping[str, str]] = {"recipe": "name"}
+    KEYS: ClassVar[Mapping[str, str]] = {"recipe": "name", "batch_size": "batch"}
 
     recipe: Literal["released", "paper"] = "released"
-    """The published recipe to start from, the released code's or the paper's; the other options change it."""
+    """Published recipe to start from: the released code's, or the paper's."""
     pseudo: Literal["cutmix", "pgd"] = "cutmix"
-    """How pseudo-samples are made: by CutMix, or by PGD (paper, C.4)."""
+    """Method that makes pseudo-samples: CutMix, or PGD (paper, C.4)."""
     crop_scale: float | None = 0.25
-    """Least area share of a random resized crop of each image; None takes the base's own crop."""
+    """Least area share of a random crop of an image."""
     grid_patches: bool = True
     """Paste CutMix patches of any two sides, aligned to the patch grid; else squares of pixels."""
     inner_steps: int = 5
@@ -83,20 +83,20 @@ class HypernetworkRecipe(TrainingRecipe):
     fit_loss: Literal["bce", "kl"] = "bce"
     """Loss of the fit (line 21, eq. 12): 0.1 BCE, with the gradient of 0.1 KL(m~, m^), or KL(m^, m~)."""
     lr: float = 1e-4
-    """RMSProp's learning rate of the hypernetwork."""
+    """Learning rate of the network."""
     steps_a_batch: int = 4
     """RMSProp's steps on each batch (decoupled form)."""
     cosine_over: int | None = 20_000
     """Iterations of the half cosine that the learning rate follows; None keeps it constant."""
-    batch: int = 8
-    """Pseudo-samples in each batch."""
+    batch_size: int = 8
+    """Images a batch."""
     iterations: int = 7_000
     """Batches to train on."""
     precision: Literal["float32", "tf32"] = "float32"
     """Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."""
 
     def __post_init__(self) -> None:
-        self._at_least(inner_steps=1, outer_steps=1, blocks=1, steps_a_batch=1, batch=1, iterations=1)
+        self._at_least(inner_steps=1, outer_steps=1, blocks=1, steps_a_batch=1, batch_size=1, iterations=1)
         self._above_zero("inner_lr", "target_lr", "lr", "temperature")
 
     @property

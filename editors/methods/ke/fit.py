@@ -82,7 +82,7 @@ def update(
     """
     rows = torch.arange(len(episodes), device=network.alpha.device)
     effect = apply_edit(model, network, episodes, rows, recipe.others)
-    excess = effect.kl.mean() - recipe.margin
+    excess = effect.kl.mean() - recipe.kl_margin
     loss = effect.cross_entropy.mean() + network.alpha[0] * excess
     before = step_down(optimizer, loss, iteration, f"--lr ({recipe.lr})")
     network.alpha = ascended(network.alpha, excess.detach(), recipe.alpha_lr)
@@ -105,7 +105,7 @@ def measure(model: Model, network: KnowledgeNetwork, held_out: KEEpisodes, recip
     images whose prediction stays. cross_entropy, kl: as in the loss. alpha: the multiplier now.
     """
     columns: dict[str, list[Tensor]] = {name: [] for name in ("success", "view", "locality", "cross_entropy", "kl")}
-    for rows in torch.arange(len(held_out), device=network.alpha.device).split(recipe.batch):
+    for rows in torch.arange(len(held_out), device=network.alpha.device).split(recipe.batch_size):
         effect = apply_edit(model, network, held_out, rows, recipe.others)
         predicted, before = effect.logits.argmax(-1), held_out.logits.argmax(-1)
         right = predicted[:, :2] == held_out.targets[rows][:, None]

@@ -49,8 +49,10 @@ class Draws:
         order = torch.randperm(len(source), generator=generator(seed, "held-out"))
         n_aside = min(HELD_OUT, len(source) // 2)
         self._aside, self._trained_on = order[:n_aside], order[n_aside:]
-        if recipe.batch > len(self._trained_on):
-            raise UserError(f"--batch {recipe.batch} is more than the {len(order) - n_aside} images left to train on")
+        if recipe.batch_size > len(self._trained_on):
+            raise UserError(
+                f"--batch-size {recipe.batch_size} is more than the {len(order) - n_aside} images left to train on"
+            )
         if recipe.others >= n_aside:
             raise UserError(f"--others {recipe.others} is too many for the {n_aside} images that are held out")
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
@@ -58,7 +60,7 @@ class Draws:
 
     def batch(self, iteration: int) -> EditingSamples:
         """The samples of an iteration; each epoch deals the images out anew, and leaves the last few over."""
-        size, count = self.recipe.batch, len(self._trained_on)
+        size, count = self.recipe.batch_size, len(self._trained_on)
         epoch, place = divmod(iteration, count // size)
         rows = self._trained_on[epoch_order(count, self.seed, epoch)[place * size : (place + 1) * size]]
         return self._samples("editing-sample", range(iteration * size, (iteration + 1) * size), rows)

@@ -84,7 +84,7 @@ def train(
     steps = network.step_sizes
     others = [parameter for parameter in network.parameters() if parameter is not steps]
     optimizer = torch.optim.Adam([{"params": others, "lr": recipe.lr}, {"params": [steps], "lr": recipe.step_lr}])
-    optimizer.register_step_pre_hook(lambda *_: _clip(network, recipe.clip))
+    optimizer.register_step_pre_hook(lambda *_: _clip(network, recipe.max_norm))
     TrainingLoop(
         network,
         optimizer,
@@ -100,7 +100,7 @@ def train(
 
 def _step(network: EditorNetwork, optimizer: torch.optim.Optimizer, samples: EditingSamples, iteration: int) -> float:
     recipe, model = samples.recipe, samples.base.module
-    episodes = samples.batch(range(recipe.batch * iteration, recipe.batch * (iteration + 1)))
+    episodes = samples.batch(range(recipe.batch_size * iteration, recipe.batch_size * (iteration + 1)))
     gradient = factors(model, episodes.edited, episodes.targets, samples.cut, {})
     network.observe(gradient.pairs)
     loss = weighed(*losses(apply_edit(model, network, samples, episodes, gradient), episodes), recipe)

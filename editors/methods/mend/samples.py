@@ -52,8 +52,8 @@ class EditingSamples:
     """
 
     def __init__(self, base: BaseModel, source: ImageSource, recipe: MENDRecipe, seed: int) -> None:
-        if len(source) < 1 + recipe.locality:
-            raise UserError(f"{len(source)} images are less than one sample of 1 + --locality {recipe.locality}")
+        if len(source) < 1 + recipe.others:
+            raise UserError(f"{len(source)} images are less than one sample of 1 + --others {recipe.others}")
         self.base, self.source, self.recipe, self.seed = base, source, recipe, seed
         self.cut = ffn_cut(base.module, last_ffn_matrices(base.module))
         Image.init()  # Pillow loads its decoders at first use, which two threads must not do at once
@@ -77,7 +77,7 @@ class EditingSamples:
 
     def _images(self, number: int) -> Tensor:
         """The image as it is, its other view, and views of the unrelated images, (2 + locality, 3, H, W)."""
-        each, preprocessing = 1 + self.recipe.locality, self.base.preprocessing
+        each, preprocessing = 1 + self.recipe.others, self.base.preprocessing
         epoch, place = divmod(number, len(self.source) // each)
         own, *unrelated = epoch_order(len(self.source), self.seed, epoch)[each * place : each * (place + 1)].tolist()
         random, least = generator(self.seed, "views", number), self.recipe.crop_scale

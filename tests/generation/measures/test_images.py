@@ -77,7 +77,7 @@ def test_comparing_by_hand() -> None:
 
 
 def test_what_cannot_be_compared_or_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="--images must be at least 2"):
+    with pytest.raises(UserError, match="--limit must be 2"):
         measures.measure_images(**{**FEW, "images": 1})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="no CUDA device"):

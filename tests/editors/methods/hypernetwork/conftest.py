@@ -16,7 +16,7 @@ from editors.methods.hypernetwork.recipe import HypernetworkRecipe, preset
 from editors.training.images import open_training_images
 from tests.conftest import PREPROCESSING, png, small_vit
 
-QUICK = {"inner_steps": 2, "outer_steps": 2, "blocks": 1, "iterations": 12, "batch": 4}
+QUICK = {"inner_steps": 2, "outer_steps": 2, "blocks": 1, "iterations": 12, "batch_size": 4}
 
 
 @pytest.fixture

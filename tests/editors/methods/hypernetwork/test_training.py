@@ -57,7 +57,7 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
     grown = small_bank(samples, tmp_path / "parts", monkeypatch)
     assert first.stat().st_mtime_ns == before
     assert torch.equal(grown.targets, whole.targets) and torch.equal(grown.features, whole.features)
-    refit = PseudoSamples(tiny, source, quick(blocks=2, lr=1e-3, batch=2), seed=0)
+    refit = PseudoSamples(tiny, source, quick(blocks=2, lr=1e-3, batch_size=2), seed=0)
     assert torch.equal(small_bank(refit, tmp_path / "whole", monkeypatch).targets, whole.targets)
     other = PseudoSamples(tiny, source, quick(inner_lr=0.1), seed=0)
     with pytest.raises(UserError, match=r"its inner_lr is 0\.001, yours is 0\.1.*--bank"):

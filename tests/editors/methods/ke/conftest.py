@@ -14,7 +14,7 @@ from tests.editors.methods.hypernetwork.conftest import folder, source, tiny
 
 __all__ = ["folder", "source", "tiny"]
 
-QUICK = KERecipe(others=2, condition=8, hidden=6, lr=1e-3, warmup=2, batch=4, iterations=8)
+QUICK = KERecipe(others=2, condition=8, hidden=6, lr=1e-3, warmup=2, batch_size=4, iterations=8)
 
 
 def descending(shape: KEShape, strength: float, seed: int = 0) -> KnowledgeNetwork:

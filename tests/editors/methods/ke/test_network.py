@@ -118,7 +118,7 @@ def test_recipes_come_back_from_json_and_refuse_nonsense() -> None:
     for change, words in (
         ({"lr": -1.0}, "--lr"),
         ({"top_k": 1}, "--top-k must be 2"),
-        ({"others": 4}, "--batch must be 5"),
+        ({"others": 4}, "--batch-size must be 5"),
         ({"warmup": 9}, "--warmup must be at most --iterations"),
         ({"crop_scale": 1.5}, "--crop-scale"),
     ):

@@ -118,7 +118,7 @@ def test_the_multiplier_by_hand() -> None:
 
 
 def test_the_curve_counts_what_it_says() -> None:
-    model, recipe = small_vit(dtype=torch.float64), QUICK.but(batch=3)
+    model, recipe = small_vit(dtype=torch.float64), QUICK.but(batch_size=3)
     network, episodes = descending(KEShape.of(model, recipe), strength=0.3).double(), prepare(model, samples())
     rates = measure(model, network, episodes, recipe)
     effect = apply_edit(model, network, episodes, rows(4), recipe.others)
@@ -195,7 +195,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
 def test_it_learns_to_edit_where_other_images_cost_nothing(
     tiny: BaseModel, source: ImageSource, tmp_path: Path
 ) -> None:
-    recipe = QUICK.but(hidden=16, condition=32, lr=0.03, iterations=80, others=1, margin=10.0)
+    recipe = QUICK.but(hidden=16, condition=32, lr=0.03, iterations=80, others=1, kl_margin=10.0)
     train(tiny, source, recipe, tmp_path / "ke.safetensors", 0, progress=False)
     losses = [float(row["loss"]) for row in curve(tmp_path / "ke.safetensors")]
     assert sum(losses[-10:]) < 0.5 * sum(losses[2:12]), losses

@@ -14,7 +14,7 @@ from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.methods.hypernetwork.conftest import folder, source
 
 __all__ = ["folder", "source"]
-QUICK = MENDRecipe(rank=8, batch=3, iterations=8, lr=1e-3)
+QUICK = MENDRecipe(rank=8, batch_size=3, iterations=8, lr=1e-3)
 MODEL = small_vit(dtype=torch.float64)
 BASE = BaseModel("tiny", MODEL, PREPROCESSING, hash_weights(MODEL))
 NAMES = last_ffn_matrices(MODEL)

@@ -14,7 +14,7 @@ from editors.methods.mend import samples as module
 from editors.methods.mend.samples import EditingSamples
 from tests.editors.methods.mend.conftest import QUICK
 
-RECIPE = QUICK.but(locality=2, top_k=4)
+RECIPE = QUICK.but(others=2, top_k=4)
 
 
 def test_a_batch_is_its_samples_one_by_one(tiny: BaseModel, source: ImageSource) -> None:
@@ -73,4 +73,4 @@ def test_what_the_base_says_before(tiny: BaseModel, source: ImageSource, monkeyp
 
 def test_too_few_images_are_named(tiny: BaseModel, source: ImageSource) -> None:
     with pytest.raises(UserError, match="8 images are less than one sample of 1"):
-        EditingSamples(tiny, source, RECIPE.but(locality=8), seed=0)
+        EditingSamples(tiny, source, RECIPE.but(others=8), seed=0)

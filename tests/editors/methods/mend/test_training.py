@@ -44,7 +44,7 @@ def curve(out: Path) -> list[dict[str, str]]:
 
 def test_the_loss_and_its_gradient_against_one_sample_at_a_time(source: ImageSource) -> None:
     """The reference: autograd's factors by hooks on a full forward, weights put in by functional_call."""
-    recipe, network = QUICK.but(locality=2, edit_weight=0.3, locality_weight=0.7), lively_network()
+    recipe, network = QUICK.but(others=2, edit_weight=0.3, locality_weight=0.7), lively_network()
     images, labels = failures(3)
     eval_images, _ = failures(9)
     eval_images = eval_images.view(3, 3, 3, 32, 32)
@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
     real = EditingSamples.batch
 
     def dies(self, numbers):
-        if 6 * QUICK.batch in numbers:  # after the checkpoint of iteration 5
+        if 6 * QUICK.batch_size in numbers:  # after the checkpoint of iteration 5
             raise Killed
         return real(self, numbers)
 
@@ -114,7 +114,7 @@ def test_it_learns_and_its_curve_says_so(tiny: BaseModel, source: ImageSource, t
     assert float(rows[-1]["held_out_loss"]) < 0.7 * float(rows[0]["held_out_loss"])
     assert {"edit_loss", "locality_loss", "carried", "kept"} <= set(rows[0])
     network = load(out, tiny.weights_sha256).network
-    tokens = 25 * QUICK.batch * (5 + 1)  # of two blocks on five tokens, the last one has [cls] alone
+    tokens = 25 * QUICK.batch_size * (5 + 1)  # of two blocks on five tokens, the last one has [cls] alone
     assert [editor.count.item() for editor in network.editors.values()] == [tokens, tokens]
 
 

@@ -1,0 +1,86 @@
+"""The options that more than one command has: one name, one type, one meaning.
+
+A command writes ``device: options.Device = "cpu"``; the text here is then that option's line in ``--help``, and what is
+special to the command stands in the command's own description. The table in DESIGN.md lists every option there is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from typing_extensions import Doc
+
+# what is edited, and what it is judged on
+_BASE = Doc("Base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.")
+Base: TypeAlias = Annotated[str, _BASE]
+Data: TypeAlias = Annotated[str, Doc("Benchmark: mini, mini-dev, or a folder in the Hub's layout.")]
+Groups: TypeAlias = Annotated[tuple[str, ...], Doc("Edit only samples of these groups (ids or names).")]
+
+# images that come in
+_IMAGES = Doc(
+    "Images: a folder with one subfolder a class, a folder in the Hub's layout, a data set on the Hub, or mini."
+)
+Images: TypeAlias = Annotated[str, _IMAGES]
+OptionalImages: TypeAlias = Annotated[str | None, _IMAGES]
+Pool: TypeAlias = Annotated[
+    str | None,
+    Doc("Unlabelled images: a folder, a crawl, parquet (file or folder), NAMESPACE/NAME[:SPLIT] of the Hub, or mini."),
+]
+ImageNet: TypeAlias = Annotated[str | None, Doc("Validation images of ImageNet-1k.")]
+ImageNetR: TypeAlias = Annotated[str | None, Doc("Images of ImageNet-R.")]
+ImageNetSketch: TypeAlias = Annotated[str | None, Doc("Images of ImageNet-Sketch.")]
+Pug: TypeAlias = Annotated[Path | None, Doc("Root folder of PUG: ImageNet, or a ZIP archive of it.")]
+LOCALITY = Doc("Sensitive-Images.zip, its folder, or what benchmark.locality selected.")
+Locality: TypeAlias = Annotated[Path | None, LOCALITY]
+AllowPartial: TypeAlias = Annotated[bool, Doc("Go on where images are missing, or their counts are not the paper's.")]
+
+# how much, and of what
+Classes: TypeAlias = Annotated[tuple[str, ...], Doc("Classes of ImageNet-1k, by index, synset id or name.")]
+PerClass: TypeAlias = Annotated[int, Doc("Images of each class.")]
+Limit: TypeAlias = Annotated[int | None, Doc("Take only so many, not all.")]
+Quick: TypeAlias = Annotated[bool, Doc("Measure the same thing in less time, on less.")]
+Seed: TypeAlias = Annotated[int, Doc("Seed of all that is drawn at random.")]
+
+# how it is computed
+Device: TypeAlias = Annotated[Literal["cpu", "cuda"], Doc("Device to compute on.")]
+Precision: TypeAlias = Annotated[
+    Literal["float32", "tf32"],
+    Doc("Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."),
+]
+BatchSize: TypeAlias = Annotated[int, Doc("Images a batch.")]
+
+# training
+Recipe: TypeAlias = Annotated[
+    Literal["released", "paper"], Doc("Published recipe to start from: the released code's, or the paper's.")
+]
+_ITERATIONS = Doc("Batches to train on.")
+Iterations: TypeAlias = Annotated[int, _ITERATIONS]
+OptionalIterations: TypeAlias = Annotated[int | None, _ITERATIONS]
+_BANK_SIZE = Doc("Pseudo-samples in the bank of targets.")
+BankSize: TypeAlias = Annotated[int, _BANK_SIZE]
+OptionalBankSize: TypeAlias = Annotated[int | None, _BANK_SIZE]
+
+# Stable Diffusion
+_MODEL = Doc("Stable Diffusion on the Hub, or a folder in diffusers' layout.")
+Model: TypeAlias = Annotated[str, _MODEL]
+OptionalModel: TypeAlias = Annotated[str | None, _MODEL]
+Revision: TypeAlias = Annotated[
+    str | None, Doc("Commit of the model on the Hub; without one, the newest is taken, and recorded.")
+]
+Steps: TypeAlias = Annotated[int, Doc("Denoising steps.")]
+Guidance: TypeAlias = Annotated[float, Doc("Guidance scale of the prompt over no prompt.")]
+Size: TypeAlias = Annotated[int, Doc("Pixels a side of the saved images; they are made at the model's own size.")]
+
+# files
+_OUT = Doc("Folder or file to write.")
+Out: TypeAlias = Annotated[Path, _OUT]
+OptionalOut: TypeAlias = Annotated[Path | None, _OUT]
+Json: TypeAlias = Annotated[
+    Path | None, Doc("Folder for the numbers, as a JSON file that is named after what was measured.")
+]
+AnswersFile: TypeAlias = Annotated[
+    Path | None, Doc("File of answers of all annotators, if not review.sqlite beside the groups.")
+]
+Nouns: TypeAlias = Annotated[Path | None, Doc("WordNet 3.0's data.noun, if not nltk's or else Debian's.")]
+RunFolders: TypeAlias = Annotated[tuple[Path, ...], Doc("Folders that hold records, at any depth.")]

@@ -1,4 +1,4 @@
-"""How good an edit is: outcomes, metrics, records, tables."""
+"""Scores of edits: outcomes, metrics, records, tables."""
 
 from __future__ import annotations
 

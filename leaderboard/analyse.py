@@ -1,6 +1,6 @@
 """Make the paper's analyses (layers, iou, ablation, curve) and one more (swaps).
 
-Each writes a csv and a picture to OUT, prints a short table, and goes on where it was stopped.
+Each writes a csv and a figure to OUT, prints a short table, and continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class On:
-    """What is analysed, and where."""
+    """The base, data and samples of an analysis."""
 
     base: options.Base = "mini"
     data: options.Data = "mini"
@@ -55,35 +55,41 @@ class On:
 
     @property
     def settings(self) -> Settings:
-        """What is edited."""
+        """Sampling and seeds."""
         return Settings(self.seed, self.limit, self.groups)
 
     def choose(self, spec: str) -> ChosenEditor:
-        """An editor with the settings that suit this base; what should be known of it goes to standard error."""
-        choice = choose(spec, split_spec(self.base)[0])
-        for note in choice.notes:
+        """An editor with the settings that suit this base; notes on it go to standard error."""
+        editor = choose(spec, split_spec(self.base)[0])
+        for note in editor.notes:
             log.warning(note)
-        return choice
+        return editor
 
 
 Flat = tyro.conf.arg(name="")
 
 
 def layers(on: Annotated[On, Flat] = On(), out: options.Out = Path("out/analysis/layers")) -> None:
-    """Where to edit: plain fine-tuning of three consecutive FFNs or MSAs at every depth (paper, Fig. 2b).
+    """Compare places to edit: plain fine-tuning of three consecutive FFNs or MSAs at every depth (paper, Fig. 2b).
 
     OUT gets layers.csv, layers.png and the runs.
     """
-    found = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs")
+    positions = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs")
     rows = [
-        {"part": one.part, "first": one.first, "last": one.last, **curves.columns(curves.shown(one.record))}
-        for one in found
+        {
+            "part": position.part,
+            "first": position.first,
+            "last": position.last,
+            **curves.columns(curves.shown(position.record)),
+        }
+        for position in positions
     ]
     curves.write_csv(out / "layers.csv", rows)
-    title = f"Fine-tuning three consecutive FFNs or MSAs\n{_of(found[0].record)}"
-    figures.layers(found, title, out / "layers.png")
+    title = f"Fine-tuning three consecutive FFNs or MSAs\n{_shared(positions[0].record)}"
+    figures.layers(positions, title, out / "layers.png")
     _table(["part", "blocks", "SR", "GR", "LR"], [
-        [one.part.upper(), f"{one.first}-{one.last}", *map(cell, curves.shown(one.record).values())] for one in found
+        [position.part.upper(), f"{position.first}-{position.last}", *map(cell, curves.shown(position.record).values())]
+        for position in positions
     ])  # fmt: skip
     _written(out / "layers")
 
@@ -94,7 +100,7 @@ def iou(
     on: Annotated[On, Flat] = On(),
     out: options.Out = Path("out/analysis/iou"),
 ) -> None:
-    """How specific masks are: their IoU within and across groups (paper, Figs. 6 and I).
+    """Measure how specific masks are: their IoU within and across groups (paper, Figs. 6 and I).
 
     Means count groups of one label, each group once, and no pair of views of one drawing. OUT gets iou.csv (each
     two groups), iou-means.csv and iou.png.
@@ -103,24 +109,24 @@ def iou(
         editors: Editors that mask units.
         sparsity: Share of units that a mask leaves out.
     """
-    judge, choices = on.judge(), [on.choose(spec) for spec in editors]
-    found = [overlaps.overlap(choice, judge, sparsity, on.settings) for choice in choices]
+    judge, chosen_editors = on.judge(), [on.choose(spec) for spec in editors]
+    results = [overlaps.overlap(chosen, judge, sparsity, on.settings) for chosen in chosen_editors]
     pairs = [
-        {"editor": one.editor, "group": a, "other": b, "iou": one.matrix[i, j]}
-        for one in found
-        for i, a in enumerate(one.groups)
-        for j, b in enumerate(one.groups)
+        {"editor": result.editor, "group": a, "other": b, "iou": result.matrix[i, j]}
+        for result in results
+        for i, a in enumerate(result.groups)
+        for j, b in enumerate(result.groups)
     ]
     curves.write_csv(out / "iou.csv", pairs)
     curves.write_csv(
         out / "iou-means.csv",
-        [{"editor": one.editor, "sparsity": sparsity, **curves.columns(one.means)} for one in found],
+        [{"editor": result.editor, "sparsity": sparsity, **curves.columns(result.means)} for result in results],
     )
     data = judge.benchmark
     title = f"Overlap of masks at sparsity {sparsity:g}: {judge.base.name}, {data.name} ({data.version})"
-    figures.overlaps(found, title, out / "iou.png")
+    figures.overlaps(results, title, out / "iou.png")
     _table(["editor", "within", "across", "difference"], [
-        [one.editor, *(cell(score, interval=True) for score in one.means.values())] for one in found
+        [result.editor, *(cell(score, interval=True) for score in result.means.values())] for result in results
     ])  # fmt: skip
     _written(out / "iou")
 
@@ -148,17 +154,17 @@ def ablation(
         seeds: Seeds of the fits; each value is fitted once a seed.
         sparsities: Knob values at which each network is scored.
     """
-    judge, choice = on.judge(), on.choose(editor)
+    judge, chosen = on.judge(), on.choose(editor)
     if what == "samples":
         title = ablations.SAMPLES_TITLE
-        found = ablations.of_samples(choice, judge, sparsities, on.settings, out)
+        lines = ablations.of_samples(chosen, judge, sparsities, on.settings, out)
     else:
-        title = ablations.find_study(choice, what).title
+        title = ablations.find_study(chosen, what).title
         shared = StudyOptions(recipe, bank_size, iterations)
-        found = ablations.of_recipe(
-            what, choice, judge, open_training_images(images), shared, seeds, sparsities, on.settings, out
+        lines = ablations.of_recipe(
+            what, chosen, judge, open_training_images(images), shared, seeds, sparsities, on.settings, out
         )
-    _show_curves(found, f"Ablation: {title}", out / what)
+    _show_curves(lines, f"Ablation: {title}", out / what)
 
 
 def curve(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = Path("out/analysis/curve")) -> None:
@@ -172,35 +178,36 @@ def curve(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = 
 
 
 def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = Path("out/analysis/swaps")) -> None:
-    """Whether edits merely exchange two classes: LR on images of the class that the base had predicted, and elsewhere.
+    """Measure how far edits merely exchange two classes: LR on images of the base's wrong class, and elsewhere.
 
     Not in the paper; from finished runs alone. OUT gets swaps.csv.
     """
     runs = find_runs(folders)
     check_comparable([record for _, record in runs])
-    found = [(record.editor.spec, swaps.swaps(outcomes.read(path.parent))) for path, record in runs]
-    curves.write_csv(out / "swaps.csv", [{"editor": spec, **asdict(one)} for spec, one in found])
+    results = [(record.editor.spec, swaps.count_swaps(outcomes.read(path.parent))) for path, record in runs]
+    curves.write_csv(out / "swaps.csv", [{"editor": spec, **asdict(result)} for spec, result in results])
     _table(["editor", "LR of the class taken from", "LR of others", "lost to the edit's class"], [
-        [spec, *(f"{100 * share:.1f}" for share in (one.of_z, one.of_others, one.exchanged))] for spec, one in found
+        [spec, *(f"{100 * share:.1f}" for share in (result.of_z, result.of_others, result.exchanged))]
+        for spec, result in results
     ])  # fmt: skip
     print(out / "swaps.csv")
 
 
-def _show_curves(found: Sequence[curves.Line], title: str, path: Path) -> None:
-    """Write csv and picture of GR-LR curves, print their points."""
-    rows = curves.rows(found)
+def _show_curves(lines: Sequence[curves.Line], title: str, path: Path) -> None:
+    """Write GR-LR curves as csv and figure, and print their points."""
+    rows = curves.rows(lines)
     curves.write_csv(path.with_suffix(".csv"), rows)
-    figures.gr_lr(found, f"{title}\n{_of(found[0].runs[0][0])}", path.with_suffix(".png"))
+    figures.gr_lr(lines, f"{title}\n{_shared(lines[0].runs[0][0])}", path.with_suffix(".png"))
     _table(["line", "knob", "SR", "GR", "LR"], [
         [line.label, "" if point.value is None else f"{line.knob} {point.value:g}", *map(cell, point.scores.values())]
-        for line in found
+        for line in lines
         for point in line.points
     ])  # fmt: skip
     _written(path)
 
 
-def _of(record: Record) -> str:
-    """What all runs of a picture share, in a line."""
+def _shared(record: Record) -> str:
+    """Base, data and edits, which all runs of a figure share, in one line."""
     return f"{record.base.name}, {record.data.name} ({record.data.version}), {edits_of(record)}"
 
 

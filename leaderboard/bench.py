@@ -1,4 +1,4 @@
-"""Measure the speed of judging an edit, beside the plain way with equal predictions."""
+"""Measure the speed of judging an edit, beside plain code with equal predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(
     limit: options.Limit = None,
     json: options.Json = None,
 ) -> None:
-    """Compare judging one edit with the plain way, with random weights and images.
+    """Compare judging one edit with plain code, with random weights and images.
 
     First the predictions (the same wherever the two highest logits are further apart than 1e-4), then the
     time, taken in turn in one process. Nothing else should be running. Without --limit, 2,196 images are judged

@@ -39,26 +39,28 @@ def score(
     device: str = "cpu",
     images: str | None = None,
 ) -> list[Record]:
-    """Score some editors one after the other on one base and benchmark; finished runs in `out` are taken as they are.
+    """Score editors one after the other on one base and benchmark; finished runs in `out` are not repeated.
 
     ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
     `images` are those that editors learn from, if not the data itself.
     """
     names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
-    choices = [one for spec in names for one in _at_knobs(choose(spec, split_spec(base)[0]), sweep)]
+    chosen_editors = [each for spec in names for each in _at_knobs(choose(spec, split_spec(base)[0]), sweep)]
     if interpolate:
-        choices = [replace(one, interpolate=alpha) for one in choices for alpha in interpolate]
-    for note in dict.fromkeys(note for choice in choices for note in choice.notes):
+        chosen_editors = [replace(each, interpolate=alpha) for each in chosen_editors for alpha in interpolate]
+    for note in dict.fromkeys(note for chosen_editor in chosen_editors for note in chosen_editor.notes):
         log.warning(note)
     benchmark = replace(dataset.load(data), train=images or "")
     judge = Judge(load_base(base, device=pick(device)), benchmark)
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
-    return [evaluate(choice, judge, settings, out / folder_name(choice)) for choice in choices]
+    return [
+        evaluate(chosen_editor, judge, settings, out / folder_name(chosen_editor)) for chosen_editor in chosen_editors
+    ]
 
 
 def show(records: Sequence[Record]) -> None:
-    """The table of some records, on the terminal."""
+    """Print the table of these records on the terminal."""
     from rich.console import Console
     from rich.table import Table
 
@@ -93,13 +95,13 @@ def show(records: Sequence[Record]) -> None:
     Console().print(table)
 
 
-def _at_knobs(choice: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:
+def _at_knobs(chosen_editor: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:
     if sweep is None:
-        return [choice]
-    knob = knob_of(choice.config)
+        return [chosen_editor]
+    knob = knob_of(chosen_editor.config)
     if knob is None:
-        return [choice]
-    return [choice.at_knob(value) for value in (sweep or knob.sweep)]
+        return [chosen_editor]
+    return [chosen_editor.at_knob(value) for value in (sweep or knob.sweep)]
 
 
 def main(

@@ -1,7 +1,7 @@
 """Choose learning rates and knobs for a base model, on dev groups only.
 
-Writes OUT/settings.json and OUT/tuned/BASE-EDITOR.json, the table of everything that was tried. ``--out editors/core``
-changes what `editors.core.registry` looks up. Nothing here ever sees a sample that is scored.
+Writes OUT/settings.json and OUT/tuned/BASE-EDITOR.json, the table of all trials. ``--out editors/core``
+changes the settings that `editors.core.registry` looks up. Nothing here ever sees a sample that is scored.
 """
 
 from __future__ import annotations
@@ -37,40 +37,41 @@ def choose_settings(
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The learning rate, then the knob's default at that rate, with the best (GR + LR) / 2 on the dev groups.
 
-    Only settings that reach 95 % of the best success rate among those tried are candidates. Returns what
-    was chosen and a row for all that was tried.
+    Only settings that reach 95 % of the best success rate among those tried are candidates. Returns the
+    chosen values and a row for each trial.
     """
-    choice = choose(name, judge.base.name)
-    tried: list[dict[str, Any]] = []
+    chosen_editor = choose(name, judge.base.name)
+    trials: list[dict[str, Any]] = []
     chosen: dict[str, float] = {}
     steps: list[tuple[str, Sequence[float]]] = []
-    if hasattr(choice.config, "lr"):
+    if hasattr(chosen_editor.config, "lr"):
         steps.append(("lr", rates))
-    knob = knob_of(choice.config)
+    knob = knob_of(chosen_editor.config)
     if knob is not None:
         steps.append(knob)
     for field, values in steps:
-        rows = [_try(choice, field, value, judge, settings) for value in values]
-        tried.extend(rows)
+        rows = [_try(chosen_editor, field, value, judge, settings) for value in values]
+        trials.extend(rows)
         enough = ENOUGH * max(row["SR"] for row in rows)
         best = max((row for row in rows if row["SR"] >= enough), key=lambda row: row["GR"] + row["LR"])
         chosen[field] = best["config"][field]
-        choice = replace(choice, config=replace(choice.config, **{field: chosen[field]}))
-    return chosen, tried
+        chosen_editor = replace(chosen_editor, config=replace(chosen_editor.config, **{field: chosen[field]}))
+    return chosen, trials
 
 
-def _try(choice: ChosenEditor, field: str, value: float, judge: Judge, settings: Settings) -> dict[str, Any]:
+def _try(chosen_editor: ChosenEditor, field: str, value: float, judge: Judge, settings: Settings) -> dict[str, Any]:
     """One setting on the dev groups: its config, SR, GR and LR."""
-    trial = replace(choice, config=replace(choice.config, **{field: value}))
+    trial = replace(chosen_editor, config=replace(chosen_editor.config, **{field: value}))
     with tempfile.TemporaryDirectory() as scratch:
         scores = evaluate(trial, judge, settings, Path(scratch) / "run").scores
     locality = scores["lr"] if scores["lr"].value is not None else scores["lr_agreement"]  # D_l without labels
-    found = {"SR": scores["sr"], "GR": scores["gr"], "LR": locality}
-    row = {name: round(score.value or 0.0, 4) for name, score in found.items()}
+    shown = {"SR": scores["sr"], "GR": scores["gr"], "LR": locality}
+    row = {name: round(score.value or 0.0, 4) for name, score in shown.items()}
     print(
-        f"{choice.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()), flush=True
+        f"{chosen_editor.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()),
+        flush=True,
     )
-    return {"editor": choice.name, "config": asdict(trial.config), **row}
+    return {"editor": chosen_editor.name, "config": asdict(trial.config), **row}
 
 
 def main(
@@ -99,22 +100,22 @@ def main(
     path, base_name = out / SETTINGS.name, base.partition("=")[0]
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in editors:
-        chosen, tried = choose_settings(name, judge, Settings(seed, limit), rates)
+        chosen, trials = choose_settings(name, judge, Settings(seed, limit), rates)
         known.setdefault(base_name, {})[name] = chosen
         write_text(path, json.dumps(known, indent=2) + "\n")
         log = out / "tuned" / f"{base_name}-{name}.json"
-        facts = {
+        fields = {
             "data": data,
             "fingerprint": judge.benchmark.fingerprint,
             "base": judge.base.weights_sha256,
             "limit": limit,
             "seed": seed,
             "chosen": chosen,
-            "tried": tried,
+            "tried": trials,
         }
-        write_text(log, json.dumps(facts, indent=1) + "\n")
+        write_text(log, json.dumps(fields, indent=1) + "\n")
         print(f"{base}: " + ":".join([name, ",".join(f"{key}={value}" for key, value in chosen.items())]).rstrip(":"))
-    print(f"{path}: these settings; {log.parent}: all that was tried")
+    print(f"{path}: these settings; {log.parent}: all trials")
 
 
 if __name__ == "__main__":

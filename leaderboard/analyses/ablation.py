@@ -25,11 +25,11 @@ SAMPLES = (1, 2, 3)
 SAMPLES_TITLE = "editing samples of one failure (Fig. 5b)"
 
 
-def find_study(choice: ChosenEditor, name: str) -> Study:
+def find_study(chosen_editor: ChosenEditor, name: str) -> Study:
     """The study `name` of an editor's training. Raises `UserError` for an editor that has none, or no such one."""
-    studies = choice.editor_class.studies() if issubclass(choice.editor_class, PretrainedEditor) else {}
+    studies = chosen_editor.editor_class.studies() if issubclass(chosen_editor.editor_class, PretrainedEditor) else {}
     if not studies:
-        raise UserError(f"{choice.name} takes no trained network to study; leave --editor out, or vary samples")
+        raise UserError(f"{chosen_editor.name} takes no trained network to study; leave --editor out, or vary samples")
     if name not in studies:
         raise unknown("study", name, [*studies, "samples"])
     return studies[name]
@@ -37,32 +37,32 @@ def find_study(choice: ChosenEditor, name: str) -> Study:
 
 def of_recipe(
     name: str,
-    choice: ChosenEditor,
+    chosen_editor: ChosenEditor,
     judge: Judge,
-    pictures: ImageSource,
+    source: ImageSource,
     options: StudyOptions,
     seeds: Sequence[int],
     sparsities: Sequence[float],
     settings: Settings,
     out: Path,
 ) -> list[Line]:
-    """One line a value of the study `name`; the editor gets a network trained for it. All in `out` is gone on with.
+    """One line a value of the study `name`; the editor gets a network trained for it. What is in `out` is continued.
 
     Raises `UserError` for an editor whose training has no such study.
     """
-    study, arms = find_study(choice, name), []
+    study, arms = find_study(chosen_editor, name), []
     for value in study.values:
-        choices = []
+        chosen_editors = []
         for seed in seeds:
-            checkpoint = study.train(value, judge.base, pictures, options, seed, out)
-            config = replace(choice.config, checkpoint=checkpoint)
-            choices.append(replace(choice, config=config, written=(*choice.written, "checkpoint")))
-        arms.append((f"{name} = {value}", choices, settings))
+            checkpoint = study.train(value, judge.base, source, options, seed, out)
+            config = replace(chosen_editor.config, checkpoint=checkpoint)
+            chosen_editors.append(replace(chosen_editor, config=config, written=(*chosen_editor.written, "checkpoint")))
+        arms.append((f"{name} = {value}", chosen_editors, settings))
     return _score(arms, judge, sparsities, out / "runs")
 
 
 def of_samples(
-    choice: ChosenEditor, judge: Judge, sparsities: Sequence[float], settings: Settings, out: Path
+    chosen_editor: ChosenEditor, judge: Judge, sparsities: Sequence[float], settings: Settings, out: Path
 ) -> list[Line]:
     """One line a number of editing samples, with the same editor.
 
@@ -74,15 +74,15 @@ def of_samples(
     partners = {row: others for row, *others in company.tolist()}
 
     def on_common_images(record: Record, folder: Path) -> Record:
-        found = outcomes.read(folder)
-        edits = found.edits.assign(partners=found.edits["sample"].map(partners))
-        hits = metrics.compute_hits(replace(found, edits=edits))
+        run_outcomes = outcomes.read(folder)
+        edits = run_outcomes.edits.assign(partners=run_outcomes.edits["sample"].map(partners))
+        hits = metrics.compute_hits(replace(run_outcomes, edits=edits))
         low, high = metrics.intervals(hits)["gr"]
         score = Score(value=metrics.scores(hits)["gr"], low=low, high=high)
         return record.model_copy(update={"scores": {**record.scores, "gr": score}})
 
     arms = [
-        (f"{count} sample{'s' if count > 1 else ''}", [choice], replace(settings, samples_per_edit=count))
+        (f"{count} sample{'s' if count > 1 else ''}", [chosen_editor], replace(settings, samples_per_edit=count))
         for count in SAMPLES
     ]
     return _score(arms, judge, sparsities, out / "runs", on_common_images)
@@ -96,15 +96,17 @@ def _score(
     finish: Callable[[Record, Path], Record] = lambda record, folder: record,
 ) -> list[Line]:
     """Evaluate each arm (label, editors that repeat one another, settings) at every sparsity."""
-    found = []
-    with tqdm(total=sum(len(choices) for _, choices, _ in arms) * len(sparsities), unit="run", desc="runs") as bar:
-        for label, choices, settings in arms:
+    lines = []
+    with tqdm(
+        total=sum(len(chosen_editors) for _, chosen_editors, _ in arms) * len(sparsities), unit="run", desc="runs"
+    ) as bar:
+        for label, chosen_editors, settings in arms:
             records = []
-            for number, choice in enumerate(choices):
+            for number, chosen_editor in enumerate(chosen_editors):
                 for sparsity in sparsities:
-                    at = choice.at_knob(sparsity)
-                    folder = out / label.replace(" ", "") / f"{number}-{at.name}-{sparsity:g}"
-                    records.append(finish(evaluate(at, judge, settings, folder), folder))
+                    at_sparsity = chosen_editor.at_knob(sparsity)
+                    folder = out / label.replace(" ", "") / f"{number}-{at_sparsity.name}-{sparsity:g}"
+                    records.append(finish(evaluate(at_sparsity, judge, settings, folder), folder))
                     bar.update()
-            found.append(line(label, records))
-    return found
+            lines.append(line(label, records))
+    return lines

@@ -1,4 +1,4 @@
-"""The pictures of the analyses, one function a figure, in colours that the colour-blind can tell apart."""
+"""The figures of the analyses, one function each, in colours that the colour-blind can distinguish."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gr_lr(lines: Sequence[Line], title: str, path: Path) -> None:
         colour, points = COLOURS[number % len(COLOURS)], line.points
         scores = [(point.scores["gr"], point.scores["lr"]) for point in points]
         for run in line.runs if len(line.runs) > 1 else ():
-            axes.plot(*_xy([(one.scores["gr"], one.scores["lr"]) for one in run]), color=colour, linewidth=0.6)
+            axes.plot(*_xy([(record.scores["gr"], record.scores["lr"]) for record in run]), color=colour, linewidth=0.6)
         _crosses(axes, scores, colour)
         label = f"{line.label} ({len(line.runs)} runs)" if len(line.runs) > 1 else line.label
         marker = MARKERS[number % len(MARKERS)]
@@ -59,30 +59,33 @@ def layers(positions: Sequence[Position], title: str, path: Path) -> None:
     figure, axes = _figure(6.4, 4.8)
     notes = []
     for number, part in enumerate(COMPONENTS):
-        mine = [position for position in positions if position.part == part]
-        scores = [(position.record.scores["gr"], position.record.scores["lr"]) for position in mine]
+        of_part = [position for position in positions if position.part == part]
+        scores = [(position.record.scores["gr"], position.record.scores["lr"]) for position in of_part]
         colour, marker = COLOURS[number], MARKERS[number]
         axes.plot(*_xy(scores), color=colour, marker=marker, linewidth=0.7, label=f"three {part.upper()}s")
-        notes += [(f"{one.first}-{one.last}", gr, lr, colour) for one, (gr, lr) in zip(mine, scores, strict=True)]
+        notes += [
+            (f"{position.first}-{position.last}", gr, lr, colour)
+            for position, (gr, lr) in zip(of_part, scores, strict=True)
+        ]
     _finish(axes, title, "small numbers: blocks, counted from 1")
     axes.legend(frameon=False, fontsize=9)
     _write_notes(figure, axes, notes)
     _save(figure, path)
 
 
-def overlaps(found: Sequence[Overlap], title: str, path: Path) -> None:
+def overlaps(results: Sequence[Overlap], title: str, path: Path) -> None:
     """Mean IoU of masks for each two groups, per cent: a heat map an editor, on one colour scale (Figs. 6 and I)."""
-    names = found[0].groups
+    names = results[0].groups
     side = 1.6 + 0.24 * len(names)
-    figure, panels = _figure(side * len(found) + 2.6, side + 2.4, columns=len(found))
-    top = max(100 * float(np.nanmax(one.matrix)) for one in found)
-    for axes, one in zip(panels, found, strict=True):
-        image = axes.imshow(100 * one.matrix, cmap="viridis", vmin=0, vmax=top, aspect="auto")
+    figure, panels = _figure(side * len(results) + 2.6, side + 2.4, columns=len(results))
+    top = max(100 * float(np.nanmax(result.matrix)) for result in results)
+    for axes, result in zip(panels, results, strict=True):
+        image = axes.imshow(100 * result.matrix, cmap="viridis", vmin=0, vmax=top, aspect="auto")
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
         axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names), fontsize=8)
         axes.tick_params(left=axes is panels[0])
-        within, across, _ = one.means.values()
-        axes.set_title(f"{one.editor}\nwithin {_per_cent(within)}, across {_per_cent(across)}", fontsize=9)
+        within, across, _ = result.means.values()
+        axes.set_title(f"{result.editor}\nwithin {_per_cent(within)}, across {_per_cent(across)}", fontsize=9)
     figure.colorbar(image, ax=list(panels), label="mean IoU of masks (%)")
     figure.suptitle(title, fontsize=11)
     _save(figure, path)

@@ -1,4 +1,4 @@
-"""How specific masks are: intersection over union of the units picked for two editing samples (Figs. 6 and I)."""
+"""Specificity of masks: intersection over union of the units picked for two editing samples (Figs. 6 and I)."""
 
 from __future__ import annotations
 
@@ -37,15 +37,17 @@ class Overlap:
     means: dict[str, Score]
 
 
-def overlap(choice: ChosenEditor, judge: Judge, sparsity: float, settings: Settings, progress: bool = True) -> Overlap:
+def overlap(
+    chosen_editor: ChosenEditor, judge: Judge, sparsity: float, settings: Settings, progress: bool = True
+) -> Overlap:
     """Masks at this sparsity for every editing sample that `settings` choose, and their overlap.
 
     Raises `UserError` for an editor that masks no units.
     """
-    if not issubclass(choice.editor_class, MaskingEditor):
-        raise UserError(f"{choice.name} masks no units; give editors that do, such as random-mask")
-    choice = choice.at_knob(sparsity)
-    editor = choice.make()
+    if not issubclass(chosen_editor.editor_class, MaskingEditor):
+        raise UserError(f"{chosen_editor.name} masks no units; give editors that do, such as random-mask")
+    chosen_editor = chosen_editor.at_knob(sparsity)
+    editor = chosen_editor.make()
     assert isinstance(editor, MaskingEditor)
     fit(editor, judge, settings)
     rows = chosen_samples(judge.benchmark, settings)
@@ -69,26 +71,26 @@ def overlap(choice: ChosenEditor, judge: Judge, sparsity: float, settings: Setti
     for name, point in within_and_across(matrix, counted[None]).items():
         low, high = metrics.percentiles(spread[name])
         means[name] = Score(value=float(point[0]), low=low, high=high)
-    files = [value.stem for value in vars(choice.config).values() if isinstance(value, Path)]
-    return Overlap(" ".join([choice.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
+    files = [value.stem for value in vars(chosen_editor.config).values() if isinstance(value, Path)]
+    return Overlap(" ".join([chosen_editor.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
 
 
 @torch.no_grad()
 def masks(editor: MaskingEditor, judge: Judge, rows: np.ndarray, seed: int, progress: bool = True) -> np.ndarray:
     """The units this editor keeps for each of these editing samples alone, bool (len(rows), layers * N_m)."""
     base, samples = judge.base, judge.benchmark.edit
-    step, parts = edits_at_once(base.module, base.device), []
+    step, batches = edits_at_once(base.module, base.device), []
     with tqdm(total=len(rows), unit="mask", desc="masks", disable=not progress, leave=False) as bar:
         for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            images = samples.images(base.preprocessing, some.tolist())[:, None]
+            batch = rows[start : start + step]
+            images = samples.images(base.preprocessing, batch.tolist())[:, None]
             images = images.to(base.device, next(base.module.parameters()).dtype)
-            labels = torch.as_tensor(samples.labels[some], device=base.device)[:, None]
-            seeds = [edit_seed(seed, samples.table["sha256"].iloc[row]) for row in some]
-            kept = keep_top(editor.scores(base.module, images, labels, seeds), editor.config.sparsity)
-            parts.append(kept.flatten(1).cpu().numpy())
-            bar.update(len(some))
-    return np.concatenate(parts)
+            labels = torch.as_tensor(samples.labels[batch], device=base.device)[:, None]
+            seeds = [edit_seed(seed, samples.table["sha256"].iloc[row]) for row in batch]
+            mask = keep_top(editor.scores(base.module, images, labels, seeds), editor.config.sparsity)
+            batches.append(mask.flatten(1).cpu().numpy())
+            bar.update(len(batch))
+    return np.concatenate(batches)
 
 
 def pairwise(picked: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where to edit: plain fine-tuning of three consecutive FFNs or MSAs at every depth (paper, Fig. 2b)."""
+"""Scores by place: plain fine-tuning of three consecutive FFNs or MSAs at every depth (paper, Fig. 2b)."""
 
 from __future__ import annotations
 

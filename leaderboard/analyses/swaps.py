@@ -1,6 +1,6 @@
-"""Does an edit merely exchange two classes? What becomes of the locality images of the class it takes away from.
+"""Edits that merely exchange two classes: their effect on locality images of the class that the base predicted.
 
-An editing sample of class y is called z by the base. An edit that moves the border between y and z as a whole
+The base predicts z for an editing sample of class y. An edit that moves the border between y and z as a whole
 corrects the whole group, and loses every image of class z; LR hardly sees that, since D_l holds few images of z.
 Not in the paper.
 """
@@ -18,8 +18,8 @@ from leaderboard.records.outcomes import Outcomes
 class Swaps:
     """Accuracy of the edited models on D_l, apart for images of the class z that the base predicted, and for the rest.
 
-    images: pairs of an edit and an image of its z. exchanged: of the images that are lost, the share that is now
-    called y, the class of the editing sample. NaN where there is nothing to count.
+    images: pairs of an edit and an image of its z. exchanged: of the images that are lost, the share predicted
+    as y, the class of the editing sample. NaN where there is nothing to count.
     """
 
     images: int
@@ -28,17 +28,19 @@ class Swaps:
     exchanged: float
 
 
-def swaps(outcomes: Outcomes) -> Swaps:
+def count_swaps(outcomes: Outcomes) -> Swaps:
     """Counted over all edits and images at once; failed edits (their predictions are -1) count as wrong."""
     split = outcomes.samples["split"]
-    edited, kept = (outcomes.samples[split == name].reset_index(drop=True) for name in ("edit", "locality"))
+    edit_samples, locality_samples = (
+        outcomes.samples[split == name].reset_index(drop=True) for name in ("edit", "locality")
+    )
     rows = outcomes.edits["sample"].to_numpy()
     predicted = np.stack(outcomes.edits["locality_predictions"].to_list())
-    labels = kept["label"].to_numpy()
-    taken = labels == edited["base"].to_numpy()[rows][:, None]
+    labels = locality_samples["label"].to_numpy()
+    is_z = labels == edit_samples["base"].to_numpy()[rows][:, None]
     right = predicted == labels
-    now = predicted == edited["label"].to_numpy()[rows][:, None]
-    return Swaps(int(taken.sum()), _mean(right[taken]), _mean(right[~taken]), _mean(now[~right]))
+    predicted_y = predicted == edit_samples["label"].to_numpy()[rows][:, None]
+    return Swaps(int(is_z.sum()), _mean(right[is_z]), _mean(right[~is_z]), _mean(predicted_y[~right]))
 
 
 def _mean(values: np.ndarray) -> float:

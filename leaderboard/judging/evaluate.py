@@ -35,18 +35,18 @@ RUN = Kind("run", "run.json", identity="facts")
 
 
 def evaluate(
-    choice: ChosenEditor, judge: Judge, settings: Settings, folder: Path, progress: bool = True
+    chosen_editor: ChosenEditor, judge: Judge, settings: Settings, folder: Path, progress: bool = True
 ) -> record.Record:
-    """Edit every sample (or `limit` of them), judge each edited model, write the record; resume what is there.
+    """Edit every sample (or `limit` of them), judge each edited model, write the record; continue a stopped run.
 
-    `folder` holds this run alone: ``run.json`` (what it is a run of), parts or ``outcomes.parquet``,
+    `folder` holds this run alone: ``run.json`` (its key and fields), parts or ``outcomes.parquet``,
     ``samples.parquet`` and, at the end, ``record.json``. Raises `UserError` if another run lies there.
     """
     base, benchmark = judge.base, judge.benchmark
-    editor = choice.make()
+    editor = chosen_editor.make()
     fit_seconds = fit(editor, judge, settings)
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
-    run_spec = RunSpec.of(choice, editor, judge, settings, batch)
+    run_spec = RunSpec.of(chosen_editor, editor, judge, settings, batch)
     _claim(folder, run_spec)
     if (folder / "record.json").is_file():
         return record.read(folder / "record.json")
@@ -57,26 +57,28 @@ def evaluate(
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     if not (folder / "outcomes.parquet").is_file():
         done = outcomes.parts_done(folder)
-        with tqdm(total=len(rows), unit="edit", desc=choice.name, disable=not progress, leave=False) as bar:
-            for number, batch_rows in enumerate(batches):
-                if number not in done:
-                    outcomes.write_part(folder, number, _edit_batch(choice, editor, judge, batch_rows, settings.seed))
+        with tqdm(total=len(rows), unit="edit", desc=chosen_editor.name, disable=not progress, leave=False) as bar:
+            for batch_index, batch_rows in enumerate(batches):
+                if batch_index not in done:
+                    outcomes.write_part(
+                        folder, batch_index, _edit_batch(chosen_editor, editor, judge, batch_rows, settings.seed)
+                    )
                 bar.update(len(batch_rows))
         if judge.weights_sha256() != before:
-            raise UserError(f"{choice.name} changed the base model; an editor must leave it as it was")
+            raise UserError(f"{chosen_editor.name} changed the base model; an editor must leave it as it was")
         outcomes.join_parts(folder, len(batches))
     result = _record(judge, run_spec, fit_seconds, outcomes.read(folder))
     result.write(folder / "record.json")
     return result
 
 
-def folder_name(choice: ChosenEditor) -> str:
-    """A run's folder: the editor as one would write it, in characters that every file system takes."""
-    return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in choice.spec)
+def folder_name(chosen_editor: ChosenEditor) -> str:
+    """A run's folder: the editor's spec, in characters that every file system takes."""
+    return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in chosen_editor.spec)
 
 
 def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
-    """Let the editor learn from the benchmark's training images, if it wants to; seconds it took."""
+    """Let the editor learn from the benchmark's training images, if it has a `fit`; returns the seconds."""
     if type(editor).fit is Editor.fit:
         return 0.0
     base, benchmark = judge.base, judge.benchmark
@@ -89,10 +91,10 @@ def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
 
 
 def _edit_batch(
-    choice: ChosenEditor, editor: Editor, judge: Judge, rows: np.ndarray, seed: int
+    chosen_editor: ChosenEditor, editor: Editor, judge: Judge, rows: np.ndarray, seed: int
 ) -> list[dict[str, Any]]:
-    """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
-    base, table, name = judge.base, judge.benchmark.edit, choice.name
+    """Edit and judge samples (m, n), each row on its own; one outcome row each."""
+    base, table, name = judge.base, judge.benchmark.edit, chosen_editor.name
     images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
     images = images.to(base.device, next(base.module.parameters()).dtype)
     labels = torch.as_tensor(table.labels[rows], device=base.device)
@@ -112,15 +114,15 @@ def _edit_batch(
         raise UserError(f"{name}: edit_many returned {len(edits)} edits for {len(rows)} samples")
     if judge.checksum() != checksum:
         raise UserError(f"{name} changed the base model; an editor must work on a copy and leave it as it was")
-    result = []
+    outcome_rows = []
     for (row, *partners), edited, probes in zip(rows, edits, images, strict=True):
         edit = to_edit(base.module, edited, probes)
-        if choice.interpolate != 1:
-            edit = interpolated(base.module, edit, choice.interpolate)
+        if chosen_editor.interpolate != 1:
+            edit = interpolated(base.module, edit, chosen_editor.interpolate)
         group_id = table.table["group_id"].iloc[row]
         start = time.perf_counter()
         group_predictions, locality_predictions, forward_path = judge.predict(edit, group_id)
-        result.append(
+        outcome_rows.append(
             {
                 "sample": int(row),
                 "partners": partners,
@@ -134,7 +136,7 @@ def _edit_batch(
                 "locality_predictions": locality_predictions,
             }
         )
-    return result
+    return outcome_rows
 
 
 def _claim(folder: Path, run_spec: RunSpec) -> None:
@@ -142,7 +144,7 @@ def _claim(folder: Path, run_spec: RunSpec) -> None:
 
     Raises `UserError` if another run lies there, or the base, by its identity the same, answered otherwise.
     """
-    note = {"key": run_spec.key, "facts": run_spec.facts}
+    note = {"key": run_spec.key, "facts": run_spec.fields}
     claim(folder, RUN, note)
     begun_with = json.loads((folder / RUN.note).read_text(encoding="utf-8")).get("probe")
     probe, precision = run_spec.base.probe or {}, run_spec.protocol.precision

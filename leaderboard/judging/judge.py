@@ -87,30 +87,31 @@ class Judge:
                 return "tail", lambda tokens: forward_tail(model, tokens, cut, overrides), cut
 
     @torch.no_grad()
-    def _run(self, forward_fn: Forward | None, cut: Cut | None, where: str) -> np.ndarray:
+    def _run(self, forward_fn: Forward | None, cut: Cut | None, group_id: str) -> np.ndarray:
+        """Predictions for the images of a group, or of D_l where `group_id` is empty."""
         if forward_fn is None:
-            count = len(self.benchmark.members(where)) if where else len(self.benchmark.locality)
+            count = len(self.benchmark.members(group_id)) if group_id else len(self.benchmark.locality)
             return np.full(count, NOWHERE, np.int16)
-        inputs = self._decoded(where) if cut is None else self._prefix(where, cut)
+        inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut)
         return _classes(torch.cat([forward_fn(batch) for batch in inputs.split(self.score_batch)]))
 
-    def _decoded(self, where: str) -> Tensor:
-        if where not in self._images:
+    def _decoded(self, group_id: str) -> Tensor:
+        if group_id not in self._images:
             for stale in [name for name in self._images if name]:  # one group at a time; D_l stays
                 del self._images[stale]
-            samples = self.benchmark.edit if where else self.benchmark.locality
-            rows = self.benchmark.members(where).tolist() if where else None
+            samples = self.benchmark.edit if group_id else self.benchmark.locality
+            rows = self.benchmark.members(group_id).tolist() if group_id else None
             images = samples.images(self.base.preprocessing, rows)
-            self._images[where] = images.to(self.base.device, next(self.base.module.parameters()).dtype)
-        return self._images[where]
+            self._images[group_id] = images.to(self.base.device, next(self.base.module.parameters()).dtype)
+        return self._images[group_id]
 
-    def _prefix(self, where: str, cut: Cut) -> Tensor:
-        if (where, cut) not in self._tokens:
-            for stale in [key for key in self._tokens if key[0] not in ("", where) or key[1] != cut]:
+    def _prefix(self, group_id: str, cut: Cut) -> Tensor:
+        if (group_id, cut) not in self._tokens:
+            for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1] != cut]:
                 del self._tokens[stale]
-            batches = self._decoded(where).split(self.score_batch)
-            self._tokens[where, cut] = torch.cat([forward_prefix(self.base.module, batch, cut) for batch in batches])
-        return self._tokens[where, cut]
+            batches = self._decoded(group_id).split(self.score_batch)
+            self._tokens[group_id, cut] = torch.cat([forward_prefix(self.base.module, batch, cut) for batch in batches])
+        return self._tokens[group_id, cut]
 
 
 def _classes(logits: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""All that could change a score of a run: what its folder is known by, and what its record says of it."""
+"""All that could change a score of a run: the key of its folder, and sections of its record."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ class RunSpec:
     code: dict[str, str]
 
     @classmethod
-    def of(cls, choice: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, edit_batch: int) -> RunSpec:
-        """The spec of editing with `editor`, made and fitted by `choice`."""
-        editor_file = Path(inspect.getfile(choice.editor_class))
+    def of(
+        cls, chosen_editor: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, edit_batch: int
+    ) -> RunSpec:
+        """The spec of editing with `editor`, made and fitted by `chosen_editor`."""
+        editor_file = Path(inspect.getfile(chosen_editor.editor_class))
         family_file = Path(inspect.getfile(type(family_of(judge.base.module))))  # no import names it
         return cls(
-            editor=_editor_section(choice, editor, hash_sources([editor_file])),
+            editor=_editor_section(chosen_editor, editor, hash_sources([editor_file])),
             base=_base_section(judge),
             data=_data_section(judge),
             protocol=_protocol(judge, settings, edit_batch),
@@ -51,11 +53,11 @@ class RunSpec:
         )
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """All of it as plain values, without the probe, which differs from machine to machine in its last digits.
 
-        Where two runs differ, the first difference is what a user reads. So what was asked for stands first, then
-        code, and last what follows from it: what the editor learned.
+        Where two runs differ, the first difference is what a user reads. So the settings stand first, then the
+        code, and last what the editor learned from them.
         """
         learned = {"state_sha256", "provenance"}
         return {
@@ -70,18 +72,18 @@ class RunSpec:
 
     @property
     def key(self) -> str:
-        """Hex SHA-256 of the facts."""
-        return _digest(self.facts)
+        """Hex SHA-256 of the fields."""
+        return _digest(self.fields)
 
 
-def _editor_section(choice: ChosenEditor, editor: Editor, sources: dict[str, str]) -> EditorSection:
-    state, knob, config = editor.state_dict(), knob_of(choice.config), dataclasses.asdict(choice.config)
+def _editor_section(chosen_editor: ChosenEditor, editor: Editor, sources: dict[str, str]) -> EditorSection:
+    state, knob, config = editor.state_dict(), knob_of(chosen_editor.config), dataclasses.asdict(chosen_editor.config)
     return EditorSection(
-        name=choice.name,
-        spec=choice.spec,
+        name=chosen_editor.name,
+        spec=chosen_editor.spec,
         config={name: str(value) if isinstance(value, Path) else value for name, value in config.items()},
         knob=knob.name if knob else None,
-        interpolate=choice.interpolate,
+        interpolate=chosen_editor.interpolate,
         source_sha256=_digest(sources),
         files=hash_named_files(config),
         state_sha256=hash_tensors(state) if state else None,

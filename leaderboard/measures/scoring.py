@@ -1,7 +1,7 @@
-"""Time to judge one edit, ours and the plain way, and whether both predict the same.
+"""Time to judge one edit, ours and plain, and a check that both predict the same.
 
 Random weights, random images, one random edit of the six FFN matrices. *Ours* is the harness's `Judge`.
-*Plain* is the manner of the released code: copy the model, load the edit, run the edited and the unedited
+*Plain* works as the released code does: copy the model, load the edit, run the edited and the unedited
 model in full over the group and D_l. Decoding is left out of both, and measured apart.
 """
 
@@ -109,18 +109,18 @@ def plain_judge(model: Model, edit: WeightEdit, images: Tensor) -> tuple[Tensor,
 
 
 def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, images: int | None = None) -> ScoreSpeed:
-    """Judge one edit both ways, check that they agree, and time them in turn, in float32.
+    """Judge one edit with both, check that they agree, and time them in turn, in float32.
 
     `images` is the number of images judged; by default that of the full benchmark, or on a CPU as many as
     take some seconds. Raises `AssertionError` if the predictions differ.
     """
-    where = pick(device)
+    torch_device = pick(device)
     base = preprocessed(random_base(base_name, device=device))
     model: Model = base.module
     check_supported(model)
     if images is None:
         images = GROUP + LOCALITY
-        if where.type == "cpu":
+        if torch_device.type == "cpu":
             images = min(images, max(8, int(CPU_FLOPS[quick] / forward_flops(model))))
     group = max(1, images * GROUP // (GROUP + LOCALITY))
     pixels = noise_images(model, images)
@@ -130,22 +130,22 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
     start = time.perf_counter()
     judge = Judge(base, noise_benchmark(pixels, group))
     ours = judge.predict(edit, GROUP_ID)
-    wait(where)
+    wait(torch_device)
     first = time.perf_counter() - start
     near, flips, changed = agreement(np.concatenate(ours[:2]), *plain_judge(model, edit, pixels))
 
     timing = interleaved(
         {"ours": lambda: judge.predict(edit, GROUP_ID), "plain": lambda: plain_judge(model, edit, pixels)},
-        3 if quick else 7, where,
+        3 if quick else 7, torch_device,
     )  # fmt: skip
     cut = ffn_cut(model, edit.overrides)
     speed = Comparison(
         "images", images, timing["ours"], timing["plain"],
-        images * tail_flops(model, cut), 2 * images * forward_flops(model), matmul_ceiling(where),
+        images * tail_flops(model, cut), 2 * images * forward_flops(model), matmul_ceiling(torch_device),
     )  # fmt: skip
     once, saved = first - speed.ours.median, speed.plain.median - speed.ours.median
     return ScoreSpeed(
-        base_name, device_name(where), images, speed, once,
+        base_name, device_name(torch_device), images, speed, once,
         paid_back_after=math.ceil(once / saved) if saved > 0 else None,
         group_ratio=speed.plain.median / (speed.ours.median + once / GROUP),
         near=near, flips=flips, changed=changed, decoded=decoded_a_second(base.preprocessing),

@@ -1,4 +1,4 @@
-"""What a result was made with: library versions, commit, device. Read, never guessed."""
+"""The environment of a result: library versions, commit, device. Read, never guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of each edit, and where: streamed in parts, joined when all edits are judged.
+"""The outcomes of a run on disk: streamed in parts, joined when all edits are judged.
 
 ``samples.parquet``   one row an image (split, sha256, label, group, subset, drawing, base prediction)
 ``outcomes.parquet``  one row an edit (its sample, steps, seconds, failure, predictions on its group and D_l)
@@ -47,19 +47,19 @@ class Outcomes:
 
 
 def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.ndarray) -> pd.DataFrame:
-    """The images of a run and what the unedited base says of them (top-1 by full forward)."""
-    parts = []
+    """The images of a run and the unedited base's predictions for them (top-1 by full forward)."""
+    tables = []
     for split, samples, predictions in (
         ("edit", benchmark.edit, base_edit),
         ("locality", benchmark.locality, base_locality),
     ):
         table = samples.table.reindex(columns=["sha256", "label", "group_id", "group", "subset"])
-        parts.append(table.assign(drawing=samples.drawings, split=split, base=predictions))
-    return pd.concat(parts, ignore_index=True)
+        tables.append(table.assign(drawing=samples.drawings, split=split, base=predictions))
+    return pd.concat(tables, ignore_index=True)
 
 
 def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
-    """Keep the outcomes of one batch of edits; a kill afterwards does not lose them."""
+    """Write the outcomes of one batch of edits; a later kill does not lose them."""
     with replacing(folder / "parts" / f"{number:06d}.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="zstd")
 
@@ -70,7 +70,7 @@ def parts_done(folder: Path) -> set[int]:
 
 
 def join_parts(folder: Path, count: int) -> None:
-    """All batches, in order, as ``outcomes.parquet``; the parts go."""
+    """Write all batches, in order, as ``outcomes.parquet``, and delete the parts."""
     files = [folder / "parts" / f"{number:06d}.parquet" for number in range(count)]
     with replacing(folder / "outcomes.parquet") as temporary:
         table = pa.concat_tables([pq.read_table(file) for file in files])

@@ -26,7 +26,7 @@ class _Section(BaseModel):
 
 
 class EditorSection(_Section):
-    """Which method, with which settings, having learned what."""
+    """The method, its settings, and the state that it learned."""
 
     name: str
     """The built-in's name, or FILE.py:Class."""
@@ -37,7 +37,7 @@ class EditorSection(_Section):
     knob: str | None
     """The setting that a sweep varies; None for an editor without one."""
     interpolate: float = 1.0
-    """How far from the base (0) to the edited model (1) the scored weights lie."""
+    """The scored weights' place between the base (0) and the edited model (1)."""
     source_sha256: str
     """Hash of the editor's parsed sources, all that they import of this project or beside them included. Records from
     before the base's `identity` hold the SHA-256 of the bytes of the editor's own file."""
@@ -46,11 +46,11 @@ class EditorSection(_Section):
     state_sha256: str | None
     """Hash of what the editor learned before editing; None if it learns nothing."""
     provenance: dict[str, str] = {}
-    """Where that came from, in the editor's words; empty if it learns nothing."""
+    """The origin of that state, in the editor's words; empty if it learns nothing."""
 
 
 class BaseSection(_Section):
-    """Which model was edited, how images reach it, and its accuracy on D_l as measured in this run."""
+    """The edited model, its preprocessing, and its accuracy on D_l as measured in this run."""
 
     name: str
     """The name or path that was asked for; another name may stand for the same model."""
@@ -69,7 +69,7 @@ class BaseSection(_Section):
 
 
 class DataSection(_Section):
-    """Which images."""
+    """The images of the run."""
 
     name: str
     """The benchmark's name."""
@@ -78,11 +78,11 @@ class DataSection(_Section):
     fingerprint: str
     """Hash over bytes, labels and groups of all images that can move a score."""
     kept: str
-    """How many editing samples this base gets wrong, by subset, in words; "all" if nobody filtered them."""
+    """Counts of the editing samples this base gets wrong, by subset, in words; "all" if nobody filtered them."""
     groups: int
     """Groups that hold an editing sample."""
     editing_samples: int
-    """Samples that this base gets wrong: what could be edited."""
+    """Samples that this base gets wrong; they can be edited."""
     locality_images: int
     """|D_l|."""
 
@@ -91,9 +91,9 @@ class Protocol(_Section):
     """Everything else that could change a score."""
 
     version: str
-    """What is judged on what; see `PROTOCOL`."""
+    """Version of the rules that choose images and predictions; see `PROTOCOL`."""
     scoring: str = "1"
-    """How outcomes become scores; see `SCORING`. Records from before say nothing and mean "1"."""
+    """Version of the scores' computation; see `SCORING`. Older records lack it and mean "1"."""
     precision: str
     """The base's number format, such as float32."""
     device: str
@@ -113,14 +113,14 @@ class Protocol(_Section):
 
 
 class Environment(_Section):
-    """What it ran on."""
+    """Libraries, checkout and device of the run."""
 
     versions: dict[str, str]
     """Releases of Python and of the libraries that edit, judge and keep."""
     commit: str | None
     """Commit of this project's checkout; None where it is none."""
     dirty: bool | None
-    """Whether a tracked file differed from that commit; None without a checkout."""
+    """True if a tracked file differed from that commit; None without a checkout."""
     device_name: str
     """The processor, in words."""
 
@@ -135,16 +135,16 @@ class Costs(_Section):
     median_score_seconds: float
     """Judging an edit on its group and on D_l."""
     peak_memory_mb: float | None
-    """Of the process, MiB; on CUDA, of the device. None where the system does not tell."""
+    """Of the process, MiB; on CUDA, of the device. None where the system does not give it."""
 
 
 class NoiseFloor(_Section):
     """Predictions that change between the full forward and the tail under equal weights: no edit at all."""
 
     flips: int
-    """How many changed."""
+    """Predictions that changed."""
     images: int
-    """Of how many: D_l and the first group."""
+    """Images compared: D_l and the first group."""
 
 
 class OutcomeSection(_Section):
@@ -179,7 +179,7 @@ class Score(_Section):
 
 
 class Comparable(NamedTuple):
-    """What two records must share to stand in one table, one plot, one analysis: see `Record.comparable_key`."""
+    """Values that two records must share to stand in one table, plot or analysis: see `Record.comparable_key`."""
 
     identity: str | None
     weights: str
@@ -208,32 +208,32 @@ class Record(_Section):
     key: str
     """Hash of all that could change a score, the code included: the run's own name, never a reason to compare."""
     created: str
-    """When, in UTC."""
+    """Time of creation, in UTC."""
     editor: EditorSection
-    """What edited."""
+    """The method."""
     base: BaseSection
-    """What was edited."""
+    """The edited model."""
     data: DataSection
-    """What it was judged on."""
+    """The images."""
     protocol: Protocol
-    """How."""
+    """Sampling, batches and precision."""
     environment: Environment
-    """Where."""
+    """Libraries and device."""
     costs: Costs
-    """For how much."""
+    """Time and memory."""
     noise_floor: NoiseFloor
-    """How far predictions move without an edit."""
+    """Predictions that change without an edit."""
     outcomes: OutcomeSection
-    """What came out, edit by edit."""
+    """Counts and hash of the outcomes of all edits."""
     scores: dict[str, Score]
-    """What came out, by the score's name (`leaderboard.scores.metrics.scores`)."""
+    """Scores by name (`leaderboard.scores.metrics.scores`)."""
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
         write_text(path, self.model_dump_json(indent=2) + "\n")
 
     def comparable_key(self) -> Comparable:
-        """What this record must share with another to be compared with it: the only rule there is.
+        """Values that this record must share with another to be compared with it: the only rule there is.
 
         In it: the base (its identity; of records without one, weights and preprocessing), the data, the versions of
         protocol and scoring, and all that chooses, batches and rounds. Not in it: the editor, its code and the commit.

@@ -24,8 +24,8 @@ SHOWN = ("sr", "gr", "lr")
 class Point:
     """One setting: its knob's value (None for an editor without), and SR, GR and LR as means over `runs` runs.
 
-    The ends of an interval are the means of the runs' ends: they say how far the images may mislead, and the
-    spread between the runs, seen beside them, how far a seed may.
+    The ends of an interval are the means of the runs' ends: they show the uncertainty from the images, and the
+    spread between the runs that from the seed.
     """
 
     value: float | None
@@ -59,7 +59,7 @@ def shown(record: Record) -> dict[str, Score]:
 
 
 def knob_value(record: Record) -> float | None:
-    """The knob's value in this run; without a knob, how far it was interpolated, or None if that is 1."""
+    """The knob's value in this run; without a knob, the interpolation factor, or None if that is 1."""
     if record.editor.knob:
         value: float = record.editor.config[record.editor.knob]
         return value
@@ -148,7 +148,7 @@ def place(value: float | None) -> float:
 
 def _differing(settings: str, name: str, lines: Iterable[tuple[str, str]]) -> str:
     """The settings in which a line differs from the others of its editor, in words."""
-    mine = json.loads(settings)
+    own = json.loads(settings)
     others = [json.loads(other) for editor, other in lines if editor == name]
-    differing = {key: value for key, value in mine.items() if any(other.get(key) != value for other in others)}
+    differing = {key: value for key, value in own.items() if any(other.get(key) != value for other in others)}
     return ", ".join(f"{key}={value}" for key, value in differing.items())

@@ -22,7 +22,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class GroupOutcomes:
-    """The edits of one group S: which of the group's images each edited model gets right.
+    """The edits of one group S: the images of the group that each edited model gets right.
 
     `correct` (edits, |S|) bool; `own` (edits, n) holds the columns of the n samples each edit was made on, its
     own first. n is 1 as a rule; a column may be named twice.
@@ -35,13 +35,13 @@ class GroupOutcomes:
 
     @property
     def success(self) -> np.ndarray:
-        """Which edits made all samples they were made on right, (edits,) bool."""
+        """True for edits that correct all their own samples, (edits,) bool."""
         right: np.ndarray = np.take_along_axis(self.correct, self.own, 1).min(1)
         return right
 
     @property
     def others(self) -> np.ndarray:
-        """Which images each edit did not see, (edits, |S|) bool: GR is of these."""
+        """True for images that an edit did not see, (edits, |S|) bool: GR is of these."""
         unseen = np.ones_like(self.correct)
         np.put_along_axis(unseen, self.own, False, 1)
         return unseen
@@ -132,7 +132,7 @@ def locality_agreement(hits: Hits) -> float:
 def locality_over_groups(hits: Hits) -> float:
     """LR averaged within each group first, so that a large group counts no more than a small one."""
     sizes = np.cumsum([len(group.own) for group in hits.groups])[:-1]
-    return float(np.mean([part.mean() for part in np.split(hits.locality, sizes)]))
+    return float(np.mean([of_group.mean() for of_group in np.split(hits.locality, sizes)]))
 
 
 def scores(hits: Hits) -> dict[str, float]:
@@ -201,16 +201,16 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
 
 
 def group_multiplicities(subsets: Sequence[str], rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """How often each group is drawn, (replicates, groups), given its subset; each subset keeps its number of groups."""
+    """Times each group is drawn, (replicates, groups), given its subset; each subset keeps its number of groups."""
     drawn = np.zeros((replicates, len(subsets)))
     for subset in dict.fromkeys(subsets):
-        inside = np.flatnonzero([one == subset for one in subsets])
+        inside = np.flatnonzero([name == subset for name in subsets])
         drawn[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=replicates)
     return drawn
 
 
 def drawing_multiplicities(codes: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """How often each drawing is drawn, (replicates, drawings); `codes` (images,) number each image's drawing."""
+    """Times each drawing is drawn, (replicates, drawings); `codes` (images,) number each image's drawing."""
     count = codes.max() + 1
     return rng.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
 

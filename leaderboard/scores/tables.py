@@ -28,7 +28,11 @@ def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
 
 
 def cell(score: Score | None, interval: bool = False) -> str:
-    """Per cent with one digit, and the 95 % interval where wanted and known."""
+    """Per cent with one digit; with `interval`, the 95 % interval where it is known.
+
+    >>> cell(Score(value=0.951, low=0.93, high=0.97), interval=True)
+    '95.1 [93.0, 97.0]'
+    """
     if score is None or score.value is None:
         return "–"
     value = NUMBER.format(100 * score.value)
@@ -38,7 +42,7 @@ def cell(score: Score | None, interval: bool = False) -> str:
 
 
 def heading(record: Record) -> str:
-    """What all rows of one table share, in a line; `details` has the rest."""
+    """The values that all rows of one table share, in a line; `details` has the rest."""
     protocol, data = record.protocol, record.data
     return (
         f"{record.base.name} on {data.name} {data.version}: {edits_of(record)}, seed {protocol.seed}, "
@@ -49,14 +53,14 @@ def heading(record: Record) -> str:
 
 
 def details(record: Record) -> str:
-    """What all rows of one table share beside the `heading`: hashes of data and base, and releases."""
+    """The other values that all rows of one table share: hashes of data and base, and releases."""
     base = record.base
     model = f"base {base.identity[:8]}" if base.identity else f"weights {base.weights_sha256[:8]}"
     return f"data {record.data.fingerprint[:8]}, {model}, {record.comparable_key().libraries}"
 
 
 def edits_of(record: Record) -> str:
-    """What was edited, in words: how many samples, drawn or all, of which groups, and how many an edit."""
+    """The edited samples in words: their number, drawn or all, their groups, and the number an edit."""
     protocol, total = record.protocol, record.data.groups
     samples = f"all {record.outcomes.edits:,}" if protocol.limit is None else f"{protocol.limit:,} drawn"
     chosen = protocol.edited_groups
@@ -83,13 +87,13 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
 
 def markdown(records: Sequence[Record], intervals: bool = True) -> str:
     """All records as Markdown tables, one for each set of comparable runs."""
-    parts = []
+    texts = []
     for group in group_comparable(records):
         title = f"{heading(group[0])}, {details(group[0])}"
         header, *body = rows(group, intervals)
         lines = [f"**{title}**", "", _line(header), _line(["---", *("---:" for _ in header[1:])]), *map(_line, body)]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n\nPer cent; in brackets 95 % bootstrap intervals over groups and drawings.\n"
+        texts.append("\n".join(lines))
+    return "\n\n".join(texts) + "\n\nPer cent; in brackets 95 % bootstrap intervals over groups and drawings.\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -81,10 +81,10 @@ def test_group_means_leave_out_views_of_one_drawing_and_weigh_samples() -> None:
     assert np.isnan(once[1, 1])
     assert weighted[0, 0] == pytest.approx(0.4)
     assert weighted[0, 1] == pytest.approx((2 * 0.3 + 0.5) / 3)
-    found = iou.within_and_across(once[None], np.array([[1, 1]]))
-    assert found["within"][0] == pytest.approx(0.3)
-    assert found["across"][0] == pytest.approx(0.3)
-    assert found["difference"][0] == pytest.approx(0)
+    means = iou.within_and_across(once[None], np.array([[1, 1]]))
+    assert means["within"][0] == pytest.approx(0.3)
+    assert means["across"][0] == pytest.approx(0.3)
+    assert means["difference"][0] == pytest.approx(0)
 
 
 class ByLabel(MaskedFineTune):
@@ -101,13 +101,13 @@ def test_overlap_within_and_across_groups(judge: Judge, small_benchmark: Benchma
     table = small_benchmark.edit.table
     table["label"] = table["group_id"].map({group: n for n, group in enumerate(small_benchmark.groups)})
     judge = Judge(judge.base, small_benchmark)
-    found = iou.overlap(ChosenEditor("by-label", ByLabel, ByLabel.Config()), judge, 0.5, Settings(), progress=False)
-    assert found.means["within"].value == pytest.approx(1)
-    assert found.means["within"].low == found.means["within"].high == pytest.approx(1)
-    across = found.means["across"]
+    overlap = iou.overlap(ChosenEditor("by-label", ByLabel, ByLabel.Config()), judge, 0.5, Settings(), progress=False)
+    assert overlap.means["within"].value == pytest.approx(1)
+    assert overlap.means["within"].low == overlap.means["within"].high == pytest.approx(1)
+    across = overlap.means["across"]
     assert across.value == pytest.approx(1 / 3, abs=0.05)  # half of all units, by chance
     assert across.low is not None and across.high is not None and across.low <= across.value <= across.high
-    assert np.isnan(found.matrix[2, 2]), "a group of one image has no pair"
+    assert np.isnan(overlap.matrix[2, 2]), "a group of one image has no pair"
 
 
 def test_iou_writes_matrix_means_and_picture(analysed, tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_iou_wants_editors_that_mask(analysed, tmp_path: Path, capsys: pytest.Ca
 
 @pytest.fixture
 def run(judge: Judge, tmp_path: Path) -> Record:
-    choice = choose("random-mask:lr=0.01,max_steps=2,sparsity=0.5", "small")
-    return evaluate(choice, judge, Settings(), tmp_path / "run", progress=False)
+    chosen = choose("random-mask:lr=0.01,max_steps=2,sparsity=0.5", "small")
+    return evaluate(chosen, judge, Settings(), tmp_path / "run", progress=False)
 
 
 def like(run: Record, gr: float, seed: int = 0, config: dict | None = None, **protocol) -> Record:
@@ -167,8 +167,8 @@ def test_interpolated_runs_are_the_knob_of_an_editor_without_one(run: Record) ->
     def between(record: Record, alpha: float) -> Record:
         return record.model_copy(update={"editor": record.editor.model_copy(update={"interpolate": alpha})})
 
-    (found,) = curves.lines([plain, between(plain, 0.75), between(plain, 0.25)])
-    assert found.knob == "interpolate" and [point.value for point in found.points] == [0.25, 0.75, None]
+    (curve,) = curves.lines([plain, between(plain, 0.75), between(plain, 0.25)])
+    assert curve.knob == "interpolate" and [point.value for point in curve.points] == [0.25, 0.75, None]
     assert [line.label for line in curves.lines([run, between(run, 0.5)])][1].endswith("interpolate=0.5")
 
 
@@ -202,8 +202,8 @@ def test_ablation_of_samples(analysed, tmp_path: Path) -> None:
 def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -> None:
     """An edit on one sample is judged without the two that edits on three saw."""
     settings = Settings(groups=("line",))
-    choice = choose("random-mask:lr=0.01,max_steps=3", "small")
-    found = ablation.of_samples(choice, judge, [0.5], settings, tmp_path)
+    chosen = choose("random-mask:lr=0.01,max_steps=3", "small")
+    lines = ablation.of_samples(chosen, judge, [0.5], settings, tmp_path)
     edits = outcomes.read(tmp_path / "runs" / "1sample" / "0-random-mask-0.5").edits
     three = with_partners(judge.benchmark, edits["sample"].to_numpy(), Settings(samples_per_edit=3))
     members = judge.benchmark.members("line")
@@ -212,7 +212,7 @@ def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -
         (predictions == labels)[~np.isin(members, seen)].mean()
         for predictions, seen in zip(edits["group_predictions"], three, strict=True)
     ]
-    assert found[0].points[0].scores["gr"].value == pytest.approx(np.mean(rates))
+    assert lines[0].points[0].scores["gr"].value == pytest.approx(np.mean(rates))
 
 
 def test_ablation_refits_from_one_bank_and_goes_on(
@@ -220,11 +220,11 @@ def test_ablation_refits_from_one_bank_and_goes_on(
 ) -> None:
     monkeypatch.setitem(PRESETS, "released", HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1))
     source = open_training_images(str(small_data))
-    choice, options = choose("hypernetwork:max_steps=1", "small"), StudyOptions("released", 8, 2)
+    chosen, options = choose("hypernetwork:max_steps=1", "small"), StudyOptions("released", 8, 2)
 
     def study(name: str) -> list[curves.Line]:
         settings = Settings(limit=2)
-        return ablation.of_recipe(name, choice, judge, source, options, (0, 1), [0.5], settings, tmp_path)
+        return ablation.of_recipe(name, chosen, judge, source, options, (0, 1), [0.5], settings, tmp_path)
 
     lines = study("blocks")
     assert [line.label for line in lines] == ["blocks = 1", "blocks = 3", "blocks = 5"]

@@ -60,9 +60,9 @@ def test_tables_come_from_records_alone(submitted: Path, capsys: pytest.CaptureF
 
 
 def test_a_typed_in_score_or_key_is_refused(submitted: Path, tmp_path: Path, capsys) -> None:
-    facts = json.loads((submitted / "null-edit" / "record.json").read_text())
+    fields = json.loads((submitted / "null-edit" / "record.json").read_text())
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "record.json").write_text(json.dumps({**facts, "remark": "state of the art"}))
+    (tmp_path / "a" / "record.json").write_text(json.dumps({**fields, "remark": "state of the art"}))
     assert "no record of this version" in refused(capsys, tables.main, str(tmp_path))
 
 

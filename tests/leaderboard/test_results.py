@@ -12,7 +12,7 @@ import leaderboard
 from benchmark.data.dataset import load
 from benchmark.models.load import load_base
 from editors.core.registry import SETTINGS, built_in, choose
-from leaderboard.analyses.swaps import swaps
+from leaderboard.analyses.swaps import count_swaps
 from leaderboard.records import outcomes, record
 from leaderboard.scores import metrics, tables
 
@@ -27,14 +27,14 @@ def weights(name: str) -> str:
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: f"{path.parent.parent.name}/{path.parent.name}")
 def test_scores_come_out_of_the_outcomes_beside_the_record(path: Path) -> None:
-    found, rows = record.read(path), outcomes.read(path.parent)
-    assert outcomes.digest(rows) == found.outcomes.sha256
-    assert len(rows.edits) == found.outcomes.edits
+    result, rows = record.read(path), outcomes.read(path.parent)
+    assert outcomes.digest(rows) == result.outcomes.sha256
+    assert len(rows.edits) == result.outcomes.edits
     again = metrics.scores(metrics.compute_hits(rows))
-    assert {name: score.value for name, score in found.scores.items()} == pytest.approx(again, nan_ok=True)
-    assert found.base.weights_sha256 == weights(found.base.name)
-    data = load(found.data.name)  # this base gets all of it wrong, so nothing was filtered away
-    assert (found.data.version, found.data.fingerprint) == (data.version, data.fingerprint)
+    assert {name: score.value for name, score in result.scores.items()} == pytest.approx(again, nan_ok=True)
+    assert result.base.weights_sha256 == weights(result.base.name)
+    data = load(result.data.name)  # this base gets all of it wrong, so nothing was filtered away
+    assert (result.data.version, result.data.fingerprint) == (data.version, data.fingerprint)
 
 
 def test_the_published_table_is_made_from_the_records() -> None:
@@ -51,23 +51,23 @@ def cells(columns: int) -> dict[str, list[str]]:
 
 
 def test_what_is_written_about_the_editors_is_what_the_records_say() -> None:
-    runs = {found.editor.spec: (path, found) for path, found in zip(RECORDS, map(record.read, RECORDS), strict=True)
+    runs = {result.editor.spec: (path, result) for path, result in zip(RECORDS, map(record.read, RECORDS), strict=True)
             if path.parent.parent.name == "mini-1"}  # fmt: skip
     table, exchanged = cells(8), cells(4)
     assert len(table) == 16 and len(exchanged) == 16
     for spec, (_, *scores, steps, _) in table.items():
-        _, found = runs[spec]
-        expected = [found.scores[name].value for name in ("sr", "gr", "gr_pairs", "lr")]
+        _, result = runs[spec]
+        expected = [result.scores[name].value for name in ("sr", "gr", "gr_pairs", "lr")]
         assert [float(score.split(" ")[0]) for score in scores] == [round(100 * value, 1) for value in expected], spec
-        assert float(steps) == found.outcomes.median_steps
+        assert float(steps) == result.outcomes.median_steps
     for spec, row in exchanged.items():
-        found = swaps(outcomes.read(runs[spec][0].parent))
-        of_z, of_others, to_y = (100 * share for share in (found.of_z, found.of_others, found.exchanged))
+        swapped = count_swaps(outcomes.read(runs[spec][0].parent))
+        of_z, of_others, to_y = (100 * share for share in (swapped.of_z, swapped.of_others, swapped.exchanged))
         assert row == [f"{of_z:.1f}", f"{of_others:.1f}", f"{to_y:.0f}"], spec
 
 
 def test_settings_that_are_shipped_for_the_mini_have_a_result() -> None:
-    scored = {(found.editor.name, found.editor.spec) for found in map(record.read, RECORDS)}
+    scored = {(result.editor.name, result.editor.spec) for result in map(record.read, RECORDS)}
     shipped = json.loads(SETTINGS.read_text(encoding="utf-8"))["mini"]
     assert shipped.keys() <= built_in().keys()
     for name in shipped:

@@ -51,10 +51,10 @@ def test_what_was_chosen_is_written_to_out_beside_what_is_there_and_printed_as_a
 
 @pytest.mark.parametrize("log", sorted((Path(registry.__file__).parent / "tuned").glob("*.json")), ids=lambda p: p.stem)
 def test_committed_settings_are_what_was_chosen_on_dev_data(log: Path) -> None:
-    facts = json.loads(log.read_text())
+    log_fields = json.loads(log.read_text())
     base, _, name = log.stem.partition("-")
-    assert json.loads(registry.SETTINGS.read_text())[base][name] == facts["chosen"]
-    assert facts["data"] == "mini-dev"
+    assert json.loads(registry.SETTINGS.read_text())[base][name] == log_fields["chosen"]
+    assert log_fields["data"] == "mini-dev"
     dev, scored = load("mini-dev"), load("mini")
     assert set(dev.edit.table["drawing"]).isdisjoint(scored.edit.table["drawing"])
-    assert {"SR", "GR", "LR", "config"} <= facts["tried"][0].keys()
+    assert {"SR", "GR", "LR", "config"} <= log_fields["tried"][0].keys()

@@ -10,7 +10,7 @@ import pytest
 
 import leaderboard
 from leaderboard import analyse
-from leaderboard.analyses.swaps import swaps
+from leaderboard.analyses.swaps import count_swaps
 from leaderboard.records.outcomes import Outcomes
 
 
@@ -24,12 +24,12 @@ def test_by_hand() -> None:
         }
     )
     edits = pd.DataFrame({"sample": [0, 1], "locality_predictions": [[1, 2, 5], [2, 3, -1]]})
-    found = swaps(Outcomes(samples, edits))
-    assert found.images == 2
-    assert found.of_z == 1 / 2  # one of the two went to class 1
-    assert found.of_others == 2 / 4  # the 5 under edit 0; under edit 1 one of three
-    assert found.exchanged == 2 / 3  # lost: to 1 (its class), to 3 (its class), to nothing
-    none = swaps(Outcomes(samples.assign(label=[1, 3, 6, 6, 6]), edits))
+    result = count_swaps(Outcomes(samples, edits))
+    assert result.images == 2
+    assert result.of_z == 1 / 2  # one of the two went to class 1
+    assert result.of_others == 2 / 4  # the 5 under edit 0; under edit 1 one of three
+    assert result.exchanged == 2 / 3  # lost: to 1 (its class), to 3 (its class), to nothing
+    none = count_swaps(Outcomes(samples.assign(label=[1, 3, 6, 6, 6]), edits))
     assert none.images == 0 and math.isnan(none.of_z)
 
 

@@ -83,9 +83,9 @@ class OtherPooling(AsModule):
         return edited
 
 
-def run(judge: Judge, choice: ChosenEditor, folder: Path, **settings) -> tuple[record.Record, outcomes.Outcomes]:
-    found = evaluate(choice, judge, Settings(**settings), folder, progress=False)
-    return found, outcomes.read(folder)
+def run(judge: Judge, chosen: ChosenEditor, folder: Path, **settings) -> tuple[record.Record, outcomes.Outcomes]:
+    result = evaluate(chosen, judge, Settings(**settings), folder, progress=False)
+    return result, outcomes.read(folder)
 
 
 def called(judge: Judge, kind: type[AsModule], spec: str, folder: Path) -> outcomes.Outcomes:
@@ -93,20 +93,22 @@ def called(judge: Judge, kind: type[AsModule], spec: str, folder: Path) -> outco
     return run(judge, ChosenEditor(kind.__name__, kind, kind.Config()), folder)[1]
 
 
-def predictions(found: outcomes.Outcomes) -> list[list[int]]:
+def predictions(run_outcomes: outcomes.Outcomes) -> list[list[int]]:
     return [
         [*group, *locality]
-        for group, locality in zip(found.edits["group_predictions"], found.edits["locality_predictions"], strict=True)
+        for group, locality in zip(
+            run_outcomes.edits["group_predictions"], run_outcomes.edits["locality_predictions"], strict=True
+        )
     ]
 
 
 @pytest.mark.parametrize("spec", EDITORS)
 def test_fast_path_equals_full_forward_of_the_edited_model(judge: Judge, spec: str, tmp_path: Path) -> None:
-    """Against the plain way: load the overrides into a copy and run it on every image."""
-    _, found = run(judge, quick(spec), tmp_path / "run")
-    assert set(found.edits["scored"]) == {"tail"}
+    """Against the reference: load the overrides into a copy and run it on every image."""
+    _, run_outcomes = run(judge, quick(spec), tmp_path / "run")
+    assert set(run_outcomes.edits["scored"]) == {"tail"}
     editor, bench, changed = quick(spec).make(), judge.benchmark, 0
-    for row in found.edits.to_dict("records"):
+    for row in run_outcomes.edits.to_dict("records"):
         sample = bench.edit.table.iloc[row["sample"]]
         image = bench.edit.images(judge.base.preprocessing, [row["sample"]])
         edit = editor.edit_many(
@@ -135,13 +137,13 @@ def test_a_returned_module_is_scored_by_its_weights(judge: Judge, tmp_path: Path
 
 @pytest.mark.parametrize("kind", [Hooked, OtherActivation, OtherPooling])
 def test_a_module_that_is_more_than_its_weights_is_called(judge: Judge, kind: type[AsModule], tmp_path: Path) -> None:
-    found = called(judge, kind, "ft", tmp_path / "run")
-    assert set(found.edits["scored"]) == {"called"}
+    run_outcomes = called(judge, kind, "ft", tmp_path / "run")
+    assert set(run_outcomes.edits["scored"]) == {"called"}
     plain = called(judge, AsModule, "ft", tmp_path / "plain")
-    assert predictions(found) != predictions(plain)
+    assert predictions(run_outcomes) != predictions(plain)
     # and rightly: the module itself, on the images of the first edit's group
     kind = type(kind.__name__, (kind,), {"inner": quick("ft").make()})
-    row = found.edits.iloc[0]
+    row = run_outcomes.edits.iloc[0]
     bench = judge.benchmark
     image = bench.edit.images(judge.base.preprocessing, [row["sample"]])
     module = kind().edit(judge.base.module, image, torch.tensor([bench.edit.labels[row["sample"]]]))
@@ -150,12 +152,12 @@ def test_a_module_that_is_more_than_its_weights_is_called(judge: Judge, kind: ty
 
 
 def test_null_edit_changes_nothing(judge: Judge, tmp_path: Path) -> None:
-    found, _ = run(judge, choose("null-edit", "small"), tmp_path / "run")
-    assert found.scores["sr"].value == 0
-    assert found.scores["lr"].value == pytest.approx(found.base.locality_accuracy)
-    assert found.scores["lr_agreement"].value == 1
-    assert found.noise_floor.flips == 0
-    assert found.noise_floor.images == len(judge.benchmark.members("1-2")) + 12
+    result, _ = run(judge, choose("null-edit", "small"), tmp_path / "run")
+    assert result.scores["sr"].value == 0
+    assert result.scores["lr"].value == pytest.approx(result.base.locality_accuracy)
+    assert result.scores["lr_agreement"].value == 1
+    assert result.noise_floor.flips == 0
+    assert result.noise_floor.images == len(judge.benchmark.members("1-2")) + 12
 
 
 class Breaks(Editor):
@@ -174,13 +176,13 @@ class Breaks(Editor):
 
 
 def test_failed_edits_count_and_are_not_dropped(judge: Judge, tmp_path: Path) -> None:
-    found, rows = run(judge, ChosenEditor("breaks", Breaks, Breaks.Config()), tmp_path / "run")
+    result, rows = run(judge, ChosenEditor("breaks", Breaks, Breaks.Config()), tmp_path / "run")
     total = len(judge.benchmark.edit)
     failed = rows.edits["failure"].notna()
-    assert found.outcomes.edits == total
-    assert found.outcomes.failed == failed.sum() > 0
+    assert result.outcomes.edits == total
+    assert result.outcomes.failed == failed.sum() > 0
     assert all((p == -1).all() for p in rows.edits.loc[failed, "locality_predictions"])
-    assert found.scores["lr_agreement"].value == pytest.approx(1 - failed.mean())
+    assert result.scores["lr_agreement"].value == pytest.approx(1 - failed.mean())
 
 
 class Damages(Editor):
@@ -200,10 +202,12 @@ def test_limit_spreads_over_groups_and_is_judged_on_everything(judge: Judge, tmp
     assert len(rows) == 5
     assert set(bench.edit.table["group_id"].iloc[rows]) == set(bench.groups)
     assert np.array_equal(rows, chosen_samples(bench, Settings(seed=3, limit=5)))
-    _, found = run(judge, quick("ft"), tmp_path / "run", limit=5)
+    _, run_outcomes = run(judge, quick("ft"), tmp_path / "run", limit=5)
     sizes = {group: len(bench.members(group)) for group in bench.groups}
-    assert [len(p) for p in found.edits["group_predictions"]] == [sizes[g] for g in found.edits["group_id"]]
-    assert {len(p) for p in found.edits["locality_predictions"]} == {12}
+    assert [len(p) for p in run_outcomes.edits["group_predictions"]] == [
+        sizes[g] for g in run_outcomes.edits["group_id"]
+    ]
+    assert {len(p) for p in run_outcomes.edits["locality_predictions"]} == {12}
     with pytest.raises(UserError, match="1 or more"):
         chosen_samples(bench, Settings(limit=0))
 
@@ -219,8 +223,8 @@ def test_only_some_groups_by_id_or_name(judge: Judge) -> None:
 def test_batching_and_limits_leave_an_edit_as_it_is(judge: Judge, tmp_path: Path) -> None:
     """The same masks and predictions, whatever the batch and whichever other samples are edited."""
     whole = run(judge, quick("random-mask"), tmp_path / "whole", edit_batch=4)[1].edits.set_index("sample")
-    some = run(judge, quick("random-mask"), tmp_path / "some", edit_batch=1, limit=5)[1].edits.set_index("sample")
-    for sample, row in some.iterrows():
+    drawn = run(judge, quick("random-mask"), tmp_path / "some", edit_batch=1, limit=5)[1].edits.set_index("sample")
+    for sample, row in drawn.iterrows():
         assert np.array_equal(row["locality_predictions"], whole.loc[sample, "locality_predictions"])
 
 
@@ -236,16 +240,16 @@ def test_another_run_in_the_folder_is_refused(judge: Judge, tmp_path: Path) -> N
 
 def test_interpolation_scores_the_model_in_between(judge: Judge, tmp_path: Path) -> None:
     """At 0 the base, at 1 the edit; the run says so, and what has no weights in between ends in one line."""
-    choice = quick("ft")
+    chosen = quick("ft")
     base, half, whole = (
-        run(judge, replace(choice, interpolate=alpha), tmp_path / str(alpha), limit=4) for alpha in (0.0, 0.5, 1.0)
+        run(judge, replace(chosen, interpolate=alpha), tmp_path / str(alpha), limit=4) for alpha in (0.0, 0.5, 1.0)
     )
     assert base[0].scores["lr_agreement"].value == 1 and base[0].scores["sr"].value == 0
-    assert predictions(whole[1]) == predictions(run(judge, choice, tmp_path / "ft", limit=4)[1])
+    assert predictions(whole[1]) == predictions(run(judge, chosen, tmp_path / "ft", limit=4)[1])
     assert half[0].editor.interpolate == 0.5 and half[0].editor.spec == "ft:lr=0.002,max_steps=2,interpolate=0.5"
-    assert choose(half[0].editor.spec, "small") == replace(choice, interpolate=0.5)
-    assert len({found.key for found, _ in (base, half, whole)}) == 3
-    kind = type("Hooked", (Hooked,), {"inner": choice.make(), "__module__": __name__})
+    assert choose(half[0].editor.spec, "small") == replace(chosen, interpolate=0.5)
+    assert len({result.key for result, _ in (base, half, whole)}) == 3
+    kind = type("Hooked", (Hooked,), {"inner": chosen.make(), "__module__": __name__})
     with pytest.raises(UserError, match="nothing to interpolate"):
         run(judge, ChosenEditor("hooked", kind, kind.Config(), interpolate=0.5), tmp_path / "hooked", limit=2)
 
@@ -273,8 +277,8 @@ class Learns(Editor):
 
 
 def test_fit_gets_training_images_and_its_state_is_recorded(judge: Judge, tmp_path: Path) -> None:
-    found, _ = run(judge, ChosenEditor("learns", Learns, Learns.Config()), tmp_path / "run", limit=2)
-    assert found.editor.state_sha256 is not None
+    result, _ = run(judge, ChosenEditor("learns", Learns, Learns.Config()), tmp_path / "run", limit=2)
+    assert result.editor.state_sha256 is not None
     assert run(judge, quick("ft"), tmp_path / "ft", limit=2)[0].editor.state_sha256 is None
 
 

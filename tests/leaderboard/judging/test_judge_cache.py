@@ -46,8 +46,8 @@ def test_the_base_is_asked_once_for_all_judges(
     assert np.array_equal(second.base_edit, first.base_edit)
     assert np.array_equal(second.base_locality, first.base_locality)
     assert second.benchmark.fingerprint == first.benchmark.fingerprint
-    for found, wanted in zip(second.predict(edit, "line")[:2], expected[:2], strict=True):
-        assert np.array_equal(found, wanted)
+    for predictions, expected_predictions in zip(second.predict(edit, "line")[:2], expected[:2], strict=True):
+        assert np.array_equal(predictions, expected_predictions)
 
 
 def test_a_benchmark_made_in_memory_is_asked_for_anew(
@@ -106,17 +106,17 @@ def test_without_all_labels_lr_is_undefined_and_agreement_stands(base: BaseModel
 
 def test_a_run_without_all_labels_is_recorded_and_shown(base: BaseModel, small_data: Path, tmp_path: Path) -> None:
     benchmark = without_labels(small_data)
-    settings, choice = Settings(limit=2), choose("ft:lr=0.002,max_steps=2", "small")
-    found = evaluate(choice, Judge(base, benchmark), settings, tmp_path / "run", progress=False)
-    assert found.scores["lr"].value is None and found.scores["lr_agreement"].value is not None
-    assert found.base.locality_accuracy is None
-    header, row = tables.rows([found])
+    settings, chosen = Settings(limit=2), choose("ft:lr=0.002,max_steps=2", "small")
+    result = evaluate(chosen, Judge(base, benchmark), settings, tmp_path / "run", progress=False)
+    assert result.scores["lr"].value is None and result.scores["lr_agreement"].value is not None
+    assert result.base.locality_accuracy is None
+    header, row = tables.rows([result])
     assert row[header.index("LR")] == "–" and row[header.index("LR agreement")] != "–"
-    assert evaluate(choice, Judge(base, benchmark), settings, tmp_path / "run", progress=False) == found
+    assert evaluate(chosen, Judge(base, benchmark), settings, tmp_path / "run", progress=False) == result
     chosen_with = replace(base, name="vitb16")
     judge = Judge(chosen_with, benchmark)
     assert judge.benchmark.locality.labels[4] == judge.base_locality[4]
-    labelled = evaluate(choice, judge, settings, tmp_path / "vitb16", progress=False)
+    labelled = evaluate(chosen, judge, settings, tmp_path / "vitb16", progress=False)
     assert labelled.scores["lr"].value is not None and labelled.base.locality_accuracy is not None
 
 
@@ -140,15 +140,15 @@ def test_fit_takes_the_training_images_it_is_given(base: BaseModel, small_benchm
     """Those of the data by default; those of another folder where one is named, without what is scored."""
     import hashlib
 
-    choice = ChosenEditor("learns", Learns, Learns.Config())
+    chosen = ChosenEditor("learns", Learns, Learns.Config())
     images = by_class(tmp_path / "train")
     scored = small_benchmark.locality.image_bytes(0)
     (tmp_path / "train" / "890" / "scored.png").write_bytes(scored)
 
     def seen(train: str) -> set[str]:
         judge = Judge(base, replace(small_benchmark, train=train))
-        found = evaluate(choice, judge, Settings(limit=1), tmp_path / f"run-{bool(train)}", progress=False)
-        return set(found.editor.provenance["images"].split())
+        result = evaluate(chosen, judge, Settings(limit=1), tmp_path / f"run-{bool(train)}", progress=False)
+        return set(result.editor.provenance["images"].split())
 
     assert seen("") == {row["sha256"] for row in rows_of({(None, "train"): 6}, seed=3)}
     assert seen(str(tmp_path / "train")) == {hashlib.sha256(image).hexdigest() for image in images}

@@ -58,6 +58,6 @@ def test_kill_in_the_middle_and_resume_gives_the_same_record(small_data: Path, t
     marked = outcomes.read(tmp_path / "killed").edits["seconds"] == 12345
     assert marked.tolist() == [True] * len(part) + [False] * (len(marked) - len(part)), "but taken as it is"
     records = [json.loads((tmp_path / name / "record.json").read_text()) for name in ("killed", "whole")]
-    for one in records:
-        del one["costs"], one["created"]
+    for record in records:
+        del record["costs"], record["created"]
     assert records[0] == records[1]

@@ -1,4 +1,4 @@
-"""What a run measures of an editor, and what it does not let an editor do."""
+"""A run measures an editor, and refuses one that breaks the rules."""
 
 from __future__ import annotations
 

@@ -143,10 +143,10 @@ def test_edited_groups_are_recorded_by_id_in_order(judge: Judge, tmp_path: Path)
 def test_scores_and_the_key_know_the_versions_of_protocol_and_scoring(
     judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choice = choose("ft", "small")
+    chosen = choose("ft", "small")
 
     def spec() -> RunSpec:
-        return RunSpec.of(choice, choice.make(), judge, Settings(), 1)
+        return RunSpec.of(chosen, chosen.make(), judge, Settings(), 1)
 
     assert spec().code.keys() >= {"benchmark.models.vit", "benchmark.models.families.plain", "editors.methods.finetune"}
     keys = {spec().key}

@@ -1,4 +1,4 @@
-"""Which samples are edited together, and how a run with several samples an edit is judged."""
+"""Samples that are edited together, and the scores of a run with several samples an edit."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_partners_depend_on_the_seed_alone_and_nest(small_benchmark: Benchmark) 
     three = company(small_benchmark, 3)
     assert np.array_equal(three[:, :2], company(small_benchmark, 2))
     assert np.array_equal(three[:, :1], company(small_benchmark, 1))
-    some = company(small_benchmark, 3, limit=5)
-    assert np.array_equal(some, three[some[:, 0]])
+    drawn = company(small_benchmark, 3, limit=5)
+    assert np.array_equal(drawn, three[drawn[:, 0]])
     assert not np.array_equal(three, company(small_benchmark, 3, seed=1))
 
 
@@ -48,21 +48,21 @@ def test_a_run_names_the_samples_it_edited_on_and_edits_on_all(
     base: BaseModel, small_benchmark: Benchmark, tmp_path: Path
 ) -> None:
     judge = Judge(base, small_benchmark)
-    settings, choice = Settings(samples_per_edit=2), choose("random-mask:lr=0.002,max_steps=3", "small")
-    record = evaluate(choice, judge, settings, tmp_path / "run", progress=False)
+    settings, chosen = Settings(samples_per_edit=2), choose("random-mask:lr=0.002,max_steps=3", "small")
+    record = evaluate(chosen, judge, settings, tmp_path / "run", progress=False)
     assert record.protocol.samples_per_edit == 2
     edits = outcomes.read(tmp_path / "run").edits
     rows = with_partners(judge.benchmark, chosen_samples(judge.benchmark, settings), settings)
     assert [[sample, *more] for sample, more in zip(edits["sample"], edits["partners"], strict=True)] == rows.tolist()
     samples, row = judge.benchmark.edit, rows[0]
-    edit = choice.make().edit_many(
+    edit = chosen.make().edit_many(
         base.module,
         samples.images(base.preprocessing, row.tolist())[None],
         torch.as_tensor(samples.labels[row])[None],
         [edit_seed(0, samples.table["sha256"].iloc[row[0]])],
     )[0]
     assert np.array_equal(judge.predict(edit, edits["group_id"].iloc[0])[1], edits["locality_predictions"].iloc[0])
-    alone = evaluate(choice, judge, Settings(), tmp_path / "alone", progress=False)
+    alone = evaluate(chosen, judge, Settings(), tmp_path / "alone", progress=False)
     assert alone.key != record.key
 
 

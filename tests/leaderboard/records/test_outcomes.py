@@ -1,4 +1,4 @@
-"""What is kept of a run: every value counts in its hash but the times, and parts are joined in the edits' order."""
+"""Outcomes on disk: every value counts in their hash but the times, and parts are joined in the edits' order."""
 
 from __future__ import annotations
 

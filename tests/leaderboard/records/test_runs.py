@@ -1,4 +1,4 @@
-"""Which runs stand in one table, plot or analysis: one rule, changed in one thing after the other."""
+"""Runs that may stand in one table, plot or analysis: one rule, changed in one thing after the other."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_a_backup_is_no_second_run(run: Record, tmp_path: Path, capsys: pytest.C
     for folder in ("out/run", "out/backup/run", "out/a/b/c"):
         run.write(tmp_path / folder / "record.json")
     changed(run, key="another").write(tmp_path / "out/repeated/record.json")
-    found = find_runs([tmp_path / "out", tmp_path / "out" / "backup"])
-    assert [path.parent.name for path, _ in found] == ["repeated", "run"]
+    runs = find_runs([tmp_path / "out", tmp_path / "out" / "backup"])
+    assert [path.parent.name for path, _ in runs] == ["repeated", "run"]
     (tmp_path / "out/repeated/record.json").unlink()
     cli.run(tables.main, [str(tmp_path / "out")])
     assert capsys.readouterr().out.count("| ft |") == 1
@@ -141,15 +141,15 @@ def test_runs_under_other_conditions_are_no_analysis_of_swaps(
 def test_the_same_base_must_answer_the_same(run: Record) -> None:
     """Answers to the probe are compared within a thousandth, wherever two runs meet."""
     probe = {388: 8.86, **{number: 7.0 - number / 10 for number in range(9)}}
-    one = changed(run, base={"identity": "a", "probe": probe})
-    near = changed(one, base={"probe": {**probe, 388: 8.861}})
-    far = changed(one, base={"probe": {**probe, 388: 8.9}})
-    assert len(group_comparable([one, near])) == 1
+    probed = changed(run, base={"identity": "a", "probe": probe})
+    near = changed(probed, base={"probe": {**probe, 388: 8.861}})
+    far = changed(probed, base={"probe": {**probe, 388: 8.9}})
+    assert len(group_comparable([probed, near])) == 1
     for compare in (group_comparable, check_comparable):
         with pytest.raises(UserError, match="answers a fixed image otherwise"):
-            compare([one, near, far])
-    assert len(group_comparable([run, one])) == 2, "an old record has no probe, and is of no identity"
-    half = [changed(other, protocol={"precision": "bfloat16"}) for other in (one, far)]
+            compare([probed, near, far])
+    assert len(group_comparable([run, probed])) == 2, "an old record has no probe, and is of no identity"
+    half = [changed(other, protocol={"precision": "bfloat16"}) for other in (probed, far)]
     assert len(group_comparable(half)) == 1, "half precision rounds more coarsely"
 
 

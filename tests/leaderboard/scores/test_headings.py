@@ -23,7 +23,7 @@ FT = changed(DRAWN, "protocol", limit=None)
 
 
 def title(result: Record) -> str:
-    """What stands above the table that this result is in."""
+    """The text above the table that this result is in."""
     return tables.markdown([result]).split("**")[1]
 
 

@@ -56,20 +56,20 @@ def hand_worked() -> Outcomes:
 
 
 def test_scores_worked_out_by_hand(hand_worked: Outcomes) -> None:
-    found = metrics.scores(metrics.compute_hits(hand_worked))
-    assert found["sr"] == pytest.approx(4 / 6)
+    scores = metrics.scores(metrics.compute_hits(hand_worked))
+    assert scores["sr"] == pytest.approx(4 / 6)
     # GR: A (1/2 + 2/2 + 0/2) / 3 = 1/2; B undefined, so left out; C (1/1 + 0/1) / 2 = 1/2
-    assert found["gr_pairs"] == pytest.approx(1 / 2)
-    assert found["gr_style"] == pytest.approx(1 / 2)
-    assert found["gr"] == pytest.approx(1 / 2)
+    assert scores["gr_pairs"] == pytest.approx(1 / 2)
+    assert scores["gr_style"] == pytest.approx(1 / 2)
+    assert scores["gr"] == pytest.approx(1 / 2)
     # LR against labels 7 7 8 8: 3/4, 4/4, 2/4, 3/4, 3/4, 0
-    assert found["lr"] == pytest.approx((3 + 4 + 2 + 3 + 3 + 0) / 24)
+    assert scores["lr"] == pytest.approx((3 + 4 + 2 + 3 + 3 + 0) / 24)
     # agreement with the base's 7 7 8 9: 4/4, 3/4, 3/4, 4/4, 4/4, 0
-    assert found["lr_agreement"] == pytest.approx((4 + 3 + 3 + 4 + 4 + 0) / 24)
+    assert scores["lr_agreement"] == pytest.approx((4 + 3 + 3 + 4 + 4 + 0) / 24)
     # by groups first: A (9/12), B (3/4), C (3/8)
-    assert found["lr_groups"] == pytest.approx((9 / 12 + 3 / 4 + 3 / 8) / 3)
+    assert scores["lr_groups"] == pytest.approx((9 / 12 + 3 / 4 + 3 / 8) / 3)
     # released GR (correct - 1) / |S|: A (1 + 1 + 0) / 9, B 0 / 1, C (1 + -1) / 4
-    assert found["gr_released"] == pytest.approx((2 / 9 + 0 + 0) / 3)
+    assert scores["gr_released"] == pytest.approx((2 / 9 + 0 + 0) / 3)
 
 
 def test_gr_is_a_mean_over_groups_and_not_over_images(hand_worked: Outcomes) -> None:
@@ -85,9 +85,9 @@ def test_own_sample_is_excluded_from_gr(hand_worked: Outcomes) -> None:
     frame = hand_worked.edits.copy()
     alone = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [2], [3, 0], [0, 3]]
     frame["group_predictions"] = [np.array(predictions) for predictions in alone]
-    found = metrics.scores(metrics.compute_hits(Outcomes(hand_worked.samples, frame)))
-    assert found["sr"] == 1
-    assert found["gr"] == 0
+    scores = metrics.scores(metrics.compute_hits(Outcomes(hand_worked.samples, frame)))
+    assert scores["sr"] == 1
+    assert scores["gr"] == 0
 
 
 def test_intervals_hold_the_value_and_shrink_to_it_without_variation(hand_worked: Outcomes) -> None:
@@ -166,8 +166,8 @@ def test_gr_leaves_out_all_samples_of_an_edit(hand_worked: Outcomes) -> None:
     assert a.released.tolist() == [0, 0, pytest.approx(-1 / 3)]
     assert b.success.tolist() == [True] and np.isnan(b.generalisation).all()
     assert c.success.tolist() == [True, False] and np.isnan(c.generalisation).all()
-    found = metrics.scores(hits)
-    assert found["sr"] == pytest.approx(3 / 6)
-    assert found["gr"] == found["gr_pairs"] == pytest.approx(1 / 3)
+    scores = metrics.scores(hits)
+    assert scores["sr"] == pytest.approx(3 / 6)
+    assert scores["gr"] == scores["gr_pairs"] == pytest.approx(1 / 3)
     low, high = metrics.intervals(hits)["gr"]
     assert 0 <= low <= 1 / 3 <= high <= 1

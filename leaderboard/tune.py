@@ -37,10 +37,15 @@ def choose_settings(
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The learning rate, then the knob's default at that rate, with the best (GR + LR) / 2 on the dev groups.
 
-    Only settings that reach 95 % of the best success rate among those tried are candidates. Returns the
-    chosen values and a row for each trial.
+    Only settings that reach 95 % of the best success rate among those tried are candidates. An earlier choice plays no
+    part: both begin at the editor's own defaults, and the scores compared are not rounded. Returns the chosen values
+    and a row for each trial.
+
+    Raises `UserError` where no edit succeeds at any value: the best would be the one that changes least.
     """
     chosen_editor = choose(name, judge.base.name)
+    written = {field: getattr(chosen_editor.config, field) for field in chosen_editor.written}
+    chosen_editor = replace(chosen_editor, config=chosen_editor.editor_class.Config(**written))
     trials: list[dict[str, Any]] = []
     chosen: dict[str, float] = {}
     steps: list[tuple[str, Sequence[float]]] = []
@@ -53,6 +58,9 @@ def choose_settings(
         rows = [_try(chosen_editor, field, value, judge, settings) for value in values]
         trials.extend(rows)
         enough = ENOUGH * max(row["SR"] for row in rows)
+        if not enough:
+            shown = ", ".join(f"{value:g}" for value in values)
+            raise UserError(f"{name}: no edit succeeds at any {field} of {shown}, so none is best; try other --rates")
         best = max((row for row in rows if row["SR"] >= enough), key=lambda row: row["GR"] + row["LR"])
         chosen[field] = best["config"][field]
         chosen_editor = replace(chosen_editor, config=replace(chosen_editor.config, **{field: chosen[field]}))
@@ -66,7 +74,7 @@ def _try(chosen_editor: ChosenEditor, field: str, value: float, judge: Judge, se
         scores = evaluate(trial, judge, settings, Path(scratch) / "run").scores
     locality = scores["lr"] if scores["lr"].value is not None else scores["lr_agreement"]  # D_l without labels
     shown = {"SR": scores["sr"], "GR": scores["gr"], "LR": locality}
-    row = {name: round(score.value or 0.0, 4) for name, score in shown.items()}
+    row = {name: score.value or 0.0 for name, score in shown.items()}
     print(
         f"{chosen_editor.name} {field}={value}: " + "  ".join(f"{name} {rate:.1%}" for name, rate in row.items()),
         flush=True,

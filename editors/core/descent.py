@@ -32,6 +32,9 @@ class DescentConfig:
         RMSProp step moves every weight by about 10 lr, so this matters.
     max_steps: steps at most.
     loss_below: stop when all samples are right and their mean cross-entropy is below this; 0 never stops early.
+    clip_norm: before each step, scale the gradient of each failure, over all its trainable tensors together, down to
+        this norm; None never clips.
+    weight_decay: as the optimiser's own: so much of the trained values is added to their (clipped) gradient.
     """
 
     lr: float
@@ -39,6 +42,8 @@ class DescentConfig:
     first_step_sgd: bool = False
     max_steps: int = MAX_STEPS
     loss_below: float = LOSS_BELOW
+    clip_norm: float | None = None
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ def descend(
             trainable, optimizer = _take(trainable, optimizer, unfinished, config)
         for name, mask in masks.items():
             gradient_of[name] = gradient_of[name] * mask
+        if config.clip_norm is not None:
+            gradient_of = _clip(gradient_of, config.clip_norm)
         for name, value in trainable.items():
             value.grad = gradient_of[name]
             if step == 0 and config.first_step_sgd:
@@ -146,9 +153,16 @@ def weight_edits(
     return edits
 
 
+def _clip(gradient_of: Trainable, clip_norm: float) -> Trainable:
+    """Gradients whose norm, for each failure over all tensors, is `clip_norm` at most (`torch`'s `clip_grad_norm_`)."""
+    norm = torch.linalg.vector_norm(torch.cat([g.flatten(1) for g in gradient_of.values()], 1), dim=1)
+    scale = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
+    return {name: g * scale.view(-1, *[1] * (g.ndim - 1)) for name, g in gradient_of.items()}
+
+
 def _optimizer(config: DescentConfig, trainable: Trainable) -> torch.optim.Optimizer:
     classes: dict[str, type[torch.optim.Optimizer]] = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
-    return classes[config.optimizer](list(trainable.values()), lr=config.lr)  # type: ignore[call-arg]
+    return classes[config.optimizer](list(trainable.values()), lr=config.lr, weight_decay=config.weight_decay)  # type: ignore[call-arg]
 
 
 def _take(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from editors.core import registry
 from leaderboard import tune
 from leaderboard.judging.evaluate import Settings
 from leaderboard.judging.judge import Judge
+from leaderboard.records.record import Score
 
 
 def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchmark: Benchmark) -> None:
@@ -26,6 +28,43 @@ def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchma
         enough = [row for row in rows if row["SR"] >= 0.95 * max(r["SR"] for r in rows)]
         best = max(enough, key=lambda row: row["GR"] + row["LR"])
         assert chosen[field] == best["config"][field]
+
+
+SHARE = {"SR": 1.0, "LR": 0.5}
+
+
+def scored(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, float]]) -> list[float]:
+    """Let the trials of `ft-l2` score as in `rows`, in their order; the returned list collects their c."""
+    penalties: list[float] = []
+
+    def evaluate(trial, judge, settings, out) -> SimpleNamespace:
+        penalties.append(trial.config.c)
+        row = rows[len(penalties) - 1] if len(penalties) <= len(rows) else rows[-1]
+        return SimpleNamespace(scores={name.lower(): Score(value=value) for name, value in row.items()})
+
+    monkeypatch.setattr(tune, "evaluate", evaluate)
+    return penalties
+
+
+JUDGE = SimpleNamespace(base=SimpleNamespace(name="mini"))
+
+
+def test_scores_are_compared_before_they_are_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored(monkeypatch, [{**SHARE, "GR": 0.50001}, {**SHARE, "GR": 0.50004}, {**SHARE, "GR": 0.50002}])
+    assert tune.choose_settings("ft-l2", JUDGE, Settings(), (1e-3, 2e-3, 3e-3))[0]["lr"] == 2e-3
+
+
+def test_the_rate_is_chosen_at_the_knobs_default_and_not_at_an_earlier_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert registry.choose("ft-l1", "mini").config.c != registry.choose("ft-l2", "").config.c
+    penalties = scored(monkeypatch, [{**SHARE, "GR": 0.5}])
+    tune.choose_settings("ft-l1", JUDGE, Settings(), (1e-3, 2e-3))
+    assert penalties[:2] == [registry.choose("ft-l1", "").config.c] * 2
+
+
+def test_where_no_rate_works_none_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored(monkeypatch, [{"SR": 0.0, "GR": 0.0, "LR": 1.0}])
+    with pytest.raises(UserError, match="no edit succeeds at any lr of 1e-09, 1e-08"):
+        tune.choose_settings("ft-l2", JUDGE, Settings(), (1e-9, 1e-8))
 
 
 def test_what_is_scored_is_refused() -> None:

@@ -20,7 +20,7 @@ from tests.conftest import small_vit
 from tests.editors.conftest import failures
 from tests.editors.core.test_statistics import pool_of, seen_by_hooks
 
-CONFIG = TPatcherConfig(lr=0.1, max_steps=40)
+CONFIG = TPatcherConfig(lr=0.1, max_steps=40, memory_weight=0.01)
 
 
 @pytest.fixture
@@ -106,16 +106,18 @@ def plain_training(model, images, label, memory, seed: int):
     edited = copy.deepcopy(model)
     inputs = seen_by_hooks(model, model.blocks[-1].mlp.fc1, images)
     patch = edited.blocks[-1].mlp = Patched(edited.blocks[-1].mlp, inputs.mean(0), seed)
-    adam = torch.optim.Adam([patch.key, patch.bias, patch.value, patch.multiplier], lr=CONFIG.lr)
+    neuron = [patch.key, patch.bias, patch.value, patch.multiplier]
+    adam, norms = torch.optim.Adam(neuron, lr=CONFIG.lr, weight_decay=0.01), []
     for step in range(CONFIG.max_steps):
         logits = edited(images)
         loss = F.cross_entropy(logits, label)
         if (logits.argmax(-1) == label).all() and loss < 0.01:
-            return patch, step
+            return patch, step, norms
         adam.zero_grad()
         (loss + plain_losses(patch.key, patch.bias, inputs, memory, CONFIG.memory_weight)).backward()
+        norms.append(nn.utils.clip_grad_norm_(neuron, 5.0).item())  # of this edit alone, as the released code does
         adam.step()
-    return patch, CONFIG.max_steps
+    return patch, CONFIG.max_steps, norms
 
 
 @pytest.mark.parametrize("samples", [1, 2])
@@ -123,9 +125,10 @@ def test_training_against_a_plain_loop(training: TrainingImages, samples: int) -
     model = small_vit(dtype=torch.float64)
     editor, (images, labels) = fitted(model, training), failures(4, samples)
     memory = seen_by_hooks(model, model.blocks[-1].mlp.fc1, training.images(range(30)).double())
-    edits, steps = editor.edit_many(model, images, labels, [5, 6, 7, 8]), set()
+    edits, steps, norms = editor.edit_many(model, images, labels, [5, 6, 7, 8]), set(), []
     for number, edit in enumerate(edits):
-        patch, count = plain_training(model, images[number], labels[number], memory, 5 + number)
+        patch, count, seen = plain_training(model, images[number], labels[number], memory, 5 + number)
+        norms += seen
         assert isinstance(edit, WeightEdit) and edit.steps == count
         steps.add(count)
         close = {"rtol": 1e-7, "atol": 1e-9}
@@ -136,6 +139,7 @@ def test_training_against_a_plain_loop(training: TrainingImages, samples: int) -
         mlp = model.blocks[-1].mlp
         assert torch.equal(fc1[:96], mlp.fc1.weight) and torch.equal(bias[:96], mlp.fc1.bias)
         assert torch.equal(fc2[:, :96], mlp.fc2.weight)
+    assert max(norms) > 5 > min(norms), "the clip is not tested"
     assert samples > 1 or len(steps) > 1, "all stop together, so the stop rule is not tested"
 
 

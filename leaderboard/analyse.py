@@ -1,4 +1,4 @@
-"""Make the paper's analyses (layers, iou, ablation, curve) and one more (swaps).
+"""Make the paper's analyses (layers, iou, ablation, curve) and two more (swaps, compare).
 
 Each writes a csv and a figure to OUT, prints a short table, and continues where it was stopped.
 """
@@ -16,6 +16,7 @@ import tyro
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
+from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
@@ -32,7 +33,7 @@ from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
 from leaderboard.records.record import Record
 from leaderboard.records.runs import check_comparable, find_runs
-from leaderboard.scores import curves
+from leaderboard.scores import comparison, curves
 from leaderboard.scores.tables import cell, edits_of
 
 log = logging.getLogger(__name__)
@@ -193,6 +194,24 @@ def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = P
     print(out / "swaps.csv")
 
 
+def compare(runs: Annotated[tuple[Path, Path], tyro.conf.Positional]) -> None:
+    """Subtract one finished run's scores from another's over the same edits, with 95 % intervals of the difference.
+
+    Not in the paper; from finished runs alone.
+
+    Args:
+        runs: Folders of two runs; the second is subtracted from the first.
+    """
+    finished = [find_runs([folder]) for folder in runs]
+    if any(len(matches) != 1 for matches in finished):
+        raise UserError("compare must be given two folders of one run each; name the run, such as OUT/ft")
+    (first_path, first), (second_path, second) = (run for matches in finished for run in matches)
+    check_comparable([first, second])
+    difference = comparison.differences(outcomes.read(first_path.parent), outcomes.read(second_path.parent))
+    print(f"{first.editor.spec} minus {second.editor.spec}, {_shared(first)}")
+    _table(["score", "difference"], [[name.upper(), cell(score, interval=True)] for name, score in difference.items()])
+
+
 def _show_curves(lines: Sequence[curves.Line], title: str, path: Path) -> None:
     """Write GR-LR curves as csv and figure, and print their points."""
     rows = curves.rows(lines)
@@ -227,7 +246,14 @@ def _written(path: Path) -> None:
     print(f"{path.with_suffix('.csv')}   {path.with_suffix('.png')}")
 
 
-main: dict[str, Command] = {"layers": layers, "iou": iou, "ablation": ablation, "curve": curve, "swaps": swap}
+main: dict[str, Command] = {
+    "layers": layers,
+    "iou": iou,
+    "ablation": ablation,
+    "curve": curve,
+    "swaps": swap,
+    "compare": compare,
+}
 
 if __name__ == "__main__":
     run(main, about=__doc__ or "")

@@ -60,12 +60,12 @@ def overlap(
     counted = by_group["label"].nunique().to_numpy() == 1
 
     rng = np.random.default_rng(settings.seed)
-    chosen = metrics.group_multiplicities(by_group["subset"].first().to_list(), rng, metrics.REPLICATES) * counted
+    chosen = _draw_groups(by_group["subset"].first().to_numpy(), rng) * counted
     weights = np.zeros((metrics.REPLICATES, len(rows)), np.float32)
     for group in range(len(counted)):
         inside = np.flatnonzero(codes == group)
         own = pd.factorize(drawings[inside])[0]
-        weights[:, inside] = metrics.drawing_multiplicities(own, rng, metrics.REPLICATES)[:, own]
+        weights[:, inside] = metrics.multiplicities(own.max() + 1, rng, metrics.REPLICATES)[:, own]
     spread = within_and_across(group_means(values, pairs, codes, weights), chosen)
     means = {}
     for name, point in within_and_across(matrix, counted[None]).items():
@@ -73,6 +73,15 @@ def overlap(
         means[name] = Score(value=float(point[0]), low=low, high=high)
     files = [value.stem for value in vars(chosen_editor.config).values() if isinstance(value, Path)]
     return Overlap(" ".join([chosen_editor.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
+
+
+def _draw_groups(subsets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Times each group is drawn, (replicates, groups), given its subset; each subset keeps its number of groups."""
+    drawn = np.zeros((metrics.REPLICATES, len(subsets)))
+    for subset in dict.fromkeys(subsets):
+        inside = np.flatnonzero(subsets == subset)
+        drawn[:, inside] = metrics.multiplicities(len(inside), rng, metrics.REPLICATES)
+    return drawn
 
 
 @torch.no_grad()

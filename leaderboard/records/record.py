@@ -18,7 +18,7 @@ from benchmark.core.versions import LIBRARIES
 
 SCHEMA_VERSION = 1
 PROTOCOL = "1"  # rises when the same editor would be judged on other images or predictions
-SCORING = "1"  # rises when the same outcomes would get other scores or intervals
+SCORING = "2"  # rises when the same outcomes would get other scores or intervals
 
 
 class _Section(BaseModel):

@@ -7,8 +7,9 @@ Two figures of the authors' released code are reported beside the paper's: `gr_r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from leaderboard.records.outcomes import Outcomes
 
 REPLICATES = 1000
 LEVEL = 0.95
+NO_WIDTH = 1e-12  # replicates that are no farther apart differ by rounding
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,18 @@ def locality_agreement(hits: Hits) -> float:
     return float(hits.agreement.mean())
 
 
-def locality_over_groups(hits: Hits) -> float:
-    """LR averaged within each group first, so that a large group counts no more than a small one."""
+def locality_over_groups(hits: Hits, matrix: np.ndarray) -> float:
+    """Mean of `matrix` (edits, |D_l|) within each group first, so that a large group counts no more than a small one.
+
+    The released code gives its LR, an agreement, as such a number a group.
+    """
     sizes = np.cumsum([len(group.own) for group in hits.groups])[:-1]
-    return float(np.mean([of_group.mean() for of_group in np.split(hits.locality, sizes)]))
+    return float(np.mean([rows.mean() for rows in np.split(matrix, sizes)]))
 
 
 def scores(hits: Hits) -> dict[str, float]:
-    """All point values: ``sr``, ``gr``, ``gr_<subset>``, ``gr_released``, ``lr``, ``lr_groups``, ``lr_agreement``."""
+    """All point values: ``sr``, ``gr``, ``gr_<subset>``, ``gr_released``, ``lr`` and ``lr_agreement``, the last two
+    also as means over groups, ``lr_groups`` and ``lr_agreement_groups``."""
     rates = generalisation_rates(hits)
     return {
         "sr": success_rate(hits),
@@ -144,8 +150,9 @@ def scores(hits: Hits) -> dict[str, float]:
         **{f"gr_{subset}": mean_over_groups(hits, rates, subset) for subset in subsets(hits)},
         "gr_released": mean_over_groups(hits, generalisation_rates(hits, released=True)),
         "lr": locality_rate(hits),
-        "lr_groups": locality_over_groups(hits),
+        "lr_groups": locality_over_groups(hits, hits.locality),
         "lr_agreement": locality_agreement(hits),
+        "lr_agreement_groups": locality_over_groups(hits, hits.agreement),
     }
 
 
@@ -154,64 +161,114 @@ def subsets(hits: Hits) -> list[str]:
     return list(dict.fromkeys(group.subset for group in hits.groups))
 
 
-def intervals(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstrap intervals of `sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement`.
+@dataclass(frozen=True)
+class Weights:
+    """The weight of each in each bootstrap replicate; the same weights for two runs make replicates of a difference.
 
-    Views of one drawing are not independent, so what is resampled is groups (within their subset) and,
-    within a group and within D_l, drawings with all their views. A drawing's weight counts in both its
-    roles, as the edit's own (first) sample and as a neighbour; a group drawn twice counts twice with the same
-    drawings, which errs on the wide side.
+    groups: (replicates, groups).
+    images: by group, (replicates, |S|): of an image as an edit's own (first) sample and as a neighbour.
+    locality: (replicates, |D_l|).
+    """
+
+    groups: np.ndarray
+    images: list[np.ndarray]
+    locality: np.ndarray
+
+
+def resample(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> Weights:
+    """Draw what varies from one sample of failures to another: groups, whole, within their subset.
+
+    Their spread holds that of the drawings in them already, so that drawings are resampled only where a subset has one
+    group with a GR: those that were edited and those that were not, apart, each with all its views, which are not
+    independent. Of k groups k - 1 are drawn, which makes the variance that of a mean over a sample of k (Rao and Wu
+    1988). Drawings of D_l are resampled in any case.
     """
     rng = np.random.default_rng(seed)
-    chosen = group_multiplicities([group.subset for group in hits.groups], rng, replicates)
-    sampled_rates: dict[str, list[np.ndarray]] = {"sr": [], "gr": []}
-    edit_weights = []
-    for column, group in enumerate(hits.groups):
+    defined = [not np.isnan(group.generalisation).all() for group in hits.groups]
+    strata = [(group.subset, has_rate) for group, has_rate in zip(hits.groups, defined, strict=True)]
+    groups = np.ones((replicates, len(strata)))
+    for stratum in dict.fromkeys(strata):
+        inside = [column for column, other in enumerate(strata) if other == stratum]
+        if (count := len(inside)) > 1:
+            drawn = rng.multinomial(count - 1, np.full(count, 1 / count), size=replicates)
+            groups[:, inside] = drawn * count / (count - 1)
+    images = []
+    for group, stratum in zip(hits.groups, strata, strict=True):
         codes = hits.drawings[group.id]
-        weights = drawing_multiplicities(codes, rng, replicates)[:, codes]  # (replicates, |S|)
-        own = weights[:, group.own[:, 0]]
+        weights = np.ones((replicates, codes.max() + 1))
+        if strata.count(stratum) == 1:
+            edited = np.isin(np.arange(codes.max() + 1), codes[group.own[:, 0]])
+            for members in (np.flatnonzero(edited), np.flatnonzero(~edited)):
+                weights[:, members] = multiplicities(len(members), rng, replicates)
+        images.append(weights[:, codes])
+    codes = hits.locality_drawings
+    return Weights(groups, images, multiplicities(codes.max() + 1, rng, replicates)[:, codes])
+
+
+def replicate(hits: Hits, weights: Weights) -> dict[str, np.ndarray]:
+    """`sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement` under each replicate's weights, (replicates,) each."""
+    sampled_rates, successes, edit_weights = [], [], []
+    for group, images, chosen in zip(hits.groups, weights.images, weights.groups.T, strict=True):
+        own = images[:, group.own[:, 0]]
         others = group.others.astype(np.float64)
-        right = ((own @ (others * group.correct)) * weights).sum(1)
-        seen = ((own @ others) * weights).sum(1)
-        sampled_rates["gr"].append(ratio(right, seen))
-        sampled_rates["sr"].append((own * group.success).sum(1))
-        edit_weights.append(own * chosen[:, column, None])
-    rates = np.stack(sampled_rates["gr"], 1)
+        right = ((own @ (others * group.correct)) * images).sum(1)
+        seen = ((own @ others) * images).sum(1)
+        sampled_rates.append(ratio(right, seen))
+        successes.append((own * group.success).sum(1))
+        edit_weights.append(own * chosen[:, None])
+    rates = np.stack(sampled_rates, 1)
     sampled = np.concatenate(edit_weights, 1)  # (replicates, edits)
     total = sampled.sum(1)
     result = {
-        "sr": ratio((np.stack(sampled_rates["sr"], 1) * chosen).sum(1), total),
-        "gr": _weighted_mean(rates, chosen),
+        "sr": ratio((np.stack(successes, 1) * weights.groups).sum(1), total),
+        "gr": _weighted_mean(rates, weights.groups),
     }
     for subset in subsets(hits):
         inside = np.array([group.subset == subset for group in hits.groups])
-        result[f"gr_{subset}"] = _weighted_mean(rates[:, inside], chosen[:, inside])
-    codes = hits.locality_drawings
-    locality_weights = drawing_multiplicities(codes, rng, replicates)[:, codes]
+        result[f"gr_{subset}"] = _weighted_mean(rates[:, inside], weights.groups[:, inside])
     for name, matrix in (("lr", hits.locality), ("lr_agreement", hits.agreement)):
-        result[name] = ratio(((sampled @ matrix) * locality_weights).sum(1), total * locality_weights.sum(1))
-    return {name: percentiles(values) for name, values in result.items()}
+        result[name] = ratio(((sampled @ matrix) * weights.locality).sum(1), total * weights.locality.sum(1))
+    return result
+
+
+def intervals(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> dict[str, tuple[float, float]]:
+    """95 % intervals of `sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement`; NaN where there is nothing to resample.
+
+    That of `sr` is Wilson's, since it is a share of edits, each counted as independent; the others are bootstrap
+    percentiles (`resample`). `tests/leaderboard/scores/test_coverage.py` shows how often those of GR hold the truth.
+    """
+    replicates_of = replicate(hits, resample(hits, seed, replicates))
+    success = np.concatenate([group.success for group in hits.groups])
+    return {
+        **{name: percentiles(values) for name, values in replicates_of.items()},
+        "sr": wilson(int(success.sum()), len(success)),
+    }
+
+
+def wilson(part: int, whole: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, `part` of `whole`: it has a width where all or none are right."""
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share = part / whole
+    centre = share + z * z / (2 * whole)
+    half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
+    low, high = ((centre + sign * half) / (1 + z * z / whole) for sign in (-1, 1))
+    return max(low, 0.0) if part else 0.0, min(high, 1.0) if part < whole else 1.0
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:
-    """The ends of the 95 % interval of bootstrap replicates, those that are NaN left out."""
+    """The ends of the 95 % interval of bootstrap replicates, those that are NaN left out.
+
+    NaN if they do not differ: there was nothing to resample, or no two edits differ, and neither is certainty.
+    """
     defined = values[np.isfinite(values)]
     low, high = np.percentile(defined, (50 * (1 - LEVEL), 50 * (1 + LEVEL))) if len(defined) else (np.nan, np.nan)
-    return float(low), float(high)
+    return (float(low), float(high)) if high - low > NO_WIDTH else (math.nan, math.nan)
 
 
-def group_multiplicities(subsets: Sequence[str], rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """Times each group is drawn, (replicates, groups), given its subset; each subset keeps its number of groups."""
-    drawn = np.zeros((replicates, len(subsets)))
-    for subset in dict.fromkeys(subsets):
-        inside = np.flatnonzero([name == subset for name in subsets])
-        drawn[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=replicates)
-    return drawn
-
-
-def drawing_multiplicities(codes: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """Times each drawing is drawn, (replicates, drawings); `codes` (images,) number each image's drawing."""
-    count = codes.max() + 1
+def multiplicities(count: int, rng: np.random.Generator, replicates: int) -> np.ndarray:
+    """Times each of `count` things is drawn when as many are drawn, with replacement, (replicates, count)."""
+    if not count:
+        return np.ones((replicates, 0))
     return rng.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
 
 

@@ -11,10 +11,15 @@ from leaderboard.records.record import Record, Score
 from leaderboard.records.runs import group_comparable
 
 NUMBER = "{:.1f}"
+WITHOUT_INTERVAL = ("lr_groups", "gr_released", "lr_agreement_groups")  # none is computed
+NOTE = (
+    "Per cent; in brackets 95 % intervals: Wilson's over edits for SR; for the others bootstrap intervals over groups, "
+    "over drawings where a subset has one group, and a dash where there is nothing to resample or nothing differs."
+)
 
 
 def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """(key, heading) of the score columns: SR, GR by subset and overall, LR, then the released variants."""
+    """(key, heading) of the score columns: SR, GR by subset and overall, LR, then the released variants; LR also as means over groups."""
     subsets = dict.fromkeys(name for r in records for name in r.scores if name.startswith("gr_"))
     subsets.pop("gr_released", None)
     return [
@@ -22,13 +27,15 @@ def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
         *((name, f"GR {name.removeprefix('gr_').replace('_', ' ')}") for name in subsets),
         ("gr", "GR all"),
         ("lr", "LR"),
+        ("lr_groups", "LR groups"),
         ("gr_released", "GR released"),
         ("lr_agreement", "LR agreement"),
+        ("lr_agreement_groups", "LR agreement groups"),
     ]
 
 
 def cell(score: Score | None, interval: bool = False) -> str:
-    """Per cent with one digit; with `interval`, the 95 % interval where it is known.
+    """Per cent with one digit; with `interval`, the 95 % interval, or a dash where there is none.
 
     >>> cell(Score(value=0.951, low=0.93, high=0.97), interval=True)
     '95.1 [93.0, 97.0]'
@@ -36,8 +43,10 @@ def cell(score: Score | None, interval: bool = False) -> str:
     if score is None or score.value is None:
         return "–"
     value = NUMBER.format(100 * score.value)
-    if not interval or score.low is None or score.high is None:
+    if not interval:
         return value
+    if score.low is None or score.high is None:
+        return f"{value} [–]"
     return f"{value} [{NUMBER.format(100 * score.low)}, {NUMBER.format(100 * score.high)}]"
 
 
@@ -76,7 +85,10 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
         table.append(
             [
                 record.editor.spec,
-                *(cell(record.scores.get(name), intervals) for name, _ in score_columns),
+                *(
+                    cell(record.scores.get(name), intervals and name not in WITHOUT_INTERVAL)
+                    for name, _ in score_columns
+                ),
                 str(record.outcomes.failed),
                 f"{record.outcomes.median_steps:g}",
                 f"{record.costs.median_edit_seconds:.2g}",
@@ -93,7 +105,7 @@ def markdown(records: Sequence[Record], intervals: bool = True) -> str:
         header, *body = rows(group, intervals)
         lines = [f"**{title}**", "", _line(header), _line(["---", *("---:" for _ in header[1:])]), *map(_line, body)]
         texts.append("\n".join(lines))
-    return "\n\n".join(texts) + "\n\nPer cent; in brackets 95 % bootstrap intervals over groups and drawings.\n"
+    return "\n\n".join([*texts, NOTE]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

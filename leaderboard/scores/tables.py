@@ -19,7 +19,10 @@ NOTE = (
 
 
 def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """(key, heading) of the score columns: SR, GR by subset and overall, LR, then the released variants; LR also as means over groups."""
+    """(key, heading) of the score columns: SR, GR by subset and overall, LR, then the released variants.
+
+    LR stands there as a mean over edits and, beside it, over groups.
+    """
     subsets = dict.fromkeys(name for r in records for name in r.scores if name.startswith("gr_"))
     subsets.pop("gr_released", None)
     return [

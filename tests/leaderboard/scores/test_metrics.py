@@ -68,6 +68,8 @@ def test_scores_worked_out_by_hand(hand_worked: Outcomes) -> None:
     assert scores["lr_agreement"] == pytest.approx((4 + 3 + 3 + 4 + 4 + 0) / 24)
     # by groups first: A (9/12), B (3/4), C (3/8)
     assert scores["lr_groups"] == pytest.approx((9 / 12 + 3 / 4 + 3 / 8) / 3)
+    # agreement by groups: A (10/12), B (4/4), C (4/8)
+    assert scores["lr_agreement_groups"] == pytest.approx((10 / 12 + 4 / 4 + 4 / 8) / 3)
     # released GR (correct - 1) / |S|: A (1 + 1 + 0) / 9, B 0 / 1, C (1 + -1) / 4
     assert scores["gr_released"] == pytest.approx((2 / 9 + 0 + 0) / 3)
 
@@ -90,9 +92,11 @@ def test_own_sample_is_excluded_from_gr(hand_worked: Outcomes) -> None:
     assert scores["gr"] == 0
 
 
-def test_intervals_hold_the_value_and_shrink_to_it_without_variation(hand_worked: Outcomes) -> None:
+def test_intervals_hold_the_value_and_are_none_without_variation(hand_worked: Outcomes) -> None:
     hits = metrics.compute_hits(hand_worked)
     values, spread = metrics.scores(hits), metrics.intervals(hits)
+    low, high = spread.pop("gr_style")
+    assert math.isnan(low) and math.isnan(high), "of two drawings each is the other's only neighbour: nothing varies"
     for name, (low, high) in spread.items():
         assert low <= values[name] <= high, name
     frame = hand_worked.edits.copy()
@@ -100,58 +104,91 @@ def test_intervals_hold_the_value_and_shrink_to_it_without_variation(hand_worked
         np.full_like(p, label) for p, label in zip(frame["group_predictions"], [1, 1, 1, 2, 3, 3], strict=True)
     ]
     perfect = metrics.intervals(metrics.compute_hits(Outcomes(hand_worked.samples, frame)))
-    assert perfect["sr"] == perfect["gr"] == (1.0, 1.0)
+    assert perfect["sr"] == pytest.approx((0.6097, 1.0), abs=1e-4), "6 of 6, by Wilson (1927)"
+    assert np.isnan(perfect["gr"]).all(), "all are right, which is not certainty"
 
 
 def _plain_bootstrap(hits: metrics.Hits, seed: int, replicates: int) -> np.ndarray:
-    """SR, GR and LR of each replicate by plain loops over copies of rows, (replicates, 3)."""
+    """GR and LR of each replicate by plain loops over copies of rows, (replicates, 2)."""
     rng = np.random.default_rng(seed)
+    offsets = dict(zip([g.id for g in hits.groups], np.cumsum([0, *[len(g.own) for g in hits.groups]]), strict=False))
+    pairs = [group for group in hits.groups if group.subset == "pairs"]
+    (alone,) = (group for group in hits.groups if group.subset == "alone")
     results = []
     for _ in range(replicates):
-        picked = []
-        for subset in metrics.subsets(hits):
-            inside = [g for g in hits.groups if g.subset == subset]
-            picked += [inside[i] for i in rng.integers(len(inside), size=len(inside))]
         kept_drawings = rng.integers(hits.locality_drawings.max() + 1, size=hits.locality_drawings.max() + 1)
         kept = [i for d in kept_drawings for i in np.flatnonzero(hits.locality_drawings == d)]
-        offsets = dict(zip([g.id for g in hits.groups],
-                           np.cumsum([0, *[len(g.own) for g in hits.groups]]), strict=False))  # fmt: skip
-        success, rates, locality, redrawn = [], [], [], {}
-        for group in picked:
-            codes = hits.drawings[group.id]
-            if group.id not in redrawn:
-                chosen = rng.integers(codes.max() + 1, size=codes.max() + 1)
-                redrawn[group.id] = [i for d in chosen for i in np.flatnonzero(codes == d)]
-            drawn = redrawn[group.id]
-            right = []
-            for image in drawn:
-                for edit in np.flatnonzero(group.own[:, 0] == image):
-                    success.append(group.success[edit])
-                    right += [group.correct[edit, other] for other in drawn if other != image]
-                    locality.append(hits.locality[offsets[group.id] + edit][kept].mean())
-            if right:
-                rates.append(np.mean(right))
-        results.append([np.mean(success), np.mean(rates) if rates else np.nan, np.mean(locality)])
+
+        def locality(group: metrics.GroupOutcomes, edit: int, kept: list[int] = kept) -> float:
+            return hits.locality[offsets[group.id] + edit][kept].mean()
+
+        rates, edits, counts = [], [], []
+        for i in rng.integers(len(pairs), size=len(pairs) - 1):  # whole groups, one fewer than there are
+            rates.append(pairs[i].generalisation.mean())
+            edits += [locality(pairs[i], edit) for edit in range(len(pairs[i].own))]
+            counts += [len(pairs) / (len(pairs) - 1)] * len(pairs[i].own)
+        codes = hits.drawings[alone.id]
+        edited = sorted({codes[image] for image in alone.own[:, 0]})
+        spared = sorted(set(codes) - set(edited))
+        drawings = [*rng.choice(edited, len(edited)), *rng.choice(spared, len(spared))]
+        drawn = [image for drawing in drawings for image in np.flatnonzero(codes == drawing)]
+        right = []
+        for image in drawn:
+            for edit in np.flatnonzero(alone.own[:, 0] == image):
+                edits.append(locality(alone, edit))
+                counts.append(1)
+                right += [alone.correct[edit, other] for other in drawn if other != image]
+        gr = (np.mean(rates) * len(pairs) + np.mean(right)) / (len(pairs) + 1)
+        results.append([gr, np.average(edits, weights=counts)])
     return np.array(results)
 
 
 def test_intervals_agree_with_a_bootstrap_by_plain_loops() -> None:
+    hits = _random_hits()
+    fast = metrics.intervals(hits, seed=0, replicates=4000)
+    plain = np.percentile(_plain_bootstrap(hits, seed=1, replicates=1500), [2.5, 97.5], axis=0)
+    for column, name in enumerate(("gr", "lr")):
+        assert fast[name] == pytest.approx(tuple(plain[:, column]), abs=0.02), name
+
+
+def _random_hits() -> metrics.Hits:
+    """Six groups of one subset and one of another; in the last, half of the images were edited."""
     rng = np.random.default_rng(5)
     groups, drawings = [], {}
-    for number in range(6):
-        size = int(rng.integers(4, 9))
-        rate = rng.uniform(0.1, 0.9)
-        groups.append(
-            metrics.GroupOutcomes(str(number), "pairs", rng.random((size, size)) < rate, np.arange(size)[:, None])
-        )
+    for number in range(7):
+        size = int(rng.integers(6, 9))
+        edited = np.arange(size if number < 6 else size // 2)
+        right = rng.random((len(edited), size)) < rng.uniform(0.1, 0.9)
+        subset = "pairs" if number < 6 else "alone"
+        groups.append(metrics.GroupOutcomes(str(number), subset, right, edited[:, None]))
         drawings[str(number)] = np.arange(size) // 2
-    edits = sum(len(g.own) for g in groups)
-    locality = rng.random((edits, 30)) < 0.8
-    hits = metrics.Hits(groups, locality, locality, drawings, np.arange(30) // 3)
-    fast = metrics.intervals(hits, seed=0, replicates=4000)
-    plain = np.nanpercentile(_plain_bootstrap(hits, seed=1, replicates=1500), [2.5, 97.5], axis=0)
-    for column, name in enumerate(("sr", "gr", "lr")):
-        assert fast[name] == pytest.approx(tuple(plain[:, column]), abs=0.03), name
+    locality = rng.random((sum(len(g.own) for g in groups), 30)) < 0.8
+    return metrics.Hits(groups, locality, locality, drawings, np.arange(30) // 3)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),  # Wilson (1927), to four digits, from Newcombe (1998), table I, and by hand
+    [
+        (81, 263, (0.2553, 0.3662)),
+        (15, 148, (0.0624, 0.1605)),
+        (0, 20, (0.0, 0.1611)),
+        (1, 29, (0.0061, 0.1718)),
+        (10, 10, (0.7225, 1)),
+    ],
+)
+def test_wilsons_interval_against_published_values(part: int, whole: int, expected: tuple[float, float]) -> None:
+    assert metrics.wilson(part, whole) == pytest.approx(expected, abs=6e-5)
+
+
+def test_one_group_of_one_drawing_has_no_interval() -> None:
+    """An interval of no width would look like the surest of the table."""
+    right = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 1]], bool)
+    group = metrics.GroupOutcomes("a", "s", right, np.arange(4)[:, None])
+    locality = np.ones((4, 2), bool)
+    hits = metrics.Hits([group], locality, locality, {"a": np.zeros(4, int)}, np.arange(2))
+    spread = metrics.intervals(hits)
+    assert np.isnan([*spread["gr"], *spread["gr_s"], *spread["lr"]]).all()
+    assert spread["sr"] == pytest.approx((0.5101, 1), abs=1e-4), "4 of 4"
 
 
 def test_gr_leaves_out_all_samples_of_an_edit(hand_worked: Outcomes) -> None:

@@ -1,0 +1,107 @@
+"""Differences between two runs are paired: against a slow plain bootstrap, and for committed runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import leaderboard
+from benchmark.core.errors import UserError
+from leaderboard import analyse
+from leaderboard.records import outcomes
+from leaderboard.records.outcomes import Outcomes
+from leaderboard.scores.comparison import differences
+
+MINI = Path(leaderboard.__file__).parent / "results" / "mini-1"
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Outcomes]:
+    names = ("hypernetwork", "kn", "spt")
+    return {name: outcomes.read(MINI / f"{name}-sparsity=0.95") for name in names}
+
+
+def plain(first: Outcomes, second: Outcomes, replicates: int) -> np.ndarray:
+    """GR of the pairs and LR of `first` minus `second` in each replicate, (replicates, 2), by plain loops over edits.
+
+    Groups of pairs are drawn whole, one fewer than there are; no drawing is drawn but those of D_l.
+    """
+    edit, kept = (
+        first.samples[first.samples["split"] == split].reset_index(drop=True) for split in ("edit", "locality")
+    )
+    gains: dict[str, list[float]] = {}
+    changes: dict[str, list[np.ndarray]] = {}
+    for ours, theirs in zip(first.edits.itertuples(), second.edits.itertuples(), strict=True):
+        if edit["subset"][ours.sample] != "pairs":
+            continue
+        members = np.flatnonzero(edit["group_id"] == ours.group_id)
+        others = members != ours.sample
+        labels = edit["label"].to_numpy()[members]
+        hits = [(run.group_predictions == labels)[others].mean() for run in (ours, theirs)]
+        gains.setdefault(ours.group_id, []).append(hits[0] - hits[1])
+        right = [(run.locality_predictions == kept["label"].to_numpy()).astype(float) for run in (ours, theirs)]
+        changes.setdefault(ours.group_id, []).append(right[0] - right[1])
+    rng, results = np.random.default_rng(3), []
+    drawings = {drawing: np.flatnonzero(kept["drawing"] == drawing) for drawing in kept["drawing"].unique()}
+    for _ in range(replicates):
+        groups = rng.choice(list(gains), len(gains) - 1)
+        images = np.concatenate([drawings[name] for name in rng.choice(list(drawings), len(drawings))])
+        edits = [change for group in groups for change in changes[group]]
+        results.append(
+            [np.mean([np.mean(gains[group]) for group in groups]), np.mean([e[images].mean() for e in edits])]
+        )
+    return np.array(results)
+
+
+def test_against_a_bootstrap_by_plain_loops(runs: dict[str, Outcomes]) -> None:
+    pairs = [of_pairs(runs[name]) for name in ("kn", "hypernetwork")]
+    found = differences(*pairs, replicates=4000)
+    ends = np.percentile(plain(*pairs, replicates=1000), [2.5, 97.5], axis=0)
+    for column, name in enumerate(("gr_pairs", "lr")):
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(ends[:, column]), abs=0.006), name
+
+
+def of_pairs(run: Outcomes) -> Outcomes:
+    subset = run.samples["subset"].to_numpy()[run.edits["sample"]]
+    return replace(run, edits=run.edits[subset == "pairs"])
+
+
+@pytest.mark.parametrize(
+    ("name", "gr", "lr"),
+    [("kn", (7.2, 2.3, 15.3), (-4.0, -5.9, -2.2)), ("spt", (1.5, -1.5, 5.9), (1.1, -0.5, 2.7))],
+)
+def test_committed_runs_against_the_hypernetwork(runs: dict[str, Outcomes], name: str, gr: tuple, lr: tuple) -> None:
+    """Points as somebody else computed them; their intervals resampled drawings as well as groups and were wider."""
+    found = differences(runs[name], runs["hypernetwork"])
+    for score, (value, low, high) in (("gr", gr), ("lr", lr)):
+        assert 100 * found[score].value == pytest.approx(value, abs=0.05)
+        assert low - 0.3 < 100 * found[score].low < value < 100 * found[score].high < high + 0.3
+        assert (low > 0 or high < 0) == (found[score].low > 0 or found[score].high < 0), "the same conclusion"
+
+
+def test_a_run_is_not_ahead_of_itself_and_the_other_way_round_is_the_negative(runs: dict[str, Outcomes]) -> None:
+    same = differences(runs["kn"], runs["kn"], replicates=50)
+    assert all((score.value, score.low, score.high) == (0, None, None) for score in same.values())
+    there, back = (differences(runs[a], runs[b], replicates=50) for a, b in (("kn", "spt"), ("spt", "kn")))
+    for name, score in there.items():
+        assert score.value == pytest.approx(-back[name].value, abs=1e-12)
+
+
+def test_other_edits_are_refused(runs: dict[str, Outcomes]) -> None:
+    with pytest.raises(UserError, match="same edits"):
+        differences(runs["kn"], replace(runs["spt"], edits=runs["spt"].edits[:-1]))
+    swapped = runs["spt"].samples.assign(sha256=runs["spt"].samples["sha256"].to_numpy()[::-1])
+    with pytest.raises(UserError, match="same edits"):
+        differences(runs["kn"], replace(runs["spt"], samples=swapped))
+    with pytest.raises(UserError, match="two folders of one run each"):
+        analyse.compare((MINI, MINI / "spt-sparsity=0.95"))
+
+
+def test_the_command_shows_the_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    analyse.compare((MINI / "kn-sparsity=0.95", MINI / "hypernetwork-sparsity=0.95"))
+    shown = capsys.readouterr().out
+    assert "kn:sparsity=0.95 minus hypernetwork:sparsity=0.95" in shown
+    assert "7.2 [" in shown and "-4.0 [" in shown

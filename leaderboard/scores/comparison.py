@@ -22,10 +22,10 @@ def differences(
     Raises `UserError` unless both made the same edits and were judged on the same images.
     """
     _check_same_edits(first, second)
-    one, other = metrics.compute_hits(first), metrics.compute_hits(second)
-    weights = metrics.resample(one, seed, replicates)
-    ours, theirs = metrics.replicate(one, weights), metrics.replicate(other, weights)
-    values, their_values = metrics.scores(one), metrics.scores(other)
+    minuend, subtrahend = metrics.compute_hits(first), metrics.compute_hits(second)
+    weights = metrics.resample(minuend, seed, replicates)
+    ours, theirs = metrics.replicate(minuend, weights), metrics.replicate(subtrahend, weights)
+    values, their_values = metrics.scores(minuend), metrics.scores(subtrahend)
     return {
         name: Score(value=values[name] - their_values[name], low=low, high=high)
         for name in ours

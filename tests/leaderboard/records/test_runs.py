@@ -11,9 +11,10 @@ import pytest
 import leaderboard
 from benchmark.core import cli
 from benchmark.core.errors import UserError
+from benchmark.models.load import load_base
 from leaderboard import analyse, tables
 from leaderboard.records import record
-from leaderboard.records.record import Record
+from leaderboard.records.record import SCORING, Record
 from leaderboard.records.runs import check_comparable, find_runs, group_comparable
 from leaderboard.scores.curves import lines
 from leaderboard.scores.tables import heading, markdown
@@ -44,7 +45,7 @@ OTHER_CONDITIONS = [
     ("version", {"data": {"version": "mini-2"}}),
     ("fingerprint", {"data": {"fingerprint": "0" * 64}}),
     ("protocol", {"protocol": {"version": "2"}}),
-    ("scoring", {"protocol": {"scoring": "2"}}),
+    ("scoring", {"protocol": {"scoring": "1"}}),
     ("precision", {"protocol": {"precision": "bfloat16"}}),
     ("device", {"protocol": {"device": "cuda"}}),
     ("seed", {"protocol": {"seed": 7}}),
@@ -69,9 +70,7 @@ def test_other_conditions_are_another_table_and_refused_in_one_plot(run: Record,
     assert len(group_comparable([run, other, run])) == 2
     assert markdown([run, other]).count("| editor |") == 2
     titles = [line for line in markdown([run, other]).splitlines() if line.startswith("**")]
-    assert name in ("identity", "preprocessing", "edited_groups") or len(set(titles)) == 2, (
-        "the title says what differs"
-    )
+    assert name in ("weights", "preprocessing", "edited_groups") or len(set(titles)) == 2, "the title says what differs"
     with pytest.raises(UserError, match=f"not comparable: {name} is .* in one and .* in another"):
         check_comparable([run, other])
     if name == "seed":
@@ -101,12 +100,13 @@ def test_a_build_of_one_release_is_that_release(run: Record) -> None:
 
 
 def test_committed_records_are_read_and_stand_in_one_table() -> None:
-    """They are older than identity, scoring version and named files, and say nothing of them."""
+    """They are older than named files and probes, and say nothing of them; scoring and identity were added since."""
     runs = find_runs([RESULTS / "mini-1", RESULTS / "mini-1-lr"])
     assert len(runs) == len(list(RESULTS.rglob("record.json"))) > 100
     assert len(group_comparable(record for _, record in runs)) == 1
     old = runs[0][1]
-    assert (old.base.identity, old.base.probe, old.editor.files, old.protocol.scoring) == (None, None, None, "1")
+    assert (old.base.probe, old.editor.files, old.protocol.scoring) == (None, None, SCORING)
+    assert old.base.identity == load_base("mini").identity
 
 
 def test_titles_say_which_groups_and_how_many_samples(run: Record) -> None:

@@ -58,10 +58,10 @@ def plain(first: Outcomes, second: Outcomes, replicates: int) -> np.ndarray:
 
 def test_against_a_bootstrap_by_plain_loops(runs: dict[str, Outcomes]) -> None:
     pairs = [of_pairs(runs[name]) for name in ("kn", "hypernetwork")]
-    found = differences(*pairs, replicates=4000)
+    difference = differences(*pairs, replicates=4000)
     ends = np.percentile(plain(*pairs, replicates=1000), [2.5, 97.5], axis=0)
     for column, name in enumerate(("gr_pairs", "lr")):
-        assert (found[name].low, found[name].high) == pytest.approx(tuple(ends[:, column]), abs=0.006), name
+        assert (difference[name].low, difference[name].high) == pytest.approx(tuple(ends[:, column]), abs=0.006), name
 
 
 def of_pairs(run: Outcomes) -> Outcomes:
@@ -75,11 +75,11 @@ def of_pairs(run: Outcomes) -> Outcomes:
 )
 def test_committed_runs_against_the_hypernetwork(runs: dict[str, Outcomes], name: str, gr: tuple, lr: tuple) -> None:
     """Points as somebody else computed them; their intervals resampled drawings as well as groups and were wider."""
-    found = differences(runs[name], runs["hypernetwork"])
+    difference = differences(runs[name], runs["hypernetwork"])
     for score, (value, low, high) in (("gr", gr), ("lr", lr)):
-        assert 100 * found[score].value == pytest.approx(value, abs=0.05)
-        assert low - 0.3 < 100 * found[score].low < value < 100 * found[score].high < high + 0.3
-        assert (low > 0 or high < 0) == (found[score].low > 0 or found[score].high < 0), "the same conclusion"
+        assert 100 * difference[score].value == pytest.approx(value, abs=0.05)
+        assert low - 0.3 < 100 * difference[score].low < value < 100 * difference[score].high < high + 0.3
+        assert (low > 0 or high < 0) == (difference[score].low > 0 or difference[score].high < 0), "the same conclusion"
 
 
 def test_a_run_is_not_ahead_of_itself_and_the_other_way_round_is_the_negative(runs: dict[str, Outcomes]) -> None:

@@ -32,7 +32,7 @@ def test_the_heading_of_a_run_over_everything() -> None:
     heading = title(FT)
     assert f"mini on mini mini-1: all 90 editing samples from {data.groups} groups, 1 an edit, seed 0, " in heading
     assert f"{data.locality_images:,} locality images, float32 on cpu, " in heading
-    assert "batches of 32 edits and 256 images, protocol 1, scoring 1, " in heading
+    assert "batches of 32 edits and 256 images, protocol 1, scoring 2, " in heading
 
 
 def test_the_heading_says_how_many_samples_were_drawn_and_how_many_made_an_edit() -> None:

@@ -204,7 +204,7 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
         unseen = ~images.table["sha256"].isin(hashes).to_numpy()
         images = images if unseen.all() else images.take(np.flatnonzero(unseen))
     if len(images) == 0:
-        raise UserError(f"{source}: no training images there but those that are scored; name others with --train")
+        raise UserError(f"{source}: no training images there but those that are scored; name others with --images")
     return images
 
 

@@ -7,9 +7,9 @@ Each input is a ZIP archive or a folder. The folder that comes out, by default `
 what ``load_dataset("where2edit/vit-edit-bench")`` loads from the folder that holds it:
 
     README.md, croissant.json    the card, and the same for machines
-    data/edit-<subset>-*.parquet, data/locality-*.parquet    4,306 and 2,071 rows, images as they were found
+    data/edit-<subset>-*.parquet, data/locality-*.parquet    4,306 and 2,071 rows, images unchanged
     mini/                        a copy of the embedded mini benchmark
-    build.json, skipped.csv, SHA256SUMS    what was built from what, what was left out and why, checksums
+    build.json, skipped.csv, SHA256SUMS    the inputs and counts, the files left out and why, checksums
 
 It is made beside the old folder, which stays as it is until all of the new one is on the disk.
 """
@@ -36,10 +36,10 @@ from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.images.open import open_images
 from benchmark.subsets import locality
-from benchmark.subsets.items import Input
-from benchmark.subsets.shards import Shards, rows
+from benchmark.subsets.inputs import Input
+from benchmark.subsets.shards import Shards, read_rows
 from benchmark.subsets.subset import LOCALITY, all_groups, subsets
-from benchmark.subsets.tally import Report, check_counts, differing, judge, some, write_skipped
+from benchmark.subsets.tally import Report, check_counts, check_report, find_differences, list_first, write_skipped
 
 NAME, VERSION = "vit-edit-bench", "1.0"
 BUILD = Kind("build", "build.json", identity="name", beside=frozenset({"README.md"}))  # a fresh clone's card
@@ -67,40 +67,42 @@ def build(
     recover(out)
     check_replaceable(out, BUILD, {"name": NAME}, inputs.values())
     report = Report()
-    found = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
-    listed = Counter(item.group.id if item.group else LOCALITY for source in found for item in source.items)
+    sources = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
+    counts = Counter(image.group.id if image.group else LOCALITY for source in sources for image in source.images)
     if not allow_partial:
-        check_counts(listed)
+        check_counts(counts)
     wide: list[str] = []
     if label_with is not None:
-        found, wide = _label(found, label_with, device, allow_partial)
-        report.choices += _said_of(wide, label_with)
+        sources, wide = _label(sources, label_with, device, allow_partial)
+        report.notes += _describe_wide(wide, label_with)
     with _disk_may_fill(out), replacing_folder(out) as folder:
-        for source in found:
+        for source in sources:
             _write(source, folder, report, publish)
-        judge(report, out, allow_partial)
-        facts = _facts(found, report, publish, partial=bool(wide or differing(report.counts)))
-        _finish(folder, facts, report)
-    return facts
+        check_report(report, out, allow_partial)
+        notes = _describe(sources, report, publish, partial=bool(wide or find_differences(report.counts)))
+        _finish(folder, notes, report)
+    return notes
 
 
-def _label(found: list[Input], base: str, device: str, allow_partial: bool) -> tuple[list[Input], list[str]]:
+def _label(sources: list[Input], base: str, device: str, allow_partial: bool) -> tuple[list[Input], list[str]]:
     from benchmark.models.load import load_base
 
     model = load_base(base, device=device)
     wide: list[str] = []
-    for number, source in enumerate(found):
+    for number, source in enumerate(sources):
         if source.subset == LOCALITY:
-            found[number], wide = locality.labelled(source, model)
+            sources[number], wide = locality.label_with(source, model)
     if wide and not allow_partial:
-        raise UserError(f"{_said_of(wide, base)[0]} Was the locality set chosen with another base, or at other sizes?")
-    return found, wide
+        raise UserError(
+            f"{_describe_wide(wide, base)[0]} Was the locality set chosen with another base, or at other sizes?"
+        )
+    return sources, wide
 
 
-def _said_of(wide: list[str], base: str) -> list[str]:
+def _describe_wide(wide: list[str], base: str) -> list[str]:
     if not wide:
         return []
-    return [f"{len(wide):,} locality images have a margin of {locality.MARGIN} or more by {base}: {some(wide)}."]
+    return [f"{len(wide):,} locality images have a margin of {locality.MARGIN} or more by {base}: {list_first(wide)}."]
 
 
 def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
@@ -112,20 +114,20 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     stem = LOCALITY if source.subset == LOCALITY else f"edit-{source.subset}"
-    report.choices += source.choices
+    report.notes += source.notes
     with Shards(data, stem, without_pixels if publish else None) as shards:
-        for item, row in tqdm(rows(source), total=len(source.items), unit="image", desc=source.subset, delay=2):
-            path = source.files.where(item.name)
+        for image, row in tqdm(read_rows(source), total=len(source.images), unit="image", desc=source.subset, delay=2):
+            path = source.files.where(image.name)
             if isinstance(row, str):
                 report.skipped.append((path, row))
                 continue
-            report.note(item.group.id if item.group else LOCALITY, path, row["sha256"])
+            report.note(image.group.id if image.group else LOCALITY, path, row["sha256"])
             shards.add(row)
 
 
-def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> dict[str, Any]:
-    labels = [source.labels for source in found if source.subset == LOCALITY]
-    further = [source.subset for source in found if not subsets()[source.subset].of_paper]
+def _describe(sources: list[Input], report: Report, publish: bool, partial: bool) -> dict[str, Any]:
+    labels = [source.labels for source in sources if source.subset == LOCALITY]
+    further = [source.subset for source in sources if not subsets()[source.subset].of_paper]
     return {
         "name": NAME,
         "version": "+".join([f"{VERSION}-partial" if partial else VERSION, *further]),
@@ -147,14 +149,14 @@ def _facts(found: list[Input], report: Report, publish: bool, partial: bool) -> 
             "expected": PAPER_LOCALITY,
             "labels": labels[0] if labels else "unknown",
         },
-        "sources": {source.subset: source.files.provenance() for source in found},
-        "choices": report.choices,
+        "sources": {source.subset: source.files.provenance() for source in sources},
+        "choices": report.notes,
         "skipped": len(report.skipped),
     }
 
 
-def _finish(folder: Path, facts: dict[str, Any], report: Report) -> None:
-    """Add to the data what makes it a data set: the mini, the notes, the card and the checksums."""
+def _finish(folder: Path, notes: dict[str, Any], report: Report) -> None:
+    """Complete the data set: add the mini, the notes, the card and the checksums."""
     from benchmark.data.dataset import MINI
     from benchmark.publish import card, croissant
     from benchmark.publish.publish import write_checksums
@@ -165,7 +167,7 @@ def _finish(folder: Path, facts: dict[str, Any], report: Report) -> None:
     shutil.copyfile(MINI.parent / "NOTICE", folder / "mini" / "NOTICE")
     shutil.copytree(MINI.parent / "licences", folder / "mini" / "licences")
     write_skipped(report, folder / "skipped.csv")
-    write_text(folder / "build.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "build.json", json.dumps(notes, indent=2, ensure_ascii=False) + "\n")
     card.write(folder)
     croissant.write(folder)
     write_checksums(folder)
@@ -220,7 +222,7 @@ def main(
         raise UserError(f"nothing to build from; give {', '.join(first)} and {last}")
     if push is not None and not publish:
         raise UserError("--push needs --publish: pixels of ImageNet and PUG may not be passed on")
-    facts = build(
+    notes = build(
         out,
         given,
         allow_partial=allow_partial,
@@ -228,20 +230,20 @@ def main(
         label_with=label_with,
         device=device,
     )
-    total = sum(group["count"] for group in facts["groups"])
+    total = sum(group["count"] for group in notes["groups"])
     print(
-        f"{out}: version {facts['version']}, {total:,} editing samples, "
-        f"{facts['locality']['count']:,} locality images, {facts['skipped']:,} files skipped"
+        f"{out}: version {notes['version']}, {total:,} editing samples, "
+        f"{notes['locality']['count']:,} locality images, {notes['skipped']:,} files skipped"
     )
     if push is not None:
         from benchmark.publish import publish as hub
 
-        address = hub.push(out, push, lambda sizes: confirmed(sizes, push, yes))
+        address = hub.push(out, push, lambda sizes: confirm(sizes, push, yes))
         print(f"uploaded: {address}")
 
 
-def confirmed(sizes: dict[str, int], repo: str, yes: bool) -> bool:
-    """Show what would go to the Hub data set `repo`, files and their bytes, and ask whether it may, unless `yes`."""
+def confirm(sizes: dict[str, int], repo: str, yes: bool) -> bool:
+    """Show the files, with sizes, to upload to the Hub data set `repo`; ask for consent unless `yes`; return it."""
     for name, size in sizes.items():
         print(f"  {size / 1e6:9.2f} MB  {name}")
     total = sum(sizes.values()) / 1e6

@@ -39,8 +39,8 @@ from benchmark.publish.publish import read_rows, with_pixels, write_checksums
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An image that is left out: in which file and row of the data set, and what is known of it."""
+class LeftOut:
+    """An image that is left out: its file and row in the data set, its source and hash."""
 
     file: str
     row: int
@@ -50,14 +50,14 @@ class Wanted:
 
     @property
     def of_pug(self) -> bool:
-        """Whether it is among PUG's images; all others that are left out are ImageNet's, -R's or -Sketch's."""
+        """True for PUG's images; all others that are left out are ImageNet's, -R's or -Sketch's."""
         return self.source.startswith(PUG)
 
 
 class Copies:
-    """The user's own image files in some folders and archives, to be found by name or by hash.
+    """The user's own image files in folders and archives, to be found by name or by hash.
 
-    Each is read at most once, and none is kept.
+    Each is read at most once to find it, and its bytes are not kept.
     """
 
     def __init__(self, sources: Mapping[str, ImageSource]) -> None:
@@ -65,18 +65,18 @@ class Copies:
         self._by_name: dict[str, list[int]] = {}
         for position, name in enumerate(self._images.ids):
             self._by_name.setdefault(PurePosixPath(name).name, []).append(position)
-        self._digests: dict[int, str] = {}  # hex, or why the file has none
-        self._found: dict[str, int] = {}
+        self._digests: dict[int, str] = {}  # from position to SHA-256, or to the reason why there is none
+        self._position_of: dict[str, int] = {}  # from SHA-256
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __contains__(self, digest: str) -> bool:
-        return digest in self._found
+        return digest in self._position_of
 
     def bytes_of(self, digest: str) -> bytes:
         """The image with this SHA-256, read and checked again. Raises `UserError` if it changed meanwhile."""
-        position = self._found[digest]
+        position = self._position_of[digest]
         try:
             data = self._images.read(position)
         except BrokenImage as error:
@@ -85,38 +85,37 @@ class Copies:
             raise UserError(f"{self._images.ids[position]} changed while it was read; run it again")
         return data
 
-    def by_name(self, wanted: Wanted) -> str:
-        """Look at the files that have the wanted image's name; return what was wrong with them, or nothing."""
-        parts = PurePosixPath(wanted.source_id).parts
-        same = self._by_name.get(parts[-1] if parts else "", [])
-        for number in sorted(same, key=lambda n: -_common_end(PurePosixPath(self._images.ids[n]).parts, parts)):
-            if wanted.sha256 in self:
+    def find_by_name(self, image: LeftOut) -> str:
+        """Read the files that have the image's name until one is it; return what is wrong with them, or nothing."""
+        parts = PurePosixPath(image.source_id).parts
+        same_name = self._by_name.get(parts[-1] if parts else "", [])
+        for position in sorted(same_name, key=lambda p: -_common_end(PurePosixPath(self._images.ids[p]).parts, parts)):
+            if image.sha256 in self:
                 break
-            self._digest(number)
-        if wanted.sha256 in self:
+            self._hash(position)
+        if image.sha256 in self:
             return ""
-        seen = [f"{self._images.ids[n]}: {self._why(n)}" for n in same[:3]]
-        return "; ".join(seen) or "no file of this name or hash"
+        problems = [f"{self._images.ids[position]}: {self._problem(position)}" for position in same_name[:3]]
+        return "; ".join(problems) or "no file of this name or hash"
 
-    def by_hash(self, missing: set[str], advance: Callable[[], object]) -> None:
-        """Read the files that were not looked at yet, until none of `missing` is missing."""
-        for number in range(len(self)):
-            if missing <= self._found.keys():
+    def find_by_hash(self, missing: set[str], advance: Callable[[], object]) -> None:
+        """Read the other files, until all hashes in `missing` are found."""
+        for position in range(len(self)):
+            if missing <= self._position_of.keys():
                 return
-            self._digest(number)
+            self._hash(position)
             advance()
 
-    def _digest(self, number: int) -> str:
-        if number not in self._digests:
+    def _hash(self, position: int) -> None:
+        if position not in self._digests:
             try:
-                self._digests[number] = hashlib.sha256(self._images.read(number)).hexdigest()
-                self._found.setdefault(self._digests[number], number)
+                self._digests[position] = hashlib.sha256(self._images.read(position)).hexdigest()
+                self._position_of.setdefault(self._digests[position], position)
             except BrokenImage as error:
-                self._digests[number] = f"not read ({error})"
-        return self._digests[number]
+                self._digests[position] = f"not read ({error})"
 
-    def _why(self, number: int) -> str:
-        digest = self._digests[number]
+    def _problem(self, position: int) -> str:
+        digest = self._digests[position]
         return digest if digest.startswith("not read") else f"other bytes (sha256 {digest})"
 
 
@@ -139,25 +138,26 @@ def main(
         folder: Data set, as fetched from the Hub or built with --publish.
         missing: Table to write of the images that are not found, or whose bytes differ.
     """
-    wanted = list(left_out(folder))
-    if not wanted:
+    left_out = list(list_left_out(folder))
+    if not left_out:
         print(f"{folder}: no image is left out")
         return
     texts = {"imagenet": imagenet, "imagenet_r": imagenet_r, "imagenet_sketch": imagenet_sketch}
     given = {name: Path(text) if text is not None else None for name, text in texts.items()} | {"locality": locality}
-    rendered, others = _copies({"pug": pug}), _copies(given)
-    lost = find([w for w in wanted if w.of_pug], rendered) + find([w for w in wanted if not w.of_pug], others)
-    _list(lost, missing)
-    if lost and not allow_partial:
+    rendered, others = _open_copies({"pug": pug}), _open_copies(given)
+    problems = find([image for image in left_out if image.of_pug], rendered)
+    problems |= find([image for image in left_out if not image.of_pug], others)
+    _write_problems(problems, missing)
+    if problems and not allow_partial:
         raise UserError(
-            f"{len(lost):,} of {len(wanted):,} images were not found or differ, {folder} is as it was; {missing} lists "
-            "them: give the folders they are in, or --allow-partial"
+            f"{len(problems):,} of {len(left_out):,} images were not found or differ, {folder} is as it was; {missing} "
+            "lists them: give the folders they are in, or --allow-partial"
         )
-    fill(folder, {w.sha256: rendered if w.of_pug else others for w in wanted}, bool(lost))
-    print(f"{folder}: {len(wanted) - len(lost):,} of {len(wanted):,} images filled in")
+    fill(folder, {image.sha256: rendered if image.of_pug else others for image in left_out}, bool(problems))
+    print(f"{folder}: {len(left_out) - len(problems):,} of {len(left_out):,} images filled in")
 
 
-def left_out(folder: Path) -> Iterator[Wanted]:
+def list_left_out(folder: Path) -> Iterator[LeftOut]:
     """The rows of `folder`/data without pixels. Raises `UserError` if it is no data set, or holds links."""
     read_build(folder)
     files = sorted(folder.glob("data/*.parquet"))
@@ -169,19 +169,19 @@ def left_out(folder: Path) -> Iterator[Wanted]:
         rows = read_rows(file)
         empty = rows.column("image").is_null().to_pylist()
         columns = (rows.column(name).to_pylist() for name in ("source", "source_id", "sha256"))
-        for number, (null, *facts) in enumerate(zip(empty, *columns, strict=True)):
-            if null:
-                yield Wanted(file.name, number, *(fact or "" for fact in facts))
+        for row, (is_empty, *values) in enumerate(zip(empty, *columns, strict=True)):
+            if is_empty:
+                yield LeftOut(file.name, row, *(value or "" for value in values))
 
 
-def find(wanted: list[Wanted], copies: Copies) -> list[tuple[Wanted, str]]:
-    """Look for all of them; return those that are not there, each with the reason."""
+def find(images: list[LeftOut], copies: Copies) -> dict[LeftOut, str]:
+    """Look for all images among `copies`; return a mapping from those that are not there to the reason."""
     problems = {}
-    for one in tqdm(wanted, unit="image", desc="by name", leave=False, disable=None):
-        problems[one] = copies.by_name(one)
+    for image in tqdm(images, unit="image", desc="by name", leave=False, disable=None):
+        problems[image] = copies.find_by_name(image)
     with tqdm(total=len(copies), unit="file", desc="by hash", leave=False, disable=None) as bar:
-        copies.by_hash({one.sha256 for one in wanted}, bar.update)
-    return [(one, problems[one]) for one in wanted if one.sha256 not in copies]
+        copies.find_by_hash({image.sha256 for image in images}, bar.update)
+    return {image: problem for image, problem in problems.items() if image.sha256 not in copies}
 
 
 def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
@@ -198,23 +198,23 @@ def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
 
 
 def _fill_file(file: Path, copies: dict[str, Copies]) -> None:
-    """Row group by row group, each as large and packed as it was: the file is what a whole build would write."""
-    with pq.ParquetFile(file) as old, replacing(file) as part:
+    """Fill in one file, row group by row group, with the sizes and compression that a whole build would give it."""
+    with pq.ParquetFile(file) as old, replacing(file) as temporary:
         schema = old.schema_arrow
-        words = [name for name in schema.names if name != "image"]
-        with pq.ParquetWriter(part, schema, compression=_packing(old), use_dictionary=words) as writer:
+        texts = [name for name in schema.names if name != "image"]
+        with pq.ParquetWriter(temporary, schema, compression=_compression(old), use_dictionary=texts) as writer:
             for number in range(old.num_row_groups):
                 rows = old.read_row_group(number)
                 columns = (rows.column(name).to_pylist() for name in ("sha256", "source_id"))
                 empty = rows.column("image").is_null().to_pylist()
                 images = [
-                    _image(digest, source_id, copies) if null else None
-                    for digest, source_id, null in zip(*columns, empty, strict=True)
+                    _read_image(digest, source_id, copies) if is_empty else None
+                    for digest, source_id, is_empty in zip(*columns, empty, strict=True)
                 ]
                 writer.write_table(with_pixels(rows, images))
 
 
-def _packing(file: pq.ParquetFile) -> dict[str, str]:
+def _compression(file: pq.ParquetFile) -> dict[str, str]:
     """The compression of each column of a file, as `ParquetWriter` takes it."""
     if file.num_row_groups == 0:
         return {}
@@ -223,37 +223,38 @@ def _packing(file: pq.ParquetFile) -> dict[str, str]:
     return {c.path_in_schema: "none" if c.compression == "UNCOMPRESSED" else c.compression.lower() for c in columns}
 
 
-def _image(digest: str, source_id: str | None, copies: dict[str, Copies]) -> dict[str, bytes | str] | None:
+def _read_image(digest: str, source_id: str | None, copies: dict[str, Copies]) -> dict[str, bytes | str] | None:
     if digest not in copies or digest not in copies[digest]:
         return None
     name = digest[:16] + PurePosixPath(source_id or "").suffix.lower()  # as benchmark.build names it
     return {"bytes": copies[digest].bytes_of(digest), "path": name}
 
 
-def _copies(given: Mapping[str, Path | None]) -> Copies:
+def _open_copies(given: Mapping[str, Path | None]) -> Copies:
     paths = {name: path for name, path in given.items() if path is not None}
     return Copies({name: open_images(path, files=True, links_out=False) for name, path in paths.items()})
 
 
-def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """How many parts of two paths are the same, from their ends."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+def _common_end(parts: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """The number of equal parts of two paths, counted from their ends."""
+    pairs = zip(reversed(parts), reversed(other), strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(parts), len(other)))
 
 
 def _link(source: str, target: str) -> None:
-    """A file that doesn't change is the same file in the new folder, where the disk can do that."""
+    """Link an unchanged file into the new folder; copy it where the disk has no links."""
     try:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
 
 
-def _list(lost: list[tuple[Wanted, str]], path: Path) -> None:
+def _write_problems(problems: dict[LeftOut, str], path: Path) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("file", "row", "source", "source_id", "sha256", "problem"))
-    writer.writerows((w.file, w.row, w.source, printable(w.source_id), w.sha256, problem) for w, problem in lost)
+    for image, problem in problems.items():
+        writer.writerow((image.file, image.row, image.source, printable(image.source_id), image.sha256, problem))
     write_text(path, table.getvalue())
 
 

@@ -29,17 +29,17 @@ LOCALITY = "locality"
 COUNTS = ("images", "expected", "labelled")
 
 
-def parts(benchmark: Benchmark) -> list[tuple[str, str, str, LabelledImages]]:
+def list_groups(benchmark: Benchmark) -> list[tuple[str, str, str, LabelledImages]]:
     """(id, name, subset, samples) of each group in order, then of D_l; the texts are printable."""
-    found = []
+    groups = []
     for group_id in benchmark.groups:
         samples = benchmark.edit.take(benchmark.members(group_id))
         first = samples.table.iloc[0]
-        found.append((printable(group_id), printable(str(first["group"])), printable(str(first["subset"])), samples))
-    return [*found, (LOCALITY, "near the boundary", LOCALITY, benchmark.locality)]
+        groups.append((printable(group_id), printable(str(first["group"])), printable(str(first["subset"])), samples))
+    return [*groups, (LOCALITY, "near the boundary", LOCALITY, benchmark.locality)]
 
 
-def group_table(benchmark: Benchmark) -> pd.DataFrame:
+def count_groups(benchmark: Benchmark) -> pd.DataFrame:
     """One row a group, then one for D_l, of strings and counts that are null where they do not apply.
 
     Columns: ``id``, ``name``, ``subset``, ``images``, ``expected`` (the paper's count; the mini's groups are its own)
@@ -48,10 +48,10 @@ def group_table(benchmark: Benchmark) -> pd.DataFrame:
     """
     paper = {} if benchmark.name in EMBEDDED else {group.id: group for group in paper_groups()}
     missing = paper.keys() - set(benchmark.groups)
-    theirs = len(missing) < len(paper)
+    is_papers = len(missing) < len(paper)
     rows: list[dict[str, object]] = []
-    for identity, name, subset, samples in parts(benchmark):
-        if identity == LOCALITY and theirs:
+    for identity, name, subset, samples in list_groups(benchmark):
+        if identity == LOCALITY and is_papers:
             rows += [
                 {"id": group.id, "name": group.name, "subset": group.subset, "images": 0, "expected": group.count}
                 for group in paper_groups()
@@ -59,7 +59,7 @@ def group_table(benchmark: Benchmark) -> pd.DataFrame:
             ]
         row: dict[str, object] = {"id": identity, "name": name, "subset": subset, "images": len(samples)}
         if identity == LOCALITY:
-            row["expected"] = PAPER_LOCALITY if theirs else None
+            row["expected"] = PAPER_LOCALITY if is_papers else None
         elif identity in paper:
             row["expected"] = paper[identity].count
         rows.append({**row, "labelled": int((samples.labels != UNKNOWN).sum())})
@@ -67,72 +67,72 @@ def group_table(benchmark: Benchmark) -> pd.DataFrame:
     return table.astype({"images": int, "labelled": int, "expected": "Int64"})
 
 
-def source_table(benchmark: Benchmark) -> pd.DataFrame:
-    """How many images of each subset (columns) are from which source (rows, the most frequent first)."""
-    rows = pd.concat(
-        [samples.table.reindex(columns=["source"]).assign(subset=subset) for _, _, subset, samples in parts(benchmark)]
-    )
-    table = pd.crosstab(rows["source"].fillna("unknown").map(lambda one: printable(str(one))), rows["subset"])
+def count_sources(benchmark: Benchmark) -> pd.DataFrame:
+    """Count the images by source (rows, the most frequent first) and subset (columns)."""
+    groups = list_groups(benchmark)
+    tables = [samples.table.reindex(columns=["source"]).assign(subset=subset) for _, _, subset, samples in groups]
+    rows = pd.concat(tables)
+    table = pd.crosstab(rows["source"].fillna("unknown").map(lambda source: printable(str(source))), rows["subset"])
     return table[list(dict.fromkeys(rows["subset"]))].loc[table.sum(axis=1).sort_values(ascending=False).index]
 
 
-def cells(samples: LabelledImages, limit: int = SHOWN) -> list[Cell]:
-    """Thumbnails of at most `limit` images, with label, source id and source, spread evenly over the rows.
+def make_cells(samples: LabelledImages, limit: int = SHOWN) -> list[Cell]:
+    """Make thumbnails of at most `limit` images, with label, source id and source, spread evenly over the rows.
 
     A picture that does not decode leaves an empty frame.
     """
     rows = np.unique(np.linspace(0, len(samples) - 1, min(limit, len(samples))).round().astype(int))
     labels = samples.labels
     table = samples.table.reindex(columns=["source", "source_id", "sha256"]).astype(object)
-    result = []
+    cells = []
     for row in rows.tolist():
         picture = None
         with contextlib.suppress(BrokenImage):
             picture = thumbnail(decode(samples.image_bytes(row)))
-        source, source_id, digest = ("" if pd.isna(one) else printable(str(one)) for one in table.iloc[row])
+        source, source_id, digest = ("" if pd.isna(value) else printable(str(value)) for value in table.iloc[row])
         label = "label unknown" if labels[row] == UNKNOWN else f"{names()[labels[row]]} ({labels[row]})"
         lines = (Line(label), Line(source_id or f"sha256 {digest}", FAINT))
-        result.append(Cell(picture, lines, source))
-    return result
+        cells.append(Cell(picture, lines, source))
+    return cells
 
 
 def write_sheets(benchmark: Benchmark, out: Path) -> list[Path]:
     """Write a contact sheet a group, and one for D_l, into `out`; their paths, in the groups' order."""
     paths = []
-    for number, (identity, name, _, samples) in enumerate(parts(benchmark), start=1):
-        shown = cells(samples)
+    for number, (identity, name, _, samples) in enumerate(list_groups(benchmark), start=1):
+        cells = make_cells(samples)
         title = "locality images" if identity == LOCALITY else f"{name} ({identity})"
-        about = f"{len(shown):,} of {len(samples):,} images, {benchmark.name} {benchmark.version}"
+        about = f"{len(cells):,} of {len(samples):,} images, {benchmark.name} {benchmark.version}"
         path = out / f"{number:02d}-{_file_name(identity)}.png"
         with replacing(path) as temporary:
-            contact_sheet(shown, title, ((about, FAINT),)).save(temporary)
+            contact_sheet(cells, title, ((about, FAINT),)).save(temporary)
         paths.append(path)
     return paths
 
 
 def _file_name(text: str) -> str:
     """`text` in characters that every file system takes."""
-    return "".join(one if one.isascii() and one.isalnum() else "-" for one in text)[:60]
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in text)[:60]
 
 
 def show(benchmark: Benchmark) -> None:
-    """Print both tables, groups that miss the paper's count in red; what comes from outside is plain text."""
+    """Print both tables, groups that miss the paper's count in red; text from outside is printed without markup."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console, groups = Console(highlight=False), group_table(benchmark)
+    console, groups = Console(highlight=False), count_groups(benchmark)
     title = Text(printable(f"{benchmark.name} {benchmark.version}"), style="bold")
     shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
     for column in groups.columns:
         shown.add_column(column, justify="right" if column in COUNTS else "left", overflow="fold")
     for row in groups.to_dict("records"):
-        off = not pd.isna(row["expected"]) and row["expected"] != row["images"]
-        texts = ["-" if pd.isna(one) else one if isinstance(one, str) else f"{one:,}" for one in row.values()]
-        shown.add_row(*map(Text, texts), style="red" if off else None)
+        is_off = not pd.isna(row["expected"]) and row["expected"] != row["images"]
+        texts = ["-" if pd.isna(value) else value if isinstance(value, str) else f"{value:,}" for value in row.values()]
+        shown.add_row(*map(Text, texts), style="red" if is_off else None)
     console.print(shown)
-    sources = source_table(benchmark)
+    sources = count_sources(benchmark)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("source", overflow="fold")
     for column in sources.columns:

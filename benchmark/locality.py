@@ -3,14 +3,14 @@
     python -m benchmark.locality --base vitb16 --imagenet DIR --imagenet-r DIR --imagenet-sketch DIR --out DIR
 
 The paper's two criteria (5.1; SPEC, 2): the top-1 class is the true label, and p(top-1) - p(top-2) < 0.05. Both
-are asked of the softmax over all 1,000 classes, for ImageNet-R too, whose images are of 200: the paper does not
+use the softmax over all 1,000 classes, for ImageNet-R too, whose images are of 200: the paper does not
 say, and it is the 1,000-way model that is edited. Always float32. The output folder then holds
 
     images/<synset id>/*   the chosen images as they were, one folder a class
     images/selection.csv   file, source, source_id, label, base_prediction, margin, sha256: one row an image
     margins.png            the margins of all images that the base gets right, one panel a source
     skipped.csv            image, error: what did not decode
-    locality.json          what was chosen from what, by which base
+    locality.json          base, margin, inputs and counts
 
 and `python -m benchmark.build --locality DIR/images` takes it. The base's predictions are kept in
 ~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a run that was stopped goes on, another --margin costs nothing.
@@ -48,7 +48,7 @@ BINS = 50  # of the histograms
 
 
 def choose(predictions: pd.DataFrame, labels: np.ndarray, margin: float) -> np.ndarray:
-    """Which images meet both criteria, (n,) bool.
+    """The images that meet both criteria, (n,) bool.
 
     Args:
         predictions: ``base_label`` and ``base_margin`` as `benchmark.predict.engine` gives them, one row an image.
@@ -59,11 +59,11 @@ def choose(predictions: pd.DataFrame, labels: np.ndarray, margin: float) -> np.n
 
 
 def is_right(predictions: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
-    """Which images the base gets right, (n,) bool; one that was skipped it does not."""
+    """The images that the base gets right, (n,) bool; False for an image without a prediction."""
     return predictions["base_label"].to_numpy() == labels
 
 
-def counts(predictions: pd.DataFrame, pool: Joined, chosen: np.ndarray) -> pd.DataFrame:
+def count_by_source(predictions: pd.DataFrame, pool: Joined, chosen: np.ndarray) -> pd.DataFrame:
     """One row a source: its ``images``, how many were ``skipped``, the base gets ``right``, and are ``chosen``."""
     import pandas as pd
 
@@ -80,7 +80,7 @@ def counts(predictions: pd.DataFrame, pool: Joined, chosen: np.ndarray) -> pd.Da
 
 
 def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: np.ndarray) -> int:
-    """Copy the chosen images into `folder` by class, write ``selection.csv``, return how many they are.
+    """Copy the chosen images into `folder` by class, write ``selection.csv``, return their number.
 
     An image that the sources hold twice is written once. A file is named by the hash of its bytes: names from
     outside could clash, or mean another folder.
@@ -110,8 +110,8 @@ def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: 
     return len(rows)
 
 
-def draw_margins(path: Path, margins: dict[str, np.ndarray], counted: pd.DataFrame, margin: float, base: str) -> None:
-    """Histograms of the margins of the images that the base gets right, one panel a source, the chosen coloured."""
+def draw_margins(path: Path, margins: dict[str, np.ndarray], counts: pd.DataFrame, margin: float, base: str) -> None:
+    """Draw histograms of the margins of images that the base gets right, one panel a source, the chosen coloured."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -125,7 +125,7 @@ def draw_margins(path: Path, margins: dict[str, np.ndarray], counted: pd.DataFra
         axes.set_yticks([])
         axes.set_xlim(0, 1)
         axes.set_xlabel("p(top-1) - p(top-2)")
-        row = counted.loc[source]
+        row = counts.loc[source]
         axes.set_title(
             f"{source}\n{row['right']:,} of {row['images']:,} right, {row['chosen']:,} below {margin:g}", fontsize=9
         )
@@ -135,8 +135,8 @@ def draw_margins(path: Path, margins: dict[str, np.ndarray], counted: pd.DataFra
     figure.savefig(path)
 
 
-def facts(base: BaseModel, margin: float, counted: pd.DataFrame, given: dict[str, str]) -> dict[str, Any]:
-    """What was chosen from what, and by which base."""
+def describe_choice(base: BaseModel, margin: float, counts: pd.DataFrame, sources: dict[str, str]) -> dict[str, Any]:
+    """A note on the choice: base, margin, inputs and counts."""
     return {
         "base": base.name,
         "weights_sha256": base.weights_sha256,
@@ -144,8 +144,8 @@ def facts(base: BaseModel, margin: float, counted: pd.DataFrame, given: dict[str
         "precision": base.precision,
         "device": base.device.type,
         "margin": margin,
-        "inputs": {source: Path(name).name for source, name in given.items()},
-        "sources": counted.to_dict("index"),
+        "inputs": {source: Path(name).name for source, name in sources.items()},
+        "sources": counts.to_dict("index"),
     }
 
 
@@ -181,33 +181,33 @@ def main(
     if not sources:
         raise UserError("no images to choose from; give --imagenet, --imagenet-r or --imagenet-sketch")
     if not 0 < margin <= 1:
-        raise UserError(f"--margin is a difference of probabilities, above 0 and at most 1, not {margin:g}")
+        raise UserError(f"--margin must be above 0 and at most 1, not {margin:g}: it is a difference of probabilities")
     if batch_size < 1:
-        raise UserError(f"--batch-size is at least 1, not {batch_size}")
+        raise UserError(f"--batch-size must be at least 1, not {batch_size}")
     check_replaceable(out, CHOICE, inputs=[cache_folder()])
     pool = Joined({source: open_images(name, labelled=True) for source, name in sources.items()})
     model = load_base(base, device=pick(device))
     torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions on a GPU is no float32
     print(f"{len(pool):,} images of {len(sources)} sources")
 
-    asked = [dataclasses.replace(model, name="base")]
-    predictions = predict(asked, pool, batch_size=batch_size, cache=predictions_folder())
+    renamed = dataclasses.replace(model, name="base")
+    predictions = predict([renamed], pool, batch_size=batch_size, cache=predictions_folder())
     chosen = choose(predictions, pool.known_labels, margin)
-    counted = counts(predictions, pool, chosen)
+    counts = count_by_source(predictions, pool, chosen)
     if not chosen.any():
         raise UserError(
-            f"no image meets both criteria: {base} gets {counted['right'].sum():,} of {len(pool):,} right, none of "
+            f"no image meets both criteria: {base} gets {counts['right'].sum():,} of {len(pool):,} right, none of "
             f"them with a margin below {margin:g}; check the base and how the class folders are named"
         )
-    right, source = is_right(predictions, pool.known_labels), np.array(pool.names)
-    margins = {name: predictions["base_margin"].to_numpy()[right & (source == name)] for name in sources}
+    is_correct, source = is_right(predictions, pool.known_labels), np.array(pool.names)
+    margins = {name: predictions["base_margin"].to_numpy()[is_correct & (source == name)] for name in sources}
     with replacing_folder(out) as folder:
         count = write_images(folder / "images", pool, predictions, chosen)
-        draw_margins(folder / "margins.png", margins, counted, margin, Path(base).name)
+        draw_margins(folder / "margins.png", margins, counts, margin, Path(base).name)
         broken = predictions.loc[predictions["error"] != "", ["image", "error"]]
         broken.to_csv(folder / "skipped.csv", index=False, lineterminator="\n")
-        write_text(folder / NOTE, json.dumps(facts(model, margin, counted, sources), indent=2) + "\n")
-    for name, row in counted.iterrows():
+        write_text(folder / NOTE, json.dumps(describe_choice(model, margin, counts, sources), indent=2) + "\n")
+    for name, row in counts.iterrows():
         skipped = f"; {row['skipped']:,} skipped, listed in skipped.csv" if row["skipped"] else ""
         print(f"{name}: {row['chosen']:,} chosen of {row['right']:,} right of {row['images']:,}{skipped}")
     print(f"{out}: {count:,} images; next: python -m benchmark.build --locality {out / 'images'} ...")

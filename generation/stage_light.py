@@ -39,30 +39,30 @@ def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
     note = {"settings": {"pug": pug.name, "classes": classes}}
     holds(out, IMAGES, note)
     files = open_images(pug, files=True)
-    items = [item for item in read(files).items if item.label in classes]
-    if not items:
+    images = [image for image in read(files).images if image.label in classes]
+    if not images:
         raise UserError(f"{pug}: no image under varying light of these classes; is Scene_Light there, and the csv?")
     claim(out, IMAGES, note)
     counts: Counter[int] = Counter()
     rows = []
-    for item in tqdm(items, unit="image"):
-        assert item.label is not None
-        file = f"{item.label}/{counts[item.label]:05d}{PurePosixPath(item.name).suffix.lower()}"
-        counts[item.label] += 1
+    for image in tqdm(images, unit="image"):
+        assert image.label is not None
+        file = f"{image.label}/{counts[image.label]:05d}{PurePosixPath(image.name).suffix.lower()}"
+        counts[image.label] += 1
         try:
-            data = files.read_file(item.name)
+            data = files.read_file(image.name)
         except BrokenImage as error:
-            raise UserError(f"{pug}/{printable(item.name)}: {error}; fetch it again") from error
+            raise UserError(f"{pug}/{printable(image.name)}: {error}; fetch it again") from error
         with replacing(out / file) as temporary:
             temporary.write_bytes(data)
         rows.append(
             {
                 "file": file,
-                "class_index": item.label,
-                "synset": synsets()[item.label],
-                "class_name": names()[item.label],
-                "source_id": printable(item.name),
-                **item.facts,
+                "class_index": image.label,
+                "synset": synsets()[image.label],
+                "class_name": names()[image.label],
+                "source_id": printable(image.name),
+                **image.columns,
                 "scores": None,
             }
         )

@@ -38,7 +38,7 @@ DEFAULTS = {"hidden_act": "gelu", "qkv_bias": True, "layer_norm_eps": 1e-12}  # 
 
 
 def is_transformers(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether weights are named as the transformers library names those of its ViTs."""
+    """Return whether weights have the names that the transformers library gives those of its ViTs."""
     return any(name.endswith(PATCHES) for name in tensors)
 
 
@@ -76,8 +76,8 @@ def check_config(file: Path, heads: int) -> None:
         return  # weights alone tell no more
     if config.get("model_type") != "vit":
         return
-    wanted = {"num_attention_heads": heads, "hidden_act": "gelu", "qkv_bias": True}
-    for key, value in wanted.items():
+    required = {"num_attention_heads": heads, "hidden_act": "gelu", "qkv_bias": True}
+    for key, value in required.items():
         if config.get(key, value) != value:
             raise UserError(f"{file}: {key} must be {value} as in the named model, not {config[key]}; name another one")
     if not config["layer_norm_eps"] <= 1e-5:

@@ -164,7 +164,7 @@ def check_finite(tensors: Tensors, path: Path | str) -> None:
 
 
 def _read(path: Path) -> Any:
-    """What lies in a file, by its first bytes and not by its name."""
+    """Read a file of weights by the format that its first bytes show, whatever its name."""
     with path.open("rb") as file:
         head = file.read(64)
     damaged = f"{path}: these weights do not load: the file is truncated or damaged; download or copy it again"
@@ -227,7 +227,7 @@ def _choose_set(checkpoint: Any, path: Path) -> Weights:
 
 
 def _holds_weights(value: Any) -> bool:
-    """Whether a value is a mapping that holds tensors by name, or one that does."""
+    """Return whether a value is a mapping that holds tensors by name, directly or in another mapping."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return False
     return any(isinstance(item, Tensor) and item.dim() > 1 for item in value.values()) or any(

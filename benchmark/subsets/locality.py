@@ -1,7 +1,7 @@
 """The locality set: the released ``Sensitive-Images.zip`` (flat, without labels), or a folder by class.
 
-What `benchmark.locality` selects is a folder by class with a ``selection.csv`` beside it, which says where each
-image is from and what its margin was. The released images are labelled by the base that they were chosen with:
+What `benchmark.locality` selects is a folder by class with a ``selection.csv`` beside it, which holds each image's
+source and margin. The released images are labelled by the base that they were chosen with:
 its top-1 class is the true one by the first rule of choice (paper, 5.1; SPEC, 2).
 """
 
@@ -21,7 +21,7 @@ from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import ImageFiles
 from benchmark.labels.names import class_index, known_class
-from benchmark.subsets.items import Input, SourceImage, folder_of, read_csv
+from benchmark.subsets.inputs import Input, SourceImage, folder_of, read_csv
 from benchmark.subsets.subset import LOCALITY, Subset
 
 if TYPE_CHECKING:
@@ -32,32 +32,35 @@ COLUMNS = ("sha256", "source", "source_id", "label", "margin")
 MARGIN = 0.05  # the second rule of choice: p(top-1) - p(top-2) is below it (SPEC, 2)
 UNKNOWN = "unknown: the released archive has no labels"
 LICENCE = "for research only, not to be passed on (ImageNet's terms of access)"
-NAMED = {r"ILSVRC2012_val_\d{8}\.JPEG": IMAGENET, r"sketch_\d+\.JPEG": IMAGENET_SKETCH}  # as these sets name files
+SOURCE_OF = {
+    r"ILSVRC2012_val_\d{8}\.JPEG": IMAGENET,
+    r"sketch_\d+\.JPEG": IMAGENET_SKETCH,
+}  # from patterns of the sets' file names
 
 
 def read(files: ImageFiles) -> Input:
-    """Look the locality set over: labels from folders where there are any, else null.
+    """List the locality set's images, with labels from their folders if those name classes, else null.
 
     Raises:
         UserError: for a folder that is no class, or a ``selection.csv`` that is none.
     """
     folders = set(map(folder_of, files.paths))
     if len(folders) == 1 and class_index(PurePosixPath(*folders).name) is None:
-        items = [SourceImage(name, None, None, _facts(name, UNKNOWN)) for name in files.paths]
-        return Input(LOCALITY, files, items, "unknown")
+        images = [SourceImage(name, None, None, _columns(name, UNKNOWN)) for name in files.paths]
+        return Input(LOCALITY, files, images, "unknown")
     labels = {folder: known_class(PurePosixPath(folder).name, files.where(folder)) for folder in sorted(folders)}
-    items = [SourceImage(name, None, labels[folder_of(name)], _facts(name, "folder")) for name in files.paths]
+    images = [SourceImage(name, None, labels[folder_of(name)], _columns(name, "folder")) for name in files.paths]
     tables = [name for name in sorted(files.files) if PurePosixPath(name).name == SELECTION]
     chosen = {row["sha256"]: row for table in tables for row in read_csv(files, table, COLUMNS)}
     if chosen:
-        items = [_selected(files, item, chosen.get(_hash(files, item.name))) for item in items]
-    return Input(LOCALITY, files, items, "folder")
+        images = [_with_selection(files, image, chosen.get(_hash(files, image.name))) for image in images]
+    return Input(LOCALITY, files, images, "folder")
 
 
-def labelled(found: Input, base: BaseModel) -> tuple[Input, list[str]]:
-    """The same images with the top-1 class of `base` as label, its margin, and what is wrong with them.
+def label_with(source: Input, base: BaseModel) -> tuple[Input, list[str]]:
+    """Label the images with the top-1 class of `base`, and note its margin; name the images with too wide a margin.
 
-    Predictions are made in float32 and kept (see `benchmark.predict.store`). The second value names the images whose
+    Predictions are made in float32 and stored (see `benchmark.predict.store`). The second value names the images whose
     margin is not below `MARGIN`: by its own rule the locality set of this base would not hold them.
 
     Raises:
@@ -66,20 +69,20 @@ def labelled(found: Input, base: BaseModel) -> tuple[Input, list[str]]:
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
 
-    if any(item.label is not None for item in found.items):
-        raise UserError(f"{found.files.name}: its labels are known from its folders; leave --label-with out")
-    told = predict([replace(base, name="base")], found.files, cache=predictions_folder())
-    items, wide = [], []
-    for item, row in zip(found.items, told.to_dict("records"), strict=True):
+    if any(image.label is not None for image in source.images):
+        raise UserError(f"{source.files.name}: its labels are known from its folders; leave --label-with out")
+    predictions = predict([replace(base, name="base")], source.files, cache=predictions_folder())
+    images, wide = [], []
+    for image, row in zip(source.images, predictions.to_dict("records"), strict=True):
         if row["error"]:
-            items.append(item)
+            images.append(image)
             continue
         label, margin = int(row["base_label"]), float(row["base_margin"])
-        told_of_it = {"label_origin": f"top-1 of {base.name}", "base_prediction": label, "margin": margin}
-        items.append(replace(item, label=label, facts={**item.facts, **told_of_it}))
+        columns = {"label_origin": f"top-1 of {base.name}", "base_prediction": label, "margin": margin}
+        images.append(replace(image, label=label, columns={**image.columns, **columns}))
         if not margin < MARGIN:
-            wide.append(f"{printable(item.name)} ({margin:.3f})")
-    return replace(found, items=items, labels=base.name), wide
+            wide.append(f"{printable(image.name)} ({margin:.3f})")
+    return replace(source, images=images, labels=base.name), wide
 
 
 def _hash(files: ImageFiles, path: str) -> str:
@@ -89,24 +92,24 @@ def _hash(files: ImageFiles, path: str) -> str:
         return ""
 
 
-def _facts(name: str, origin: str) -> dict[str, Any]:
+def _columns(name: str, origin: str) -> dict[str, Any]:
     file = PurePosixPath(name).name
-    sources = [source for pattern, source in NAMED.items() if re.fullmatch(pattern, file)]
+    sources = [source for pattern, source in SOURCE_OF.items() if re.fullmatch(pattern, file)]
     return {"label_origin": origin, "source": sources[0] if sources else IMAGENET_ANY, "licence": LICENCE}
 
 
-def _selected(files: ImageFiles, item: SourceImage, row: Mapping[str, str] | None) -> SourceImage:
-    where = f"{files.name}/{printable(item.name)}"
+def _with_selection(files: ImageFiles, image: SourceImage, row: Mapping[str, str] | None) -> SourceImage:
+    where = f"{files.name}/{printable(image.name)}"
     if row is None:
         raise UserError(f"{where}: {SELECTION} has no row with its sha256; select again, or take {SELECTION} away")
-    if row["label"] != str(item.label):
-        raise UserError(f"{where}: {SELECTION} says class {row['label']}, its folder {item.label}; select again")
+    if row["label"] != str(image.label):
+        raise UserError(f"{where}: {SELECTION} says class {row['label']}, its folder {image.label}; select again")
     try:
         margin = float(row["margin"])
     except ValueError as error:
         raise UserError(f"{where}: {SELECTION} gives the margin {row['margin'][:20]!r}; select again") from error
-    facts = {"source": row["source"], "source_id": row["source_id"], "base_prediction": item.label, "margin": margin}
-    return replace(item, facts={**item.facts, **facts})
+    known = {"source": row["source"], "source_id": row["source_id"], "base_prediction": image.label, "margin": margin}
+    return replace(image, columns={**image.columns, **known})
 
 
 ORIGIN = """\

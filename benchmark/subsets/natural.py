@@ -16,7 +16,7 @@ from benchmark.core.text import printable
 from benchmark.data.groups import Group
 from benchmark.data.schema import FLICKR
 from benchmark.images.files import ImageFiles
-from benchmark.subsets.items import Input, SourceImage, folder_of, read_csv
+from benchmark.subsets.inputs import Input, SourceImage, folder_of, read_csv
 from benchmark.subsets.subset import Subset
 
 ATTRIBUTION = "attribution.csv"  # `mad.review` writes one; columns owner_name, title and licence_url if it has them
@@ -50,31 +50,31 @@ GROUPS = (
 
 
 def read(files: ImageFiles) -> Input:
-    """Look the natural subset over: every image with its group, label, licence and credit, in the paper's order.
+    """List the natural subset's images with group, label, licence and credit, in the paper's order.
 
-    `base_prediction` and `strong_prediction` are those in the group's name: by them the paper made the groups.
+    `base_prediction` and `strong_prediction` are those in the group's name, by which the paper made the groups.
 
     Raises:
         UserError: for a folder that is no group, or an ``attribution.csv`` that lacks a column or an image.
     """
-    credits = _credits(files)
-    groups = {folder: _group(files, folder) for folder in sorted(set(map(folder_of, files.paths)))}
-    items = []
+    credits = _read_credits(files)
+    groups = {folder: _find_group(files, folder) for folder in sorted(set(map(folder_of, files.paths)))}
+    images = []
     for name in sorted(files.paths, key=lambda name: (GROUPS.index(groups[folder_of(name)]), name)):
         group = groups[folder_of(name)]
         strong, base = map(int, group.id.split("-"))
-        facts: dict[str, Any] = {
+        columns: dict[str, Any] = {
             "base_prediction": base,
             "strong_prediction": strong,
             "label_origin": "group",
             "source": FLICKR,
         }
-        items.append(SourceImage(name, group, group.label, facts | _credit(files, name, credits)))
-    choices = [] if credits else [f"No {ATTRIBUTION} lay beside the natural images: owners and links are unknown."]
-    return Input("natural", files, items, choices=choices)
+        images.append(SourceImage(name, group, group.label, columns | _credit(files, name, credits)))
+    notes = [] if credits else [f"No {ATTRIBUTION} lay beside the natural images: owners and links are unknown."]
+    return Input("natural", files, images, notes=notes)
 
 
-def _group(files: ImageFiles, folder: str) -> Group:
+def _find_group(files: ImageFiles, folder: str) -> Group:
     last = PurePosixPath(folder).name
     plain = last.replace("_", " ").casefold()
     number = re.match(r"(\d+)_", last, flags=re.ASCII)
@@ -86,8 +86,8 @@ def _group(files: ImageFiles, folder: str) -> Group:
     raise UserError(f"{files.where(folder)}: {error}")
 
 
-def _credits(files: ImageFiles) -> dict[str, dict[str, str]]:
-    """Rows of every ``attribution.csv``, by path of the image that they are about."""
+def _read_credits(files: ImageFiles) -> dict[str, dict[str, str]]:
+    """From the path of an image to its row in an ``attribution.csv``."""
     tables = sorted(name for name in files.files if PurePosixPath(name).name == ATTRIBUTION)
     return {
         str(PurePosixPath(table).parent / row["file"]): row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmark.data.groups import Group
 from benchmark.data.schema import STABLE_DIFFUSION
 from benchmark.images.files import ImageFiles
-from benchmark.subsets.items import Input, by_class
+from benchmark.subsets.inputs import Input, list_by_class
 from benchmark.subsets.subset import Subset
 
 # The classes that the paper lists, with their ImageNet-1k index: stingray, bullfrog, box turtle, garter snake,
@@ -18,19 +18,19 @@ GROUP = Group("17", "oil painting", "oil_painting", None, 860)
 
 
 def read(files: ImageFiles) -> Input:
-    """Look the oil paintings over. The release states no licence for them, and the rows say so.
+    """List the oil paintings. The release states no licence for them, and so do the rows.
 
     Raises:
         UserError: for a folder whose name is none of the 22 classes.
     """
-    facts = {
+    columns = {
         "label_origin": "folder",
         "source": STABLE_DIFFUSION,
         "licence": "not stated in the release",
         "attribution": 'Stable Diffusion, prompt "an oil painting of a <class>", after Dataset Interfaces / ImageNet*',
     }
-    items = by_class(files, GROUP, CLASSES, facts, lambda name: None)
-    return Input("oil_painting", files, items)
+    images = list_by_class(files, GROUP, CLASSES, columns, lambda name: None)
+    return Input("oil_painting", files, images)
 
 
 ORIGIN = """\

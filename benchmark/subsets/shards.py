@@ -1,4 +1,4 @@
-"""From looked-over inputs to parquet files: images are read, checked and written as a stream.
+"""From listed inputs to parquet files: images are read, checked and written as a stream.
 
 Two things bound the memory: at most `AHEAD` images are read before they are written, and a row group is written
 once it has `ROWS_A_GROUP` rows or `GROUP_BYTES` bytes.
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from benchmark.data.schema import ROWS_A_GROUP, features
 from benchmark.images.decode import BrokenImage, decode
-from benchmark.subsets.items import Input, SourceImage
+from benchmark.subsets.inputs import Input, SourceImage
 
 READERS = 2  # threads that read and decode; Pillow and zlib release the interpreter lock
 AHEAD = 16
@@ -27,13 +27,13 @@ GROUP_BYTES = 8 << 20
 SHARD_BYTES = 400 << 20  # of one parquet file; the Hub advises against files much larger
 
 
-def rows(found: Input) -> Iterator[tuple[SourceImage, dict[str, Any] | str]]:
-    """Each item in order with its row, ready to be written, or with the reason why it can't be."""
+def read_rows(source: Input) -> Iterator[tuple[SourceImage, dict[str, Any] | str]]:
+    """Read each image, in order, into its row, or give the reason why it can't be read."""
     with ThreadPoolExecutor(READERS) as readers:
         pending: deque[tuple[SourceImage, Future[dict[str, Any] | str]]] = deque()
         try:
-            for item in found.items:
-                pending.append((item, readers.submit(_row, found, item)))
+            for image in source.images:
+                pending.append((image, readers.submit(_read_row, source, image)))
                 if len(pending) == AHEAD:
                     first, future = pending.popleft()
                     yield first, future.result()
@@ -44,16 +44,16 @@ def rows(found: Input) -> Iterator[tuple[SourceImage, dict[str, Any] | str]]:
             readers.shutdown(cancel_futures=True)
 
 
-def _row(found: Input, item: SourceImage) -> dict[str, Any] | str:
-    """The row of one image: its bytes are kept as they are, once they have been decoded in full."""
+def _read_row(source: Input, image: SourceImage) -> dict[str, Any] | str:
+    """Read the row of one image: its bytes unchanged, if they decode in full."""
     try:
-        data = found.files.read_file(item.name)
+        data = source.files.read_file(image.name)
         decode(data)
     except BrokenImage as error:
         return str(error)
     digest = hashlib.sha256(data).hexdigest()
-    path = digest[:16] + PurePosixPath(item.name).suffix.lower()
-    return {"image": {"bytes": data, "path": path}, **item.row(), "sha256": digest}
+    path = digest[:16] + PurePosixPath(image.name).suffix.lower()
+    return {"image": {"bytes": data, "path": path}, **image.row(), "sha256": digest}
 
 
 class Shards:
@@ -64,20 +64,20 @@ class Shards:
         self._schema = features().arrow_schema
         self._rows: list[dict[str, Any]] = []
         self._buffered = 0
-        self._parts: list[Path] = []
+        self._files: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Shards:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if kind is None:
+    def __exit__(self, error_type: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if error_type is None:
             self._flush()
         if self._writer is not None:
             self._writer.close()
-        if kind is None:
-            for number, part in enumerate(self._parts):
-                part.rename(self._folder / f"{self._stem}-{number:05d}-of-{len(self._parts):05d}.parquet")
+        if error_type is None:
+            for number, file in enumerate(self._files):
+                file.rename(self._folder / f"{self._stem}-{number:05d}-of-{len(self._files):05d}.parquet")
 
     def add(self, row: dict[str, Any]) -> None:
         """Write one row; columns that it lacks are null."""
@@ -92,7 +92,7 @@ class Shards:
         table = pa.Table.from_pylist(self._rows, schema=self._schema)
         if self._change is not None:
             table = self._change(table)
-        if self._writer is None or self._parts[-1].stat().st_size >= SHARD_BYTES:
+        if self._writer is None or self._files[-1].stat().st_size >= SHARD_BYTES:
             self._open()
         assert self._writer is not None
         self._writer.write_table(table)
@@ -101,7 +101,7 @@ class Shards:
     def _open(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._parts.append(self._folder / f"{self._stem}-{len(self._parts):05d}.part")
-        words = [name for name in self._schema.names if name != "image"]
-        packing = {**dict.fromkeys(words, "zstd"), "image.bytes": "none", "image.path": "zstd"}  # images are packed
-        self._writer = pq.ParquetWriter(self._parts[-1], self._schema, compression=packing, use_dictionary=words)
+        self._files.append(self._folder / f"{self._stem}-{len(self._files):05d}.part")
+        texts = [name for name in self._schema.names if name != "image"]
+        compression = {**dict.fromkeys(texts, "zstd"), "image.bytes": "none", "image.path": "zstd"}  # images are packed
+        self._writer = pq.ParquetWriter(self._files[-1], self._schema, compression=compression, use_dictionary=texts)

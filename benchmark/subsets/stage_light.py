@@ -14,12 +14,12 @@ from benchmark.core.text import printable
 from benchmark.data.groups import Group
 from benchmark.data.schema import PUG
 from benchmark.images.files import ImageFiles
-from benchmark.subsets.items import Input, SourceImage, by_class, read_csv
+from benchmark.subsets.inputs import Input, SourceImage, list_by_class, read_csv
 from benchmark.subsets.subset import Subset
 
 LABELS_CSV = "labels_pug_imagenet.csv"
 FOLDER = "Scene_Light"
-UNCHANGED = "default"  # what PUG writes for a factor that an image does not vary; one factor varies an image
+UNCHANGED = "default"  # PUG's value of a factor that an image does not vary; an image varies one factor
 NEEDED = ("filename", "character_name", "character_label", "scene_light")
 CLASSES = {
     "Barrel": 427,
@@ -55,16 +55,16 @@ CLASSES = {
     "Cabbage": 936,
     "Pineapple": 953,
 }
-CHOICES = [
+NOTES = [
     "Stage light: PUG's `Mask` is class 643 (mask), though PUG's own map also allows 691 and 796; its `Piano` is "
     "579 (grand piano). The paper does not say which it took."
 ]
 GROUP = Group("18", "stage light", "stage_light", None, 1092)
-FACTS = {"source": PUG, "licence": "CC-BY-NC-4.0", "attribution": "PUG: ImageNet, by FAIR at Meta AI"}
+COLUMNS = {"source": PUG, "licence": "CC-BY-NC-4.0", "attribution": "PUG: ImageNet, by FAIR at Meta AI"}
 
 
 def read(files: ImageFiles) -> Input:
-    """Look the stage light group over: of PUG's csv the rows of the 32 classes whose light varies.
+    """List the stage light group's images: of PUG's csv the rows of the 32 classes whose light varies.
 
     In PUG's own layout, the asset's name stands in the column `drawing`: seven lights on one asset are not
     independent images. In a folder by class that is not known, and `drawing` is null.
@@ -73,19 +73,19 @@ def read(files: ImageFiles) -> Input:
         UserError: for PUG's folder without its csv, rows whose image is not there, or a folder that is no class.
     """
     if any(PurePosixPath(name).name == LABELS_CSV for name in files.files):
-        items = [
-            SourceImage(name, GROUP, CLASSES[label], FACTS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
-            for name, label, asset in sorted(_rows(files))
+        images = [
+            SourceImage(name, GROUP, CLASSES[label], COLUMNS | {"label_origin": "PUG's csv", "drawing": f"pug/{asset}"})
+            for name, label, asset in sorted(_read_rows(files))
         ]
     elif any(FOLDER in PurePosixPath(name).parts for name in files.paths):
         raise UserError(f"{files.name}: {LABELS_CSV} is missing; put it beside {FOLDER}, as PUG has it")
     else:
-        facts = FACTS | {"label_origin": "folder"}
-        items = by_class(files, GROUP, frozenset(CLASSES.values()), facts, CLASSES.get)
-    return Input("stage_light", files, items, choices=CHOICES)
+        columns = COLUMNS | {"label_origin": "folder"}
+        images = list_by_class(files, GROUP, frozenset(CLASSES.values()), columns, CLASSES.get)
+    return Input("stage_light", files, images, notes=NOTES)
 
 
-def _rows(files: ImageFiles) -> Iterator[tuple[str, str, str]]:
+def _read_rows(files: ImageFiles) -> Iterator[tuple[str, str, str]]:
     """Path, PUG's label and asset of each image that belongs to the group."""
     (table, *more) = sorted(name for name in files.files if PurePosixPath(name).name == LABELS_CSV)
     if more:
@@ -98,7 +98,7 @@ def _rows(files: ImageFiles) -> Iterator[tuple[str, str, str]]:
 
 
 def _find(files: ImageFiles, root: PurePosixPath, file: str, label: str) -> str:
-    """Where the image lies: as the csv writes it, or in its class's folder of the subset."""
+    """Find the image's path: as in the csv, or in its class's folder of the subset."""
     for path in (root / file, root / FOLDER / file, root / FOLDER / label / PurePosixPath(file).name):
         if str(path) in files.files:
             return str(path)

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from benchmark.core.plugins import import_room
 from benchmark.data.groups import Group
 from benchmark.images.files import ImageFiles
-from benchmark.subsets.items import Input
+from benchmark.subsets.inputs import Input
 
 LOCALITY = "locality"  # the subset without groups
 
 
 @dataclass(frozen=True)
 class Subset:
-    """One subset: where it comes from, and how it is read.
+    """One subset: its origin and its reader.
 
     name: as the column `subset` has it; ``benchmark.build`` has an option of this name.
     option: the help of that option.
-    origin: where the images come from, for the card; Markdown.
+    origin: the source of the images, for the card; Markdown.
     passed_on: whether its pixels may be published.
-    read: looks over an archive or folder, and raises `UserError` for what is not the subset's.
+    read: lists the images of an archive or folder; raises `UserError` for one that is not the subset's.
     groups: its failure groups; those that the paper counts have its count, all others None.
     """
 
@@ -35,7 +35,7 @@ class Subset:
 
     @property
     def of_paper(self) -> bool:
-        """Whether the paper's benchmark holds it."""
+        """True for a subset of the paper's benchmark."""
         return self.name == LOCALITY or any(group.count is not None for group in self.groups)
 
 
@@ -43,8 +43,9 @@ class Subset:
 def subsets() -> dict[str, Subset]:
     """All subsets by name, in alphabetical order; the locality set stands last."""
     modules = import_room("benchmark.subsets")
-    found = [module.SUBSET for module in modules if hasattr(module, "SUBSET")]
-    return {subset.name: subset for subset in sorted(found, key=lambda subset: (subset.name == LOCALITY, subset.name))}
+    unordered = [module.SUBSET for module in modules if hasattr(module, "SUBSET")]
+    ordered = sorted(unordered, key=lambda subset: (subset.name == LOCALITY, subset.name))
+    return {subset.name: subset for subset in ordered}
 
 
 def all_groups() -> tuple[Group, ...]:

@@ -1,4 +1,4 @@
-"""What a build finds while it reads: counts against the paper's, skipped files, images that stand twice."""
+"""The report of a build: counts beside the paper's, skipped files, images that stand twice."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SHOWN = 5  # files that an error names
 
 @dataclass
 class Report:
-    """What a build has found so far."""
+    """The counts and problems of the images that a build has read so far."""
 
     counts: Counter[str] = field(default_factory=Counter)  # images by group id, or `LOCALITY`
     skipped: list[tuple[str, str]] = field(default_factory=list)  # path, reason
-    choices: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # decisions of the readers and of the build, a sentence each
     places: dict[str, tuple[str, str]] = field(default_factory=dict)  # sha256 -> (group, path)
     clashes: list[str] = field(default_factory=list)  # images in two groups
     repeated: list[str] = field(default_factory=list)  # images twice in one group
 
     def note(self, group: str, path: str, digest: str) -> None:
-        """Count an image, and remember if it was there before."""
+        """Count an image, and note a clash or a repetition."""
         self.counts[group] += 1
-        before, where = self.places.setdefault(digest, (group, path))
-        if before != group:
-            self.clashes.append(f"{where} is {path}")
-        elif where != path:
-            self.repeated.append(f"{where} is {path}")
+        first_group, first_path = self.places.setdefault(digest, (group, path))
+        if first_group != group:
+            self.clashes.append(f"{first_path} is {path}")
+        elif first_path != path:
+            self.repeated.append(f"{first_path} is {path}")
 
 
 def expected_counts() -> dict[str, int]:
@@ -42,7 +42,7 @@ def expected_counts() -> dict[str, int]:
     return {group.id: group.count for group in paper_groups() if group.count is not None} | {LOCALITY: PAPER_LOCALITY}
 
 
-def differing(counts: Mapping[str, int]) -> list[str]:
+def find_differences(counts: Mapping[str, int]) -> list[str]:
     """Every group whose count is not the paper's, with both numbers (SPEC, 2)."""
     titles = {group.id: f"{group.id} {group.name}" for group in paper_groups()}
     return [
@@ -54,42 +54,44 @@ def differing(counts: Mapping[str, int]) -> list[str]:
 
 def check_counts(counts: Mapping[str, int], hint: str = "") -> None:
     """Raise `UserError` unless every count is the paper's; `hint` may say why one is not."""
-    wrong = differing(counts)
-    if wrong:
+    differences = find_differences(counts)
+    if differences:
         raise UserError(
-            f"the number of images differs from the paper's: {'; '.join(wrong)}{hint}; give the complete inputs, "
+            f"the number of images differs from the paper's: {'; '.join(differences)}{hint}; give the complete inputs, "
             "or build what there is with --allow-partial"
         )
 
 
-def some(names: list[str]) -> str:
-    """The first of them, for a message."""
+def list_first(names: list[str]) -> str:
+    """List the first `SHOWN` names, for a message."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def judge(report: Report, out: Path, allow_partial: bool) -> None:
-    """Raise `UserError` unless what was read is a benchmark; skipped files are then listed beside `out`."""
+def check_report(report: Report, out: Path, allow_partial: bool) -> None:
+    """Raise `UserError` unless the images read are a benchmark; skipped files are then listed beside `out`."""
     if report.clashes:
         raise UserError(
-            f"{len(report.clashes):,} images are in two groups: {some(report.clashes)}; take one of each away"
+            f"{len(report.clashes):,} images are in two groups: {list_first(report.clashes)}; take one of each away"
         )
     if not report.counts:
-        raise UserError("no image of the inputs decodes; are they what the options say?")
+        raise UserError("no image of the inputs decodes; check that each option names its own archive")
     if report.repeated:
-        report.choices.append(f"{len(report.repeated):,} images stand twice in their group: {some(report.repeated)}.")
+        report.notes.append(
+            f"{len(report.repeated):,} images stand twice in their group: {list_first(report.repeated)}."
+        )
     if allow_partial:
         return
     hint = ""
     if report.skipped:
         listed = out.resolve().with_name(f"{out.resolve().name}-skipped.csv")
         write_skipped(report, listed)
-        broken = some([path for path, _ in report.skipped])
+        broken = list_first([path for path, _ in report.skipped])
         hint = f"; {len(report.skipped):,} files cannot be used ({broken}), see {listed}"
     check_counts(report.counts, hint)
 
 
 def write_skipped(report: Report, path: Path) -> None:
-    """Write what was skipped as a CSV file with the columns path and reason."""
+    """Write the skipped files to a CSV file with the columns path and reason."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "reason"))

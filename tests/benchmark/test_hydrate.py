@@ -76,7 +76,7 @@ def test_a_published_build_becomes_the_whole_one(missing: Path, tmp_path: Path) 
     given = released.few(tmp_path / "in")
     for name, bare in (("whole", False), ("bare", True)):
         build(tmp_path / name, given, allow_partial=True, publish=bare)
-    assert len(list(hydrate.left_out(tmp_path / "bare"))) == 40
+    assert len(list(hydrate.list_left_out(tmp_path / "bare"))) == 40
     hydrate.main(tmp_path / "bare", pug=given["stage_light"], locality=given["locality"], missing=missing)
     assert state(tmp_path / "bare") == state(tmp_path / "whole")
 
@@ -99,7 +99,7 @@ def test_renamed_files_are_found_by_their_hash(bare: Path, missing: Path, tmp_pa
         packed.writestr("Sensitive/other.jpeg", picture(9))
     pug = files(tmp_path / "pug", {f"Scene_Light/Barrel/x{i}.png": d for i, d in enumerate(PUG_IMAGES.values())})
     hydrate.main(bare, pug=pug, locality=archive, missing=missing)
-    assert not list(hydrate.left_out(bare))
+    assert not list(hydrate.list_left_out(bare))
 
 
 def test_same_names_in_many_folders(bare: Path, missing: Path, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_same_names_in_many_folders(bare: Path, missing: Path, tmp_path: Path) -
     right = {f"b/some/{name}": data for name, data in PUG_IMAGES.items()}
     pug = files(tmp_path / "pug", wrong | right)
     copies = hydrate.Copies({"pug": open_images(pug, files=True)})
-    wanted = [one for one in hydrate.left_out(bare) if one.of_pug]
-    assert hydrate.find(wanted, copies) == []
+    images = [image for image in hydrate.list_left_out(bare) if image.of_pug]
+    assert hydrate.find(images, copies) == {}
     assert len(copies._digests) == 4, "only the right ones were read"
 
 
@@ -129,12 +129,12 @@ def test_what_is_missing_or_differs_is_listed_and_nothing_changes(bare: Path, mi
 def test_a_part_can_be_filled_in(bare: Path, missing: Path, tmp_path: Path) -> None:
     pug = files(tmp_path / "pug", PUG_IMAGES)
     hydrate.main(bare, pug=pug, allow_partial=True, missing=missing)
-    assert [one.file for one in hydrate.left_out(bare)] == ["locality-00000-of-00001.parquet"] * 6
+    assert [image.file for image in hydrate.list_left_out(bare)] == ["locality-00000-of-00001.parquet"] * 6
     assert json.loads((bare / "build.json").read_text())["published_without_pixels"] is True
     assert "**6 images are here without their pixels**" in (bare / "README.md").read_text()
     assert len(listed(missing)) == 6
     hydrate.main(bare, locality=files(tmp_path / "val", LOCALITY), missing=missing)
-    assert not list(hydrate.left_out(bare))
+    assert not list(hydrate.list_left_out(bare))
 
 
 def test_what_no_one_should_read_is_not_read(
@@ -186,12 +186,12 @@ def test_other_folders_are_refused(bare: Path, missing: Path, tmp_path: Path) ->
 def test_a_file_that_changes_meanwhile_spoils_nothing(bare: Path, tmp_path: Path) -> None:
     pug = files(tmp_path / "pug", PUG_IMAGES)
     copies = hydrate.Copies({"pug": open_images(pug, files=True)})
-    wanted = [one for one in hydrate.left_out(bare) if one.of_pug]
-    assert hydrate.find(wanted, copies) == []
+    images = [image for image in hydrate.list_left_out(bare) if image.of_pug]
+    assert hydrate.find(images, copies) == {}
     before = state(bare)
     (pug / "stage_light" / "1.JPG").write_bytes(picture(5))
     with pytest.raises(UserError, match="changed while"):
-        hydrate.fill(bare, {one.sha256: copies for one in wanted}, partial=True)
+        hydrate.fill(bare, {image.sha256: copies for image in images}, partial=True)
     assert state(bare) == before and [p.name for p in bare.parent.iterdir()] == [bare.name]
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a benchmark: the table of its groups and the contact sheets."""
+"""A benchmark shown to a person: the table of its groups and the contact sheets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def partial(tmp_path: Path) -> Path:
 
 
 def test_the_table_sets_counts_beside_the_papers(partial: Path) -> None:
-    table = inspect.group_table(load(str(partial))).set_index("id")
+    table = inspect.count_groups(load(str(partial))).set_index("id")
     assert len(table) == 19 and table.index[-1] == "locality"
     assert table.loc["890-430", ["images", "expected", "labelled"]].tolist() == [3, 123, 3]
     assert table.loc["18", ["images", "expected", "labelled"]].tolist() == [1092, 1092, 1092]
@@ -46,13 +46,13 @@ def test_the_table_sets_counts_beside_the_papers(partial: Path) -> None:
 
 
 def test_other_data_has_no_expected_counts(small_benchmark: Benchmark) -> None:
-    table = inspect.group_table(small_benchmark)
+    table = inspect.count_groups(small_benchmark)
     assert table["id"].tolist() == ["1-2", "3-4", "5-6", "line", "locality"]
     assert table["images"].tolist() == [4, 3, 1, 5, 12] and table["expected"].isna().all()
 
 
 def test_sources_are_counted_by_subset(partial: Path) -> None:
-    table = inspect.source_table(load(str(partial)))
+    table = inspect.count_sources(load(str(partial)))
     assert table.loc["Flickr"].to_dict() == {"natural": 3, "stage_light": 0, "locality": 0}
     assert table.index.tolist() == ["PUG: ImageNet", r"[bold]x\x1b[31m", "Flickr"]
     assert table.to_numpy().sum() == 3 + 1092 + 4
@@ -60,14 +60,14 @@ def test_sources_are_counted_by_subset(partial: Path) -> None:
 
 def test_cells_are_spread_evenly_and_say_what_they_are(partial: Path) -> None:
     samples = load(str(partial)).edit
-    shown = inspect.cells(samples, limit=12)
+    shown = inspect.make_cells(samples, limit=12)
     ids = [int(cell.lines[1].text.removeprefix("id-")) for cell in shown]
     assert len(ids) == 12 and ids[0] == 0 and ids[-1] == 1094 and set(np.diff(ids)) <= {99, 100}
     label = samples.labels[ids[5]]
     assert shown[5].lines[0].text == f"{names()[label]} ({label})" and shown[5].note == "PUG: ImageNet"
     assert shown[5].picture is not None
     assert shown[5].picture.tobytes() == thumbnail(decode(samples.image_bytes(ids[5]))).tobytes()
-    near = inspect.cells(load(str(partial)).locality)
+    near = inspect.make_cells(load(str(partial)).locality)
     assert [cell.lines[0].text == "label unknown" for cell in near] == [True, False, True, False]
     assert near[0].lines[1].text.startswith("sha256 ")
 
@@ -78,7 +78,7 @@ def test_a_picture_that_does_not_decode_leaves_a_frame(small_benchmark: Benchmar
     broken = LabelledImages(
         small_benchmark.edit.table[:2], EncodedImages("x", ["a", "b"], pa.chunked_array([[b"<html>", b""]]))
     )
-    assert [cell.picture for cell in inspect.cells(broken)] == [None, None]
+    assert [cell.picture for cell in inspect.make_cells(broken)] == [None, None]
 
 
 def test_a_sheet_a_group_in_names_that_stay_in_the_folder(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_base_gets_the_samples_it_gets_wrong(
     with caplog.at_level(logging.INFO, "benchmark"):
         filtered = benchmark.load(small_data, base="mini")
     assert filtered.edit.table["sha256"].tolist() == everything.edit.table["sha256"][wrong].tolist()
-    assert caplog.messages == [f"mini gets wrong: {filtered.kept_counts}"] and "pairs" in filtered.kept_counts
+    assert caplog.messages[1:] == [f"mini gets wrong: {filtered.kept_counts}"] and "pairs" in filtered.kept_counts
     monkeypatch.setattr(engine, "top2", no_forward)
     again = benchmark.load(str(small_data), base="mini")
     assert again.fingerprint == filtered.fingerprint and again.kept_counts == filtered.kept_counts
@@ -79,14 +79,14 @@ def test_locality_labels_may_be_unknown_editing_labels_not(small_data: Path) -> 
     known = [row["label"] for row in rows]
     rows[1]["label"] = rows[3]["label"] = None
     write_split(small_data / "data", "locality", rows)
-    found = benchmark.load(small_data)
-    assert found.locality.labels.tolist() == [known[0], UNKNOWN, known[2], UNKNOWN]
+    loaded = benchmark.load(small_data)
+    assert loaded.locality.labels.tolist() == [known[0], UNKNOWN, known[2], UNKNOWN]
     guess = np.array([900, 901, 902, 903], np.int16)
-    assert found.labelled_by("vits16", guess) is found
-    filled = found.labelled_by("vitb16", guess).locality
+    assert loaded.labelled_by("vits16", guess) is loaded
+    filled = loaded.labelled_by("vitb16", guess).locality
     assert filled.labels.tolist() == [known[0], 901, known[2], 903]
     assert filled.table["label_origin"].isna().tolist() == [True, False, True, False]
-    assert filled.table["label_origin"][1] == "top-1 of vitb16" and "label_origin" not in found.locality.table
+    assert filled.table["label_origin"][1] == "top-1 of vitb16" and "label_origin" not in loaded.locality.table
     rows[0].update(group_id="1-2", label=None)
     write_split(small_data / "data", "edit", rows)
     with pytest.raises(UserError, match="no label"):

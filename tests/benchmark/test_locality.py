@@ -30,7 +30,7 @@ from tests.conftest import PREPROCESSING, png, rows_of, write_split
 MARGIN = 0.2
 
 
-def asked(base: BaseModel, data: bytes) -> tuple[int, float]:
+def predict_plainly(base: BaseModel, data: bytes) -> tuple[int, float]:
     """Top-1 class and margin of one image, plainly."""
     with torch.no_grad():
         probabilities = base.module(PREPROCESSING(decode(data))[None]).softmax(-1)[0]
@@ -44,7 +44,7 @@ def write(folder: Path, base: BaseModel, count: int, seed: int, naming) -> dict[
     written = {}
     for number in range(count):
         data = png(rng)
-        label = (asked(base, data)[0] + (number % 3 == 0)) % 1000
+        label = (predict_plainly(base, data)[0] + (number % 3 == 0)) % 1000
         path = f"{naming(label)}/{number}.png"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
@@ -63,7 +63,7 @@ def folders(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "sketch": write(tmp_path / "sketch", base, 10, 3, lambda label: f"{label}"),
     }
     path, (data, label) = next(
-        (path, found) for path, found in written["imagenet"].items() if asked(base, found[0])[1] < MARGIN
+        (path, image) for path, image in written["imagenet"].items() if predict_plainly(base, image[0])[1] < MARGIN
     )
     (tmp_path / "val" / path).parent.joinpath("broken.JPEG").write_bytes(data[:40])
     (tmp_path / "r" / str(label)).mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ def test_the_two_criteria_one_image_at_a_time(
     expected = {}
     for source in folders.values():
         for data, label in source.values():
-            top, margin = asked(base, data)
+            top, margin = predict_plainly(base, data)
             if top == label and margin < MARGIN:
                 expected[hashlib.sha256(data).hexdigest()] = (label, margin, data)
     table = pd.read_csv(tmp_path / "chosen" / "images" / "selection.csv").set_index("sha256")
@@ -112,12 +112,12 @@ def test_the_two_criteria_one_image_at_a_time(
 def test_what_it_writes_is_what_the_build_reads(base: BaseModel, folders: dict[str, dict], tmp_path: Path) -> None:
     cli.run(locality.main, [*WORDS, "--out", "chosen"])
     table = pd.read_csv(tmp_path / "chosen" / "images" / "selection.csv").set_index("file")
-    found = read(open_images(tmp_path / "chosen" / "images", files=True))
-    assert {item.name: item.label for item in found.items} == table["label"].to_dict()
-    for item in found.items:
-        row = table.loc[item.name]
-        assert (item.facts["source"], item.facts["source_id"]) == (row["source"], row["source_id"])
-        assert item.facts["margin"] == pytest.approx(row["margin"])
+    source = read(open_images(tmp_path / "chosen" / "images", files=True))
+    assert {image.name: image.label for image in source.images} == table["label"].to_dict()
+    for image in source.images:
+        row = table.loc[image.name]
+        assert (image.columns["source"], image.columns["source_id"]) == (row["source"], row["source_id"])
+        assert image.columns["margin"] == pytest.approx(row["margin"])
 
 
 def test_another_margin_asks_no_model_and_a_changed_image_does(
@@ -160,11 +160,11 @@ def test_a_data_set_in_the_hubs_layout(
 ) -> None:
     rows = hub_layout(tmp_path / "somebody" / "imagenet-r", base)
     monkeypatch.chdir(tmp_path)
-    found = open_images("somebody/imagenet-r", labelled=True)
-    assert isinstance(found, HubImages)
-    assert [synsets()[label] for label in found.labels] == [row["wnid"] for row in rows]
-    assert list(found.ids) == ["test/0", "test/1/second.png", "test/2", "test/3", "test/4"]
-    pool = Joined({"ImageNet-R": found})
+    images = open_images("somebody/imagenet-r", labelled=True)
+    assert isinstance(images, HubImages)
+    assert [synsets()[label] for label in images.labels] == [row["wnid"] for row in rows]
+    assert list(images.ids) == ["test/0", "test/1/second.png", "test/2", "test/3", "test/4"]
+    pool = Joined({"ImageNet-R": images})
     assert [pool.read(position) for position in range(5)] == [row["image"]["bytes"] for row in rows]
     shutil.rmtree(tmp_path / "somebody" / "imagenet-r" / "data")
     (tmp_path / "somebody" / "imagenet-r" / "data").mkdir()
@@ -178,20 +178,20 @@ def test_a_class_label_of_words_is_in_imagenets_order(tmp_path: Path) -> None:
 
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=1000)})
     image = {"bytes": png(np.random.default_rng(0)), "path": None}
-    for given, wanted in (
+    for class_names, expected in (
         ([f"{number}: {name}" for number, name in enumerate(names())], [134, 517]),
         (list(reversed(synsets())), [865, 482]),
     ):
-        features["label"] = datasets.ClassLabel(names=given)
-        folder = tmp_path / given[0].partition(":")[0]
+        features["label"] = datasets.ClassLabel(names=class_names)
+        folder = tmp_path / class_names[0].partition(":")[0]
         (folder / "data").mkdir(parents=True)
         rows = {"image": [image] * 2, "label": [134, 517]}
         datasets.Dataset.from_dict(rows, features).to_parquet(str(folder / "data" / "validation-0.parquet"))
-        assert list(open_images(str(folder), labelled=True).labels) == wanted
+        assert list(open_images(str(folder), labelled=True).labels) == expected
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "give --imagenet"),
         (["--imagenet", "val", "--margin", "0"], "--margin"),
@@ -202,12 +202,12 @@ def test_a_class_label_of_words_is_in_imagenets_order(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_chosen_says_why(
-    words: list[str], said: str, folders: dict[str, dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, folders: dict[str, dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.run(locality.main, words)
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and said in error and error.count("\n") == 1
+    assert stop.value.code == 2 and message in error and error.count("\n") == 1
     assert not (tmp_path / "out" / "locality").exists()
 
 

@@ -92,7 +92,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     assert f"{len(kept)}" in capsys.readouterr().out.splitlines()[-1]
     for image in kept["image"]:
         assert (out / image).read_bytes() == (made / image).read_bytes()
-    assert len(read(open_images(out, files=True)).items) == len(kept), "benchmark.build takes it"
+    assert len(read(open_images(out, files=True)).images) == len(kept), "benchmark.build takes it"
     assert set(read_table(made)[0]["scores"]) == {"class", "shift"}
 
     groups, members = (pd.read_csv(out / name) for name in ("groups.csv", "membership.csv"))

@@ -64,7 +64,7 @@ def test_images_are_those_of_a_plain_pipeline_call(paint, tmp_path: Path, pipeli
         painted = pixels(tmp_path / "oil", f"{index}/{number:05d}.png")
         assert painted.shape == (12, 12, 3) and painted.std() > 0
         assert np.abs(painted - expected).max() <= 1
-    assert {item.label for item in read(open_images(tmp_path / "oil", files=True)).items} == {6, 987}, (
+    assert {image.label for image in read(open_images(tmp_path / "oil", files=True)).images} == {6, 987}, (
         "benchmark.build takes it"
     )
 

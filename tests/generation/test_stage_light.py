@@ -49,7 +49,7 @@ def test_pugs_csv_decides_and_the_bytes_stay(pug: Path, tmp_path: Path, capsys: 
     ]
     assert [(out / row["file"]).read_bytes() for row in rows] == [numbered(2), numbered(0), numbered(1)]
     assert {row["licence"] for row in rows} == {"CC-BY-NC-4.0"}
-    assert sorted(item.label for item in read(open_images(out, files=True)).items) == [504, 846, 846], (
+    assert sorted(image.label for image in read(open_images(out, files=True)).images) == [504, 846, 846], (
         "benchmark.build takes it"
     )
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.build import confirmed
+from benchmark.build import confirm
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import MINI
 from benchmark.data.schema import FLICKR, IMAGENET, IMAGENET_ANY, PUG, STABLE_DIFFUSION
@@ -83,7 +83,7 @@ def test_pixels_are_seen_without_reading_them(tmp_path: Path) -> None:
 
 def agree(sizes: dict[str, int]) -> bool:
     """Show the files and ask nobody, as `--yes` does."""
-    return confirmed(sizes, "me/x", yes=True)
+    return confirm(sizes, "me/x", yes=True)
 
 
 class FakeHub:
@@ -145,7 +145,7 @@ def test_nobody_said_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise EOFError
 
     def ask(sizes: dict[str, int]) -> bool:
-        return confirmed(sizes, "me/x", yes=False)
+        return confirm(sizes, "me/x", yes=False)
 
     for answer in (nobody, lambda prompt: "", lambda prompt: "no"):
         monkeypatch.setattr("builtins.input", answer)

@@ -1,4 +1,4 @@
-"""What the four sources' layouts mean: groups, labels, credits; and what is said of folders that mean nothing."""
+"""The layouts of the four sources: groups, labels, credits; and the errors for folders that mean nothing."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_the_generated_groups_have_the_papers_classes() -> None:
 def test_natural_groups_by_label_name_and_id(tmp_path: Path) -> None:
     folders = [(group, name) for group in natural.GROUPS for name in (f"{group.label}_x", group.id, group.name)]
     put(tmp_path / "in", [f"{name}/1.jpg" for _, name in folders] + ["water_tower-beacon/2.jpg"])
-    found = natural.read(open_images(tmp_path / "in", files=True))
-    by_name = {item.name: item for item in found.items}
+    source = natural.read(open_images(tmp_path / "in", files=True))
+    by_name = {image.name: image for image in source.images}
     for group, name in folders:
         row = by_name[f"{name}/1.jpg"].row()
         assert (row["group_id"], row["group"], row["subset"], row["label"]) == (
@@ -81,7 +81,7 @@ def test_natural_groups_by_label_name_and_id(tmp_path: Path) -> None:
         assert row["class_name"] == imagenet.names()[row["label"]]
         assert "is not known" in row["licence"]
     assert by_name["water_tower-beacon/2.jpg"].label == 900
-    assert len(natural.GROUPS) == 16 and "owners and links are unknown" in found.choices[0]
+    assert len(natural.GROUPS) == 16 and "owners and links are unknown" in source.notes[0]
 
 
 @pytest.mark.parametrize("name", ["891_x/1.jpg", "1.jpg", "volleybal-basketball/1.jpg", "890_x/deep/1.jpg"])
@@ -102,15 +102,15 @@ def test_natural_images_carry_owner_licence_and_link(tmp_path: Path) -> None:
         "title": "At the net",
     }
     table(tmp_path / "in" / "attribution.csv", [row, {**row, "file": "890-430/2.jpg", "title": "", "licence_url": ""}])
-    found = natural.read(open_images(tmp_path / "in", files=True))
-    bare, full = (item.row() for item in found.items)
+    source = natural.read(open_images(tmp_path / "in", files=True))
+    bare, full = (image.row() for image in source.images)
     assert full["licence"] == bare["licence"] == "CC-BY-2.0"
     assert full["attribution"] == f'"At the net" by A, B, {row["page_url"]}, {row["licence_url"]}'
     assert bare["attribution"] == f"by A, B, {row['page_url']}"
-    assert found.choices == []
+    assert source.notes == []
     unknown = {**row, "owner": "", "page_url": "", "licence": ""}
     table(tmp_path / "in" / "attribution.csv", [unknown, {**unknown, "file": "890-430/2.jpg"}])
-    assert {item.row()["attribution"] for item in natural.read(open_images(tmp_path / "in", files=True)).items} == {
+    assert {image.row()["attribution"] for image in natural.read(open_images(tmp_path / "in", files=True)).images} == {
         natural.UNKNOWN_OWNER
     }
     put(tmp_path / "in", ["890-430/3.jpg"])
@@ -125,8 +125,8 @@ def test_natural_images_carry_owner_licence_and_link(tmp_path: Path) -> None:
 
 
 def test_oil_paintings_by_class(tmp_path: Path) -> None:
-    found = oil_painting.read(open_images(released.oil_paintings(tmp_path / "oil", 44), files=True))
-    assert Counter(item.label for item in found.items) == dict.fromkeys(oil_painting.CLASSES, 2)
+    source = oil_painting.read(open_images(released.oil_paintings(tmp_path / "oil", 44), files=True))
+    assert Counter(image.label for image in source.images) == dict.fromkeys(oil_painting.CLASSES, 2)
     for name, why in (("tench", "none of the 22 classes"), ("stingrey", 'did you mean "stingray"'), ("crane", "134")):
         with pytest.raises(UserError, match=why):
             oil_painting.read(open_images(put(tmp_path / name, [f"{name}/1.png"]), files=True))
@@ -137,18 +137,18 @@ def test_oil_paintings_by_class(tmp_path: Path) -> None:
 def test_stage_light_from_pugs_csv(tmp_path: Path) -> None:
     """Rows of other classes and of other factors are left out, though the csv names them."""
     tree = open_images(released.pug(tmp_path / "PUG", 70), files=True)
-    found = stage_light.read(tree)
-    assert len(found.items) == 70
-    for item in found.items:
-        row = item.row()
-        label = item.name.split("/")[1]
+    source = stage_light.read(tree)
+    assert len(source.images) == 70
+    for image in source.images:
+        row = image.row()
+        label = image.name.split("/")[1]
         assert row["label"] == stage_light.CLASSES[label]
         assert row["drawing"].startswith(f"pug/{label}_")
         assert (row["group_id"], row["licence"]) == ("18", "CC-BY-NC-4.0")
-    assert Counter(Counter(item.row()["drawing"] for item in found.items).values()) == {released.LIGHTS: 10}
-    assert "Mask" in found.choices[0] and "579" in found.choices[0]
+    assert Counter(Counter(image.row()["drawing"] for image in source.images).values()) == {released.LIGHTS: 10}
+    assert "Mask" in source.notes[0] and "579" in source.notes[0]
 
-    gone = tmp_path / "PUG" / found.items[0].name
+    gone = tmp_path / "PUG" / source.images[0].name
     gone.unlink()
     with pytest.raises(UserError, match=gone.name):
         stage_light.read(open_images(tmp_path / "PUG", files=True))
@@ -159,22 +159,22 @@ def test_stage_light_from_pugs_csv(tmp_path: Path) -> None:
 
 def test_stage_light_by_class_and_with_bare_file_names(tmp_path: Path) -> None:
     """PUG's mistyped names, and proper ones; and a csv whose `filename` has no folders in it."""
-    found = stage_light.read(open_images(put(tmp_path / "a", ["Cofee_Mug/1.png", "hen/2.png"]), files=True))
-    assert [item.label for item in found.items] == [8, 504]
+    source = stage_light.read(open_images(put(tmp_path / "a", ["Cofee_Mug/1.png", "hen/2.png"]), files=True))
+    assert [image.label for image in source.images] == [8, 504]
     put(tmp_path / "b", ["Scene_Light/Piano/1.png"])
     row = {"filename": "1.png", "character_name": "p", "character_label": "Piano", "scene_light": "2.0"}
     table(tmp_path / "b" / stage_light.LABELS_CSV, [row])
-    (item,) = stage_light.read(open_images(tmp_path / "b", files=True)).items
-    assert (item.name, item.label) == ("Scene_Light/Piano/1.png", 579)
+    (image,) = stage_light.read(open_images(tmp_path / "b", files=True)).images
+    assert (image.name, image.label) == ("Scene_Light/Piano/1.png", 579)
     table(tmp_path / "b" / stage_light.LABELS_CSV, [{**row, "filename": "../../b/Scene_Light/Piano/1.png"}])
-    (item,) = stage_light.read(open_images(tmp_path / "b", files=True)).items
-    assert item.name == "Scene_Light/Piano/1.png", "only names that are in the folder are ever opened"
+    (image,) = stage_light.read(open_images(tmp_path / "b", files=True)).images
+    assert image.name == "Scene_Light/Piano/1.png", "only names that are in the folder are ever opened"
 
 
 def test_the_released_locality_set_has_no_labels(tmp_path: Path) -> None:
-    found = locality.read(open_images(released.locality(tmp_path / "Sensitive-Images.zip", 6), files=True))
-    rows = [item.row() for item in found.items]
-    assert found.labels == "unknown" and {row["label"] for row in rows} == {None}
+    source = locality.read(open_images(released.locality(tmp_path / "Sensitive-Images.zip", 6), files=True))
+    rows = [image.row() for image in source.images]
+    assert source.labels == "unknown" and {row["label"] for row in rows} == {None}
     assert {row["label_origin"] for row in rows} == {locality.UNKNOWN}
     assert Counter(row["source"] for row in rows) == {
         "ImageNet-1k": 2, "ImageNet-Sketch": 2, "ImageNet-1k, ImageNet-R or ImageNet-Sketch": 2,
@@ -186,7 +186,7 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
 
     names = ["n04540053/a.jpg", "890/b.jpg", "pier/c.jpg"]
     tree = open_images(put(tmp_path / "in", names), files=True)
-    assert {item.name: item.label for item in locality.read(tree).items} == dict(
+    assert {image.name: image.label for image in locality.read(tree).images} == dict(
         zip(names, (890, 890, 718), strict=True)
     )
     rows = [
@@ -197,11 +197,11 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
         for name, label in zip(names, (890, 890, 718), strict=True)
     ]  # fmt: skip
     table(tmp_path / "in" / locality.SELECTION, rows)
-    found = locality.read(open_images(tmp_path / "in", files=True))
-    assert found.labels == "folder"
-    for item in found.items:
-        row = item.row()
-        assert (row["source"], row["source_id"]) == ("ImageNet-R", f"there/{item.name}")
+    source = locality.read(open_images(tmp_path / "in", files=True))
+    assert source.labels == "folder"
+    for image in source.images:
+        row = image.row()
+        assert (row["source"], row["source_id"]) == ("ImageNet-R", f"there/{image.name}")
         assert row["margin"] == pytest.approx(0.01 * row["label"])
         assert row["base_prediction"] == row["label"]
     for change, why in (({"label": 1}, "says class 1"), ({"margin": "wide"}, "margin"), ({"sha256": "0"}, "no row")):

@@ -1,4 +1,4 @@
-"""What the readers of the four sources hand to the builder: images by name, with all that is known of them."""
+"""The inputs of a build: the images of each archive or folder by name, with the columns that describe them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmark.images.files import ImageFiles
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_class
 
-ClassNames = Callable[[str], int | None]  # a source's own name of a class -> ImageNet index, None if it is none
+ClassNames = Callable[[str], int | None]  # from a source's own name of a class to its ImageNet index, or None
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SourceImage:
     name: str
     group: Group | None
     label: int | None
-    facts: Mapping[str, Any]  # columns of `benchmark.data.schema` by name
+    columns: Mapping[str, Any]  # from columns of `benchmark.data.schema` to values
 
     def row(self) -> dict[str, Any]:
         """All columns of its row but those that depend on its bytes."""
@@ -40,23 +40,23 @@ class SourceImage:
             "group_id": group.id if group else None,
             "subset": group.subset if group else "locality",
             "source_id": printable(self.name),
-            **self.facts,
+            **self.columns,
         }
 
 
 @dataclass(frozen=True)
 class Input:
-    """One source, looked over but not yet read."""
+    """One archive or folder: its images are listed but not yet read."""
 
     subset: str
     files: ImageFiles
-    items: list[SourceImage]
-    labels: str = "released"  # where its labels come from, in a word
-    choices: list[str] = field(default_factory=list)  # what was decided on the way, a sentence each
+    images: list[SourceImage]
+    labels: str = "released"  # the origin of its labels, in a word
+    notes: list[str] = field(default_factory=list)  # decisions that the reader took, a sentence each
 
 
 def folder_of(name: str) -> str:
-    """The folder that an image lies in, as a path; "." for the topmost."""
+    """The path of an image's folder; "." for the topmost."""
     return str(PurePosixPath(name).parent)
 
 
@@ -71,41 +71,38 @@ def read_csv(files: ImageFiles, name: str, columns: Sequence[str]) -> list[dict[
         reader = csv.DictReader(io.StringIO(files.read_file(name).decode("utf-8-sig"), newline=""), restval="")
         rows = list(reader)
     except (BrokenImage, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{where}: cannot be read ({error}); it should be a CSV file in UTF-8") from error
+        raise UserError(f"{where}: cannot be read ({error}); it must be a CSV file in UTF-8") from error
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
-        raise UserError(f"{where}: lacks the column {missing[0]}; it should have {', '.join(columns)}")
+        raise UserError(f"{where}: lacks the column {missing[0]}; it must have {', '.join(columns)}")
     return [{key: value.strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
 
 
-def by_class(
+def list_by_class(
     files: ImageFiles,
     group: Group,
     classes: frozenset[int],
-    facts: Mapping[str, Any],
-    called: Callable[[str], int | None],
+    columns: Mapping[str, Any],
+    own_names: ClassNames,
 ) -> list[SourceImage]:
-    """The images of a folder with one subfolder a class, by class; `called` knows names that a source has of its own.
+    """List the images of a folder with one subfolder a class, by class. `own_names` reads the source's own class names.
 
     Raises:
         UserError: for a folder whose name is no class, or none of the group's classes.
     """
-    labels = {
-        folder: _label(files, folder, group, classes, called) for folder in sorted(set(map(folder_of, files.paths)))
-    }
-    images = sorted(files.paths, key=lambda name: (labels[folder_of(name)], name))
-    return [SourceImage(name, group, labels[folder_of(name)], facts) for name in images]
+    folders = sorted(set(map(folder_of, files.paths)))
+    labels = {folder: _read_label(files, folder, group, classes, own_names) for folder in folders}
+    paths = sorted(files.paths, key=lambda name: (labels[folder_of(name)], name))
+    return [SourceImage(name, group, labels[folder_of(name)], columns) for name in paths]
 
 
-def _label(
-    files: ImageFiles, folder: str, group: Group, classes: frozenset[int], called: Callable[[str], int | None]
-) -> int:
+def _read_label(files: ImageFiles, folder: str, group: Group, classes: frozenset[int], own_names: ClassNames) -> int:
     where = files.where(folder)
     if folder == ".":
         raise UserError(f"{files.name}: images lie beside the folders of classes; put each into its class's")
     last = PurePosixPath(folder).name
     number = re.match(r"(\d+)_", last, flags=re.ASCII)  # as mad.review exports groups
-    label = int(number[1]) if number else called(last)
+    label = int(number[1]) if number else own_names(last)
     if label is None:
         label = known_class(last, where)
     if label not in classes:

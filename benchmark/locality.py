@@ -30,6 +30,7 @@ from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
 from benchmark.core.workdir import Kind, check_replaceable
+from benchmark.data.boundary import MARGIN
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
 from benchmark.images.decode import suffix_of
 from benchmark.images.open import open_images
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 NOTE = "locality.json"
 CHOICE = Kind("choice of images", NOTE, contents=frozenset(("images", "margins.png", "skipped.csv")))
-MARGIN = 0.05
 BINS = 50  # of the histograms
 
 
@@ -168,8 +168,6 @@ def main(
     Args:
         margin: Difference p(top-1) - p(top-2) that a chosen image is below.
     """
-    import torch
-
     from benchmark.core.devices import pick
     from benchmark.core.staging import replacing_folder
     from benchmark.models.load import load_base
@@ -187,7 +185,6 @@ def main(
     check_replaceable(out, CHOICE, inputs=[cache_folder()])
     pool = Joined({source: open_images(name, labelled=True) for source, name in sources.items()})
     model = load_base(base, device=pick(device))
-    torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions on a GPU is no float32
     print(f"{len(pool):,} images of {len(sources)} sources")
 
     renamed = dataclasses.replace(model, name="base")

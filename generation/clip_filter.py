@@ -60,15 +60,19 @@ class Clip:
         """Unit vectors (n, d) of texts."""
         import torch
 
-        with torch.no_grad():
+        from benchmark.core.devices import exact_float32
+
+        with torch.no_grad(), exact_float32():
             return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True).float()
 
     def encode_images(self, images: ImageSource, batch_size: int) -> torch.Tensor:
         """Unit vectors (n, d) of a folder's images."""
         import torch
 
+        from benchmark.core.devices import exact_float32
+
         rows = []
-        with torch.no_grad():
+        with torch.no_grad(), exact_float32():
             for start in tqdm(range(0, len(images.ids), batch_size), desc="CLIP", unit="batch", leave=False):
                 prepared = [
                     self.prepare(images.require(position)) for position in range(start, len(images.ids))[:batch_size]

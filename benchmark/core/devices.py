@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmark.core.errors import UserError
+
+EXACT = ("ieee", "none")  # torch's words for float32 as it is
 
 
 def pick(name: str) -> torch.device:
@@ -18,6 +24,55 @@ def pick(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("no CUDA device is there; leave --device out to use the CPU")
     return torch.device(name)
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Keep float32 products and convolutions from being rounded to TF32 or bfloat16; the old settings come back.
+
+    torch rounds convolutions on a GPU by default, and products where a script or a library asked for it.
+    """
+    matmul, cudnn = _legacy()
+    leaves = {name: leaf.fp32_precision for name, leaf in _leaves().items()}
+    try:
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        for leaf in _leaves().values():
+            if leaf.fp32_precision not in EXACT:
+                leaf.fp32_precision = "ieee"
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn
+        for name, leaf in _leaves().items():
+            if leaf.fp32_precision != leaves[name]:
+                leaf.fp32_precision = leaves[name]
+
+
+def float32_settings() -> dict[str, str]:
+    """How float32 products and convolutions are computed now, as torch says: ``ieee``, or what they are rounded to."""
+    leaves = {name: leaf.fp32_precision for name, leaf in _leaves().items()}
+    if not leaves:
+        matmul, cudnn = _legacy()
+        rounded = {"highest": "ieee", "high": "tf32", "medium": "bf16"}[matmul]
+        leaves = {"cuda.matmul": rounded, "cudnn.conv": "tf32" if cudnn else "ieee"}
+    return {name: "ieee" if precision in EXACT else precision for name, precision in leaves.items()}
+
+
+def _leaves() -> dict[str, Any]:
+    """The objects that hold torch's settings, by name; empty before torch 2.9, which has them elsewhere."""
+    if not hasattr(torch.backends, "fp32_precision"):
+        return {}
+    names = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
+    return {name: operator.attrgetter(name)(torch.backends) for name in names}
+
+
+def _legacy() -> tuple[Any, Any]:
+    """The same settings as older torch has them; the exact ones where somebody has mixed both ways to set them."""
+    try:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        return "highest", False
 
 
 def device_name(device: torch.device) -> str:

@@ -7,6 +7,7 @@ encoded until they are asked for.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.manifest import read_build
 from benchmark.images.decode import BrokenImage, Preprocessing
 from benchmark.images.memory import EncodedImages
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 MINI = Path(__file__).parents[1] / "assets" / "mini" / "data"
 MINI_VERSION = "mini-1"
 EMBEDDED = {"mini": ("edit", "locality"), "mini-dev": ("dev_edit", "dev_locality")}
+log = logging.getLogger(__name__)
+
 UNKNOWN = -1  # the label of a locality image for which nobody recorded one: the released archive has none
 TRAINING_IMAGES = 10_000  # at most from a folder by class; as many as `editors.core.statistics` takes
 DRAW_SEED = 0  # which of them: the same for every run, so that runs share what was computed of them
@@ -145,15 +149,33 @@ class Benchmark:
         in_words = [f"{name} {n_wrong:,} of {n_total:,} ({n_wrong / n_total:.0%})" for name, n_wrong, n_total in counts]
         return replace(self, edit=self.edit.take(np.flatnonzero(wrong)), kept_counts=", ".join(in_words))
 
-    def labelled_by(self, base: str, predictions: np.ndarray) -> Benchmark:
+    def labelled_by(
+        self,
+        base: str,
+        predictions: np.ndarray,
+        probabilities: np.ndarray | None = None,
+        margins: np.ndarray | None = None,
+    ) -> Benchmark:
         """Fill in locality labels that nobody recorded, if this is the base D_l was chosen with.
 
-        Its top-1 class is then the true label, by the first of the two rules of choice (SPEC, 2). `predictions`
-        are the base's, of the locality split, (|D_l|,). For another base such labels stay `UNKNOWN`. The base is
-        recognised by its name alone: the release states no hash of the weights that chose D_l.
+        Its top-1 class is then the true label, by the first of the two rules of choice (SPEC, 2). `predictions`,
+        with their `probabilities` and `margins`, are the base's, of the locality split, (|D_l|,). A name alone makes no
+        label: any file can be called so. The base must bear the name and pass the second rule (`passes_rule`) on the
+        images without a label; of any other base they stay `UNKNOWN`.
         """
         unknown_rows = self.locality.labels == UNKNOWN
         if base != CHOSEN_WITH or not unknown_rows.any():
+            return self
+        if (
+            probabilities is None
+            or margins is None
+            or not passes_rule(probabilities[unknown_rows], margins[unknown_rows])
+        ):
+            log.warning(
+                "%s: these weights are called %s, but did not choose the locality set of %s by its rule (margins below "
+                "%g), so its images stay without labels, and LR without a value",
+                *(base, base, self.name, MARGIN),
+            )
             return self
         table = self.locality.table.copy()
         table.loc[unknown_rows, "label"] = predictions[unknown_rows]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.devices import exact_float32
 from benchmark.images.decode import Preprocessing
 
 FORMAT = 1  # of the identity; raise it when the same model would get another hash
@@ -82,6 +83,7 @@ def probe_image(preprocessing: Preprocessing) -> Tensor:
 
 
 @torch.no_grad()
+@exact_float32()
 def probe_logits(module: nn.Module, preprocessing: Preprocessing) -> dict[int, float]:
     """The `PROBED` largest logits of `probe_image`, by class, rounded to 5 digits behind the point.
 

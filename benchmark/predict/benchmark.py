@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from benchmark.core.devices import pick
@@ -70,8 +71,10 @@ def filter_benchmark(
     for all runs. One made in memory has no `source`: nothing ties its hashes to its images, so it is predicted anew.
     """
     splits, use_store = (benchmark.edit, benchmark.locality), bool(benchmark.source)
-    edit, locality = (predict_samples(base, images, batch_size, use_store) for images in splits)
-    filtered = benchmark.filter_for(base.name, edit).labelled_by(base.name, locality)
+    edit_table, locality_table = (_predict_table(base, images, batch_size, use_store) for images in splits)
+    edit, locality = (table["base_label"].to_numpy(np.int16) for table in (edit_table, locality_table))
+    certainty = (locality_table[f"base_{field}"].to_numpy() for field in ("probability", "margin"))
+    filtered = benchmark.filter_for(base.name, edit).labelled_by(base.name, locality, *certainty)
     return filtered, edit[edit != benchmark.edit.labels], locality
 
 
@@ -84,8 +87,12 @@ def predict_samples(
     `batch_size` consecutive rows; behind an image that stands twice they are one row further, because it is
     predicted once. Raises `UserError` for an image that does not decode, and where the folder cannot be written.
     """
+    return _predict_table(base, images, batch_size, use_store)["base_label"].to_numpy(np.int16)
+
+
+def _predict_table(base: BaseModel, images: LabelledImages, batch_size: int, use_store: bool) -> pd.DataFrame:
+    """The engine's table for one base: base_label, base_probability and base_margin (n,)."""
     as_it_is_now = replace(base, name="base")  # another object, whose identity is computed anew
     cache = predictions_folder() if use_store else None
     required = RequiredImages(images.source, range(len(images)))
-    predictions = predict([as_it_is_now], required, batch_size=batch_size, cache=cache)
-    return predictions["base_label"].to_numpy(np.int16)
+    return predict([as_it_is_now], required, batch_size=batch_size, cache=cache)

@@ -25,6 +25,7 @@ import pyarrow as pa
 import torch
 from tqdm.auto import tqdm
 
+from benchmark.core.devices import exact_float32
 from benchmark.images.decode import BrokenImage, Preprocessing
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
@@ -160,6 +161,7 @@ def _decode(source: ImageSource, position: int, needed: Iterable[Preprocessing],
     return {preprocessing: preprocessing(image) for preprocessing in needed}
 
 
+@exact_float32()
 def _predict_shard(
     models: Sequence[BaseModel], keys: pa.Array, decoded: Iterable[Decoded], batch_size: int
 ) -> list[pa.Table]:

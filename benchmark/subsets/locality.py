@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
+from benchmark.data.boundary import MARGIN, TORN
 from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import ImageFiles
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 SELECTION = "selection.csv"
 COLUMNS = ("sha256", "source", "source_id", "label", "margin")
-MARGIN = 0.05  # the second rule of choice: p(top-1) - p(top-2) is below it (SPEC, 2)
 UNKNOWN = "unknown: the released archive has no labels"
 LICENCE = "for research only, not to be passed on (ImageNet's terms of access)"
 SOURCE_OF = {
@@ -64,7 +65,7 @@ def label_with(source: Input, base: BaseModel) -> tuple[Input, list[str]]:
     margin is not below `MARGIN`: by its own rule the locality set of this base would not hold them.
 
     Raises:
-        UserError: if the labels are known already.
+        UserError: if the labels are known already, and for a base that knows none of the images.
     """
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
@@ -72,7 +73,7 @@ def label_with(source: Input, base: BaseModel) -> tuple[Input, list[str]]:
     if any(image.label is not None for image in source.images):
         raise UserError(f"{source.files.name}: its labels are known from its folders; leave --label-with out")
     predictions = predict([replace(base, name="base")], source.files, cache=predictions_folder())
-    images, wide = [], []
+    images, wide, probabilities = [], [], []
     for image, row in zip(source.images, predictions.to_dict("records"), strict=True):
         if row["error"]:
             images.append(image)
@@ -80,8 +81,14 @@ def label_with(source: Input, base: BaseModel) -> tuple[Input, list[str]]:
         label, margin = int(row["base_label"]), float(row["base_margin"])
         columns = {"label_origin": f"top-1 of {base.name}", "base_prediction": label, "margin": margin}
         images.append(replace(image, label=label, columns={**image.columns, **columns}))
+        probabilities.append(float(row["base_probability"]))
         if not margin < MARGIN:
             wide.append(f"{printable(image.name)} ({margin:.3f})")
+    if probabilities and median(probabilities) < TORN:
+        raise UserError(
+            f"{base.name} knows none of these images: the median of its top-1 probability must be at least {TORN:g}, "
+            f"not {median(probabilities):.2g}; random weights make no labels, name those that the set was chosen with"
+        )
     return replace(source, images=images, labels=base.name), wide
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from benchmark.core.devices import device_name, wait
+from benchmark.core.devices import device_name, exact_float32, float32_settings, wait
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.workdir import Kind, claim, taken
@@ -34,6 +34,7 @@ from leaderboard.scores import metrics
 RUN = Kind("run", "run.json", identity="facts")
 
 
+@exact_float32()
 def evaluate(
     chosen_editor: ChosenEditor, judge: Judge, settings: Settings, folder: Path, progress: bool = True
 ) -> record.Record:
@@ -51,6 +52,7 @@ def evaluate(
     if (folder / "record.json").is_file():
         return record.read(folder / "record.json")
 
+    judge.noise_floor()  # here already: what it refuses should not cost hours
     _write_samples(folder, judge)
     before = judge.weights_sha256()
     rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
@@ -178,6 +180,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, run: outcomes.O
             commit=commit,
             dirty=dirty,
             device_name=device_name(judge.base.device),
+            float32=float32_settings(),
         ),
         costs=record.Costs(
             fit_seconds=fit_seconds,

@@ -6,12 +6,15 @@ each edit. The base's own predictions are computed once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.core.devices import exact_float32
+from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark
 from benchmark.models.checks import check_supported
 from benchmark.models.identity import hash_weights
@@ -21,8 +24,13 @@ from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+from leaderboard.scores import metrics
 
+KNOWN = 0.5  # least share of D_l that a base must get right for its LR to say something
+NOISE = 0.01  # most flips under no edit at all
 Forward = Callable[[Tensor], Tensor]  # logits (n, classes) of one batch, of images or of tokens at a cut
+
+log = logging.getLogger(__name__)
 
 
 class Judge:
@@ -39,6 +47,13 @@ class Judge:
         self._tokens: dict[tuple[str, Cut], Tensor] = {}
         check_supported(base.module)
         self.benchmark, self.base_edit, self.base_locality = filter_benchmark(base, benchmark, score_batch)
+        accuracy = metrics.accuracy(self.base_locality, self.benchmark.locality.labels)
+        if accuracy is not None and accuracy < KNOWN:
+            log.warning(
+                "%s gets %.0f %% of D_l right before any edit, and an edit can hardly break what is wrong already: "
+                "its LR says little; read LR agreement",
+                *(base.name, 100 * accuracy),
+            )
 
     def predict(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
         """Predictions of one edited model, int16, -1 of a failed edit; and its forward path, as outcomes name it.
@@ -51,14 +66,22 @@ class Judge:
     def noise_floor(self) -> tuple[int, int]:
         """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
 
-        Over D_l and the first group, with the cut of an FFN edit.
+        Over D_l and the first group, with the cut of an FFN edit. Raises `UserError` if more than `NOISE` of them flip:
+        the tail then computes another model than the base, and no score of it means anything.
         """
         model = self.base.module
         same = WeightEdit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
         first = self.benchmark.groups[0]
         expected = np.concatenate([self.base_edit[self.benchmark.members(first)], self.base_locality])
         predictions = np.concatenate(self.predict(same, first)[:2])
-        return int((predictions != expected).sum()), len(expected)
+        flips = int((predictions != expected).sum())
+        if flips > NOISE * len(expected):
+            raise UserError(
+                f"{self.base.name}: {flips} of {len(expected)} predictions differ between its own forward and the tail "
+                f"without any edit, and at most {NOISE:.0%} may; its forward is not the one that is edited here, so no "
+                "score would mean anything; take a plain timm ViT"
+            )
+        return flips, len(expected)
 
     def checksum(self) -> int:
         """A cheap sum over the bits of the base's weights, to find an editor that damages them."""
@@ -87,6 +110,7 @@ class Judge:
                 return "tail", lambda tokens: forward_tail(model, tokens, cut, overrides), cut
 
     @torch.no_grad()
+    @exact_float32()
     def _run(self, forward_fn: Forward | None, cut: Cut | None, group_id: str) -> np.ndarray:
         """Predictions for the images of a group, or of D_l where `group_id` is empty."""
         if forward_fn is None:

@@ -54,7 +54,8 @@ class RunSpec:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All of it as plain values, without the probe, which differs from machine to machine in its last digits.
+        """All of it as plain values, without the probe, which differs from machine to machine in its last digits,
+        and the words on loading: the identity holds all that matters of it.
 
         Where two runs differ, the first difference is what a user reads. So the settings stand first, then the
         code, and last what the editor learned from them.
@@ -62,7 +63,7 @@ class RunSpec:
         learned = {"state_sha256", "provenance"}
         return {
             "editor": self.editor.model_dump(exclude={*learned, "source_sha256"}),
-            "base": self.base.model_dump(exclude={"probe"}),
+            "base": self.base.model_dump(exclude={"probe", "loading"}),
             "data": self.data.model_dump(),
             "protocol": self.protocol.model_dump(),
             "libraries": library_versions(),
@@ -97,6 +98,7 @@ def _base_section(judge: Judge) -> BaseSection:
         name=base.name,
         identity=base.identity,
         weights_sha256=judge.weights_sha256(),
+        loading=base.loading or None,
         preprocessing=base.preprocessing.to_dict(),
         probe=base.probe(),
         locality_accuracy=metrics.accuracy(judge.base_locality, judge.benchmark.locality.labels),

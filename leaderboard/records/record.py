@@ -59,6 +59,9 @@ class BaseSection(_Section):
     before."""
     weights_sha256: str
     """Hash of all parameters and buffers alone."""
+    loading: str | None = None
+    """Where the weights are from, what was done to them, and the preprocessing, in words; None in older
+    records."""
     preprocessing: dict[str, Any]
     """From a decoded image to what the model takes."""
     probe: dict[int, float] | None = None
@@ -123,6 +126,9 @@ class Environment(_Section):
     """True if a tracked file differed from that commit; None without a checkout."""
     device_name: str
     """The processor, in words."""
+    float32: dict[str, str] | None = None
+    """How float32 products and convolutions were computed, as torch says: ieee, or what they were rounded to; None in
+    records from before."""
 
 
 class Costs(_Section):

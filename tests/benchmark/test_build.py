@@ -21,7 +21,9 @@ from benchmark.data.schema import features
 from benchmark.subsets import tally
 from benchmark.subsets.subset import paper_groups
 from tests.benchmark import released
+from tests.benchmark.models.test_weights import write_folder
 from tests.benchmark.released import numbered
+from tests.conftest import small_vit
 
 FEW = {"890-430": 6, "407-654": 6, "17": 24, "18": 28, "locality": 12}  # what `released.few` makes
 
@@ -167,6 +169,16 @@ def test_labels_from_a_base(old: Path, inputs: dict[str, Path], counted: None) -
         label, _, margin = (float(value) for value in top2(base.module, image))
         assert (row["label"], row["base_prediction"], row["label_origin"]) == (label, label, "top-1 of mini")
         assert row["margin"] == pytest.approx(margin, abs=1e-5)
+
+
+def test_random_weights_make_no_labels(old: Path, inputs: dict[str, Path], tmp_path: Path) -> None:
+    """They are torn between all classes, so their margins pass every rule."""
+    folder = write_folder(tmp_path / "random", {
+        name: tensor * 0.1 if name.startswith("head") else tensor for name, tensor in small_vit().state_dict().items()
+    })  # fmt: skip
+    with pytest.raises(UserError, match=r"knows none of these images.*at least 0\.1, not 0\.0"):
+        build(old, inputs, label_with=str(folder), allow_partial=True)
+    assert untouched(old)
 
 
 def test_what_no_build_made_is_not_replaced(tmp_path: Path, inputs: dict[str, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from benchmark.core.errors import UserError
 from benchmark.data import dataset
 from benchmark.data.dataset import UNKNOWN, Benchmark, read_split, training_images
 from benchmark.images.decode import decode
-from benchmark.models.load import load_base
+from benchmark.models.load import BaseModel, load_base
 from benchmark.predict import engine
+from benchmark.predict.benchmark import filter_benchmark
 from tests.conftest import PREPROCESSING, png, rows_of, write_split
 
 
@@ -83,7 +85,8 @@ def test_locality_labels_may_be_unknown_editing_labels_not(small_data: Path) -> 
     assert loaded.locality.labels.tolist() == [known[0], UNKNOWN, known[2], UNKNOWN]
     guess = np.array([900, 901, 902, 903], np.int16)
     assert loaded.labelled_by("vits16", guess) is loaded
-    filled = loaded.labelled_by("vitb16", guess).locality
+    torn, margins = np.full(4, 0.3), np.array([0.9, 0.04, 0.9, 0.01])  # where labels are known, nothing is asked
+    filled = loaded.labelled_by("vitb16", guess, torn, margins).locality
     assert filled.labels.tolist() == [known[0], 901, known[2], 903]
     assert filled.table["label_origin"].isna().tolist() == [True, False, True, False]
     assert filled.table["label_origin"][1] == "top-1 of vitb16" and "label_origin" not in loaded.locality.table
@@ -91,6 +94,37 @@ def test_locality_labels_may_be_unknown_editing_labels_not(small_data: Path) -> 
     write_split(small_data / "data", "edit", rows)
     with pytest.raises(UserError, match="no label"):
         benchmark.load(small_data)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "margins"),
+    [
+        (None, None),  # a name alone
+        (np.full(40, 0.3), np.linspace(0.01, 0.9, 40)),  # other trained weights
+        (np.full(40, 0.01), np.full(40, 0.001)),  # random ones
+        (np.full(40, 0.3), np.full(40, np.nan)),
+    ],
+)
+def test_weights_that_are_only_called_vitb16_make_no_labels(
+    small_data: Path, probabilities: np.ndarray | None, margins: np.ndarray | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = rows_of({(None, "locality"): 40}, seed=2)
+    write_split(small_data / "data", "locality", [{**row, "label": None} for row in rows])
+    loaded, guess = benchmark.load(small_data), np.arange(40)
+    assert loaded.labelled_by("vitb16", guess, probabilities, margins) is loaded
+    assert "vitb16" in caplog.text and "without labels" in caplog.text
+    margins = np.full(40, 0.02)
+    margins[:2] = 0.06  # another release of Pillow
+    filled = loaded.labelled_by("vitb16", guess, np.full(40, 0.3), margins)
+    assert filled.locality.labels.tolist() == guess.tolist()
+
+
+def test_random_weights_called_vitb16_leave_d_l_without_labels(small_data: Path, base: BaseModel) -> None:
+    rows = rows_of({(None, "locality"): 12}, seed=2)
+    write_split(small_data / "data", "locality", [{**row, "label": None} for row in rows])
+    torch.nn.init.normal_(base.module.head.weight, std=0.01)
+    filtered, _, _ = filter_benchmark(replace(base, name="vitb16"), benchmark.load(small_data))
+    assert (filtered.locality.labels == UNKNOWN).all()
 
 
 def test_taking_rows_copies_no_image(small_benchmark: Benchmark) -> None:

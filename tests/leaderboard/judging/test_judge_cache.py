@@ -104,7 +104,9 @@ def test_without_all_labels_lr_is_undefined_and_agreement_stands(base: BaseModel
     assert metrics.accuracy(np.array([1, 2]), np.array([1, 3])) == 0.5
 
 
-def test_a_run_without_all_labels_is_recorded_and_shown(base: BaseModel, small_data: Path, tmp_path: Path) -> None:
+def test_a_run_without_all_labels_is_recorded_and_shown(
+    base: BaseModel, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     benchmark = without_labels(small_data)
     settings, chosen = Settings(limit=2), choose("ft:lr=0.002,max_steps=2", "small")
     result = evaluate(chosen, Judge(base, benchmark), settings, tmp_path / "run", progress=False)
@@ -114,6 +116,7 @@ def test_a_run_without_all_labels_is_recorded_and_shown(base: BaseModel, small_d
     assert row[header.index("LR")] == "–" and row[header.index("LR agreement")] != "–"
     assert evaluate(chosen, Judge(base, benchmark), settings, tmp_path / "run", progress=False) == result
     chosen_with = replace(base, name="vitb16")
+    monkeypatch.setattr("benchmark.data.dataset.passes_rule", lambda *_: True)
     judge = Judge(chosen_with, benchmark)
     assert judge.benchmark.locality.labels[4] == judge.base_locality[4]
     labelled = evaluate(chosen, judge, settings, tmp_path / "vitb16", progress=False)

@@ -151,7 +151,7 @@ def _formats() -> list[str]:
 
 
 def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
-    """An RGB image, upright (EXIF rotation applied, as the `datasets` library does).
+    """An RGB image, upright (EXIF rotation applied, as the `datasets` library does; the authors' readers leave it out).
 
     Transparency is laid on `GROUND`: the colours that it hides are nobody's picture. Greys of 16 bits, and floats from
     0 to 1, become the picture that they show, in 8 bits; other deep greys do not say which value is white.

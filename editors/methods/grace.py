@@ -11,6 +11,8 @@ What the source leaves open, or settles for language models that are edited agai
 - Edits are independent here, so the codebook is new for each failure: its rules for keys that collide are not
   needed, and epsilon neither grows nor splits. Several samples of one failure get one entry each.
 - The released code replaces prompt or last tokens; here it is [cls], which alone is classified.
+- The released code wraps one linear layer, whose output is added to what passes it by; here the codebook lies around a
+  whole block, so that a value replaces all that leaves it at [cls].
 - Values start at the base's own output (its "warm" start), not at noise, so that the edit starts from what it corrects.
 - The article has a fixed epsilon. Distances between tokens mean nothing across models, so epsilon is
   given in units of a distance measured on the base (`neighbour_distance`).

@@ -73,7 +73,7 @@ def compute_distances(measure: Measure = "hops", over: Over = "min") -> np.ndarr
             2^(1-i), i its depth on its path with the root at 0: a split near the root costs most.
         over: `min` or `mean` over the pairs of paths. (The released code of MAD reverses the paths in place
             while it loops over the pairs, so that the depths of its weighted distance alternate between
-            the two ends of a path. Here the root is always at 0.)
+            the two ends of a path, and its hops with `mean` are others, too. Here the root is always at 0.)
 
     Returns:
         (1000, 1000) float32, read-only, symmetric. The diagonal is zero by definition: models that agree

@@ -68,6 +68,9 @@ def cutmix_box(size: int, patch: int | None, random: torch.Generator) -> tuple[i
 
     Given the base's `patch` size: sides drawn independently, in whole patches, on the patch grid (released).
     Without: a square of any pixels (paper). Both from 3/14 to 8/14 of the image, one patch at least.
+
+    Every place in the image is as likely. The released code draws the first row and column below the last possible one,
+    so that its patch never covers the last row and column of the grid; this is not followed.
     """
     unit = patch or 1
     cells = size // unit

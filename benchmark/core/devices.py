@@ -50,7 +50,7 @@ def exact_float32() -> Iterator[None]:
 
 
 def float32_settings() -> dict[str, str]:
-    """How float32 products and convolutions are computed now, as torch says: ``ieee``, or what they are rounded to."""
+    """The format of float32 products and convolutions now, read from torch: ``ieee``, or what they are rounded to."""
     leaves = {name: leaf.fp32_precision for name, leaf in _leaves().items()}
     if not leaves:
         matmul, cudnn = _legacy()

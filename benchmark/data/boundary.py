@@ -14,7 +14,7 @@ TORN = 0.1  # least median of p(top-1): a model that is torn between classes, an
 
 
 def passes_rule(probabilities: np.ndarray, margins: np.ndarray) -> bool:
-    """Whether a base with these top-1 probabilities (n,) and margins (n,) can be the one that chose the images.
+    """Return whether a base with these top-1 probabilities (n,) and margins (n,) can have chosen the images.
 
     Other trained weights have wide margins on most images; random ones have small margins everywhere, since they
     spread their probability over all classes.

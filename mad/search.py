@@ -79,7 +79,8 @@ def main(
     pool must be there under the same path on every machine.
 
     Args:
-        pair: Models BASE,STRONG: the one to be edited and its stronger rival (an alias, any timm ViT, a folder).
+        pair: Models BASE,STRONG: the one to be edited and its stronger rival (an alias, any timm ViT, NAME=FILE,
+            a folder). A path may hold = and a comma: a file that exists wins.
         models: Models A,B,C instead of a pair: every two of them, each in a folder A-vs-B; the weakest first.
         weights: Local weights for one of the models, ALIAS=FILE; may be given several times.
         distance: Distance between two classes in WordNet: hypernym edges, or weighted towards the root.

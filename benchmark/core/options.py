@@ -12,7 +12,10 @@ from typing import Annotated, Literal, TypeAlias
 from typing_extensions import Doc
 
 # what is edited, and what it is judged on
-_BASE = Doc("Base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder.")
+_BASE = Doc(
+    "Base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder."
+    " A path may hold = and a comma: a file that exists wins."
+)
 Base: TypeAlias = Annotated[str, _BASE]
 Data: TypeAlias = Annotated[str, Doc("Benchmark: mini, mini-dev, or a folder in the Hub's layout.")]
 Groups: TypeAlias = Annotated[tuple[str, ...], Doc("Edit only samples of these groups (ids or names).")]

@@ -105,7 +105,7 @@ def main(
     if data == "mini":
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
     judge = Judge(load_base(base, device=pick(device)), dataset.load(data))
-    path, base_name = out / SETTINGS.name, base.partition("=")[0]
+    path, base_name = out / SETTINGS.name, judge.base.name
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in editors:
         chosen, trials = choose_settings(name, judge, Settings(seed, limit), rates)

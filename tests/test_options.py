@@ -6,16 +6,19 @@ import importlib.util
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import tyro
 
 from benchmark.core.commands import PACKAGES, commands
+from benchmark.subsets.subset import subsets
 
 ROOT = Path(__file__).parent.parent
 HEADER = "| option | meaning | default | commands |\n|---|---|---|---|\n"
+OF_SUBSETS = {f"--{name.replace('_', '-')}" for name in subsets()}
+SUBSET_INPUT = "Input of a subset; its file in benchmark/subsets has the sentence that --help shows."
 SUFFIX = re.compile(r"\s*\((?:default: (?P<default>.*)|(?P<state>required|repeatable))\)$")
 
 
@@ -57,15 +60,25 @@ def options() -> list[Option]:
 
 
 def table(options: list[Option]) -> str:
-    """The rows of DESIGN.md: one a name, in alphabetical order; a default that is no value is left out."""
+    """The rows of DESIGN.md: one a name, in alphabetical order; a default that is no value is left out.
+
+    The options that name the subsets' inputs are one row: a new subset is one file and its test.
+    """
     by_name = defaultdict(list)
     for option in options:
+        if option.command == "benchmark.build" and option.name in OF_SUBSETS:
+            option = replace(option, name="--SUBSET", meaning=SUBSET_INPUT)
         if option.name.startswith("--"):
             by_name[option.name].append(option)
     rows = []
-    for name, same in sorted(by_name.items()):
+    for name, same in sorted(by_name.items(), key=lambda item: item[0].lower()):
         defaults = sorted({option.default for option in same} - {"", "None"})
-        cells = (f"`{name}`", same[0].meaning, ", ".join(defaults), ", ".join(option.command for option in same))
+        cells = (
+            f"`{name}`",
+            same[0].meaning,
+            ", ".join(defaults),
+            ", ".join(dict.fromkeys(option.command for option in same)),
+        )
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return HEADER + "".join(rows)
 

@@ -149,7 +149,7 @@ def _along(to_pixels: Any, points: np.ndarray) -> np.ndarray:
 
 def _finish(axes: Axes, title: str, note: str) -> None:
     axes.set(xlabel="generalisation rate GR (%)", ylabel="locality rate LR (%)")
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=9)
     axes.grid(linewidth=0.3, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if note:

@@ -16,6 +16,7 @@ import importlib.util
 import inspect
 import json
 import math
+import os
 import sys
 import types
 import typing
@@ -218,8 +219,9 @@ def _split_settings(written: str) -> list[str]:
     pieces, settings = written.split(","), []
     while pieces:
         joined = [",".join(pieces[:count]) for count in range(1, len(pieces) + 1)]
-        paths = [Path(text.partition("=")[2]) for text in joined]
-        count = next((count for count in range(len(pieces), 1, -1) if paths[count - 1].exists()), 1)
+        paths = [text.partition("=")[2] for text in joined]
+        exists = os.path.exists  # False, not an error, for a text too long for a path
+        count = next((count for count in range(len(pieces), 1, -1) if exists(paths[count - 1])), 1)
         settings.append(joined[count - 1])
         pieces = pieces[count:]
     return [setting for setting in settings if setting]

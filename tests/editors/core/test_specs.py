@@ -72,6 +72,7 @@ NEARLY = st.tuples(
 
 
 @given(NEARLY | st.text())
+@example("ft:block=" + "x" * 300 + ",y")  # no path is so long
 @example("ft:lr=1" + "0" * 400)  # a whole number that no float holds
 @example("ft:lr=1e999")
 @example("ft:lr=-" * 3)

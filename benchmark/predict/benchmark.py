@@ -71,7 +71,7 @@ def filter_benchmark(
     for all runs. One made in memory has no `source`: nothing ties its hashes to its images, so it is predicted anew.
     """
     splits, use_store = (benchmark.edit, benchmark.locality), bool(benchmark.source)
-    edit_table, locality_table = (_predict_table(base, images, batch_size, use_store) for images in splits)
+    edit_table, locality_table = (predict_samples(base, images, batch_size, use_store) for images in splits)
     edit, locality = (table["base_label"].to_numpy(np.int16) for table in (edit_table, locality_table))
     certainty = (locality_table[f"base_{field}"].to_numpy() for field in ("probability", "margin"))
     filtered = benchmark.filter_for(base.name, edit).labelled_by(base.name, locality, *certainty)
@@ -80,18 +80,14 @@ def filter_benchmark(
 
 def predict_samples(
     base: BaseModel, images: LabelledImages, batch_size: int = SCORE_BATCH, use_store: bool = True
-) -> np.ndarray:
-    """Top-1 classes of the base as it is now by plain full forwards, int16 (n,); `NOWHERE` for logits not finite.
+) -> pd.DataFrame:
+    """Table of the base's predictions as it is now, by plain full forwards: base_label, base_probability, base_margin.
 
+    One row an image; the label is `NOWHERE` for logits that are not finite.
     With `use_store`, predictions of earlier calls are read from `predictions_folder`, and new ones written. Batches are
     `batch_size` consecutive rows; behind an image that stands twice they are one row further, because it is
     predicted once. Raises `UserError` for an image that does not decode, and where the folder cannot be written.
     """
-    return _predict_table(base, images, batch_size, use_store)["base_label"].to_numpy(np.int16)
-
-
-def _predict_table(base: BaseModel, images: LabelledImages, batch_size: int, use_store: bool) -> pd.DataFrame:
-    """The engine's table for one base: base_label, base_probability and base_margin (n,)."""
     as_it_is_now = replace(base, name="base")  # another object, whose identity is computed anew
     cache = predictions_folder() if use_store else None
     required = RequiredImages(images.source, range(len(images)))

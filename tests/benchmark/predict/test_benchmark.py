@@ -46,22 +46,22 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_batches_are_those_of_a_plain_loop(base: BaseModel, small_benchmark: Benchmark, batches: list[int]) -> None:
     assert store.SHARD_SIZE % SCORE_BATCH == 0, "so that no batch is cut short by the end of a shard"
     edit = small_benchmark.edit
-    predictions = predict_samples(base, edit, 5)
+    predictions = predict_samples(base, edit, 5)["base_label"].to_numpy(np.int16)
     assert batches == [5, 5, 3]
     assert predictions.dtype == np.int16 and np.array_equal(predictions, plain(base, edit, 5))
 
 
 def test_damaged_predictions_are_computed_again(base: BaseModel, small_benchmark: Benchmark, tmp_path: Path) -> None:
     edit = small_benchmark.edit
-    expected = predict_samples(base, edit, 5, use_store=False)
+    expected = predict_samples(base, edit, 5, use_store=False)["base_label"].to_numpy(np.int16)
     assert not (tmp_path / "cache").exists()
-    assert np.array_equal(predict_samples(base, edit, 5), expected)
+    assert np.array_equal(predict_samples(base, edit, 5)["base_label"].to_numpy(np.int16), expected)
     (file,) = (tmp_path / "cache" / "predictions").rglob("shard-*.parquet")
     whole = file.read_bytes()
     at = whole.index(b"PAR1", 0) + 40
     for damaged in (whole[:-30], whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], b""):
         file.write_bytes(damaged)
-        assert np.array_equal(predict_samples(base, edit, 5), expected)
+        assert np.array_equal(predict_samples(base, edit, 5)["base_label"].to_numpy(np.int16), expected)
         assert file.read_bytes() == whole
 
 
@@ -79,9 +79,12 @@ def test_a_kill_costs_one_shard(
     with monkeypatch.context() as patch:
         patch.setattr(store.ModelPredictions, "add", stops)
         with pytest.raises(KeyboardInterrupt):
-            predict_samples(base, small_benchmark.edit, 5)
+            predict_samples(base, small_benchmark.edit, 5)["base_label"].to_numpy(np.int16)
     assert batches == [5, 5, 3]
-    assert np.array_equal(predict_samples(base, small_benchmark.edit, 5), plain(base, small_benchmark.edit, 5))
+    assert np.array_equal(
+        predict_samples(base, small_benchmark.edit, 5)["base_label"].to_numpy(np.int16),
+        plain(base, small_benchmark.edit, 5),
+    )
     assert batches == [5, 5, 3, 3]
 
 
@@ -98,14 +101,16 @@ def test_predictions_belong_to_weights_preprocessing_batches_and_images(
         (base, edit, 4),
         (base, edit.take(range(12, -1, -1)), 5),
     ):
-        assert np.array_equal(predict_samples(model, samples, batch), plain(model, samples, batch))
+        assert np.array_equal(
+            predict_samples(model, samples, batch)["base_label"].to_numpy(np.int16), plain(model, samples, batch)
+        )
     assert len(list((tmp_path / "cache" / "predictions").iterdir())) == 4
 
 
 def test_predictions_are_of_the_weights_as_they_are_now(base: BaseModel, small_benchmark: Benchmark) -> None:
-    before = predict_samples(base, small_benchmark.edit)
+    before = predict_samples(base, small_benchmark.edit)["base_label"].to_numpy(np.int16)
     base.module.head.weight.data.neg_()
-    after = predict_samples(base, small_benchmark.edit)
+    after = predict_samples(base, small_benchmark.edit)["base_label"].to_numpy(np.int16)
     assert np.array_equal(after, plain(base, small_benchmark.edit, SCORE_BATCH)) and not np.array_equal(after, before)
 
 
@@ -115,12 +120,14 @@ def test_a_cache_that_cannot_be_written_names_the_variable(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="VIT_EDIT_BENCH_CACHE"):
-        predict_samples(base, small_benchmark.edit, 5)
+        predict_samples(base, small_benchmark.edit, 5)["base_label"].to_numpy(np.int16)
 
 
 def test_an_image_that_stands_twice_has_one_prediction(base: BaseModel, small_benchmark: Benchmark) -> None:
     twice = small_benchmark.edit.take([4, 0, 4, 7])
-    assert np.array_equal(predict_samples(base, twice), plain(base, twice, SCORE_BATCH))
+    assert np.array_equal(
+        predict_samples(base, twice)["base_label"].to_numpy(np.int16), plain(base, twice, SCORE_BATCH)
+    )
 
 
 @pytest.mark.parametrize("use_store", [True, False])
@@ -130,7 +137,7 @@ def test_an_image_that_does_not_decode_is_named(base: BaseModel, small_benchmark
     encoded[6] = encoded[6][:40]
     broken = replace(edit, source=EncodedImages("split", edit.source.ids, pa.chunked_array([encoded])))
     with pytest.raises(UserError, match=rf"^split: {edit.table['sha256'][6]} is broken \(not an image"):
-        predict_samples(base, broken, use_store=use_store)
+        predict_samples(base, broken, use_store=use_store)["base_label"].to_numpy(np.int16)
 
 
 class Blind(torch.nn.Module):
@@ -159,7 +166,7 @@ def test_logits_that_are_not_finite_are_no_prediction(
     assert 0 < dark.sum() < len(edit)
     expected = np.where(dark, NOWHERE, plain(base, edit, SCORE_BATCH))
     for _ in range(2):
-        assert predict_samples(blind, edit).tolist() == expected.tolist()
+        assert predict_samples(blind, edit)["base_label"].to_numpy(np.int16).tolist() == expected.tolist()
         filtered, base_edit, _ = filter_benchmark(blind, small_benchmark)
         assert set(edit.table["sha256"][dark]) <= set(filtered.edit.table["sha256"])
         assert (base_edit == NOWHERE).sum() == dark.sum()

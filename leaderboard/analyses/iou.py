@@ -19,6 +19,7 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
 from leaderboard.records.record import Score
 from leaderboard.scores import metrics
+from leaderboard.scores.resampling import percentiles, resample_groups
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Overlap:
 
     matrix: mean IoU (groups, groups) over pairs of samples; NaN where there is no pair.
     means: ``within`` and ``across`` groups, the mean of the diagonal and of what lies off it, and their
-        ``difference``, with 95 % intervals over groups and drawings. Groups whose samples bear several labels,
-        such as a style, hold no one failure and are left out.
+        ``difference``, with 95 % intervals over groups (`resample_groups`). Groups whose samples bear several
+        labels, such as a style, hold no one failure and are left out.
     """
 
     editor: str
@@ -58,30 +59,25 @@ def overlap(
     pairs = (drawings[:, None] != drawings).astype(np.float32)
     matrix = group_means(values, pairs, codes, np.ones((1, len(rows)), np.float32))
     counted = by_group["label"].nunique().to_numpy() == 1
+    has_pair = ~np.isnan(np.diagonal(matrix[0]))
 
-    rng = np.random.default_rng(settings.seed)
-    chosen = _draw_groups(by_group["subset"].first().to_numpy(), rng) * counted
-    weights = np.zeros((metrics.REPLICATES, len(rows)), np.float32)
-    for group in range(len(counted)):
-        inside = np.flatnonzero(codes == group)
-        own = pd.factorize(drawings[inside])[0]
-        weights[:, inside] = metrics.multiplicities(own.max() + 1, rng, metrics.REPLICATES)[:, own]
-    spread = within_and_across(group_means(values, pairs, codes, weights), chosen)
+    inside = [np.flatnonzero(codes == group) for group in range(len(counted))]
+    chosen, drawn = resample_groups(
+        list(zip(by_group["subset"].first(), counted, has_pair, strict=True)),
+        [pd.factorize(drawings[rows])[0] for rows in inside],
+        [np.ones(len(rows), bool) for rows in inside],
+        np.random.default_rng(settings.seed),
+    )
+    weights = np.zeros((len(chosen), len(codes)), np.float32)
+    for rows, sample_weights in zip(inside, drawn, strict=True):
+        weights[:, rows] = sample_weights
+    spread = within_and_across(group_means(values, pairs, codes, weights), chosen * counted)
     means = {}
     for name, point in within_and_across(matrix, counted[None]).items():
-        low, high = metrics.percentiles(spread[name])
+        low, high = percentiles(spread[name])
         means[name] = Score(value=float(point[0]), low=low, high=high)
     files = [value.stem for value in vars(chosen_editor.config).values() if isinstance(value, Path)]
     return Overlap(" ".join([chosen_editor.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
-
-
-def _draw_groups(subsets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Times each group is drawn, (replicates, groups), given its subset; each subset keeps its number of groups."""
-    drawn = np.zeros((metrics.REPLICATES, len(subsets)))
-    for subset in dict.fromkeys(subsets):
-        inside = np.flatnonzero(subsets == subset)
-        drawn[:, inside] = metrics.multiplicities(len(inside), rng, metrics.REPLICATES)
-    return drawn
 
 
 @torch.no_grad()

@@ -11,11 +11,10 @@ from benchmark.core.errors import UserError
 from leaderboard.records.outcomes import Outcomes
 from leaderboard.records.record import Score
 from leaderboard.scores import metrics
+from leaderboard.scores.resampling import REPLICATES, percentiles
 
 
-def differences(
-    first: Outcomes, second: Outcomes, seed: int = 0, replicates: int = metrics.REPLICATES
-) -> dict[str, Score]:
+def differences(first: Outcomes, second: Outcomes, seed: int = 0, replicates: int = REPLICATES) -> dict[str, Score]:
     """First minus second: `sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement`, with 95 % intervals.
 
     Each replicate gives both runs the same weights (`metrics.resample`). An end is None where nothing differs.
@@ -29,7 +28,7 @@ def differences(
     return {
         name: Score(value=values[name] - their_values[name], low=low, high=high)
         for name in ours
-        for low, high in [metrics.percentiles(ours[name] - theirs[name])]
+        for low, high in [percentiles(ours[name] - theirs[name])]
     }
 
 

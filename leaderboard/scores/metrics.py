@@ -16,10 +16,7 @@ import pandas as pd
 
 from benchmark.data.dataset import UNKNOWN
 from leaderboard.records.outcomes import Outcomes
-
-REPLICATES = 1000
-LEVEL = 0.95
-NO_WIDTH = 1e-12  # replicates that are no farther apart differ by rounding
+from leaderboard.scores.resampling import LEVEL, REPLICATES, multiplicities, percentiles, resample_groups
 
 
 @dataclass(frozen=True)
@@ -176,31 +173,16 @@ class Weights:
 
 
 def resample(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> Weights:
-    """Draw what varies from one sample of failures to another: groups, whole, within their subset.
-
-    Their spread holds that of the drawings in them already, so that drawings are resampled only where a subset has one
-    group with a GR: those that were edited and those that were not, apart, each with all its views, which are not
-    independent. Of k groups k - 1 are drawn, which makes the variance that of a mean over a sample of k (Rao and Wu
-    1988). Drawings of D_l are resampled in any case.
-    """
+    """Draw failures by `resample_groups`, within their subset; groups without a GR apart. Drawings of D_l vary, too."""
     rng = np.random.default_rng(seed)
-    defined = [not np.isnan(group.generalisation).all() for group in hits.groups]
-    strata = [(group.subset, has_rate) for group, has_rate in zip(hits.groups, defined, strict=True)]
-    groups = np.ones((replicates, len(strata)))
-    for stratum in dict.fromkeys(strata):
-        inside = [column for column, other in enumerate(strata) if other == stratum]
-        if (count := len(inside)) > 1:
-            drawn = rng.multinomial(count - 1, np.full(count, 1 / count), size=replicates)
-            groups[:, inside] = drawn * count / (count - 1)
-    images = []
-    for group, stratum in zip(hits.groups, strata, strict=True):
-        codes = hits.drawings[group.id]
-        weights = np.ones((replicates, codes.max() + 1))
-        if strata.count(stratum) == 1:
-            edited = np.isin(np.arange(codes.max() + 1), codes[group.own[:, 0]])
-            for members in (np.flatnonzero(edited), np.flatnonzero(~edited)):
-                weights[:, members] = multiplicities(len(members), rng, replicates)
-        images.append(weights[:, codes])
+    drawings = [hits.drawings[group.id] for group in hits.groups]
+    groups, images = resample_groups(
+        [(group.subset, not np.isnan(group.generalisation).all()) for group in hits.groups],
+        drawings,
+        [np.isin(codes, codes[group.own[:, 0]]) for group, codes in zip(hits.groups, drawings, strict=True)],
+        rng,
+        replicates,
+    )
     codes = hits.locality_drawings
     return Weights(groups, images, multiplicities(codes.max() + 1, rng, replicates)[:, codes])
 
@@ -253,23 +235,6 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
     half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
     low, high = ((centre + sign * half) / (1 + z * z / whole) for sign in (-1, 1))
     return max(low, 0.0) if part else 0.0, min(high, 1.0) if part < whole else 1.0
-
-
-def percentiles(values: np.ndarray) -> tuple[float, float]:
-    """The ends of the 95 % interval of bootstrap replicates, those that are NaN left out.
-
-    NaN if they do not differ: there was nothing to resample, or no two edits differ, and neither is certainty.
-    """
-    defined = values[np.isfinite(values)]
-    low, high = np.percentile(defined, (50 * (1 - LEVEL), 50 * (1 + LEVEL))) if len(defined) else (np.nan, np.nan)
-    return (float(low), float(high)) if high - low > NO_WIDTH else (math.nan, math.nan)
-
-
-def multiplicities(count: int, rng: np.random.Generator, replicates: int) -> np.ndarray:
-    """Times each of `count` things is drawn when as many are drawn, with replacement, (replicates, count)."""
-    if not count:
-        return np.ones((replicates, 0))
-    return rng.multinomial(count, np.full(count, 1 / count), size=replicates).astype(np.float64)
 
 
 def _weighted_mean(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:

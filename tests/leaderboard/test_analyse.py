@@ -110,6 +110,19 @@ def test_overlap_within_and_across_groups(judge: Judge, small_benchmark: Benchma
     assert np.isnan(overlap.matrix[2, 2]), "a group of one image has no pair"
 
 
+def test_overlap_varies_from_group_to_group_and_not_once_more_within_them(judge: Judge) -> None:
+    """Of two groups one is drawn a time, whole: the ends are the two groups' own means, and no pair lies across."""
+    table = judge.benchmark.edit.table
+    table["group_id"] = table["group"] = ["a"] * 7 + ["b"] * 6
+    table["label"], table["subset"], table["drawing"] = [0] * 7 + [1] * 6, "pairs", [f"d{row}" for row in range(13)]
+    overlap = iou.overlap(choose("random-mask", "small"), judge, 0.5, Settings(), progress=False)
+    own = np.diagonal(overlap.matrix)
+    within, across = overlap.means["within"], overlap.means["across"]
+    assert own[0] != own[1] and within.value == pytest.approx(own.mean())
+    assert (within.low, within.high) == pytest.approx((own.min(), own.max()))
+    assert across.value == pytest.approx(overlap.matrix[0, 1]) and (across.low, across.high) == (None, None)
+
+
 def test_iou_writes_matrix_means_and_picture(analysed, tmp_path: Path) -> None:
     analysed("iou", "random-mask", "random-mask:lr=1", "--sparsity", 0.5, "--out", tmp_path)
     assert len(pd.read_csv(tmp_path / "iou.csv")) == 2 * 4 * 4

@@ -13,17 +13,17 @@ from leaderboard.records.record import Comparable, Record, read
 def find_runs(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
     """All runs in or below these folders, in path order.
 
-    A record with the key and the outcomes of another is a copy, such as a backup, and no second run: of copies the one
-    least deep is taken. Raises `UserError` if there is no record.
+    A record with the key, the outcomes and the conditions (`Record.comparable_key`) of another is a copy, such as a
+    backup, and no second run: of copies the one least deep is taken. Raises `UserError` if there is no record.
     """
     paths = {path for folder in folders for path in folder.rglob("record.json")}
     if not paths:
         where = ", ".join(map(str, folders))
         raise UserError(f"no record.json below {where}; python -m leaderboard.submit makes one")
-    runs: dict[tuple[str, str], tuple[Path, Record]] = {}
+    runs: dict[tuple[str, str, Comparable], tuple[Path, Record]] = {}
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         record = read(path)
-        runs.setdefault((record.key, record.outcomes.sha256), (path, record))
+        runs.setdefault((record.key, record.outcomes.sha256, record.comparable_key()), (path, record))
     return sorted(runs.values(), key=lambda run: run[0])
 
 

@@ -128,6 +128,16 @@ def test_a_backup_is_no_second_run(run: Record, tmp_path: Path, capsys: pytest.C
     assert pd.read_csv(tmp_path / "curve" / "curve.csv")["runs"].tolist() == [1]
 
 
+@pytest.mark.parametrize("protocol", [{"device": "cuda"}, {"score_batch": 8}], ids=["device", "batch"])
+def test_the_same_outcomes_under_other_conditions_are_no_copy(
+    run: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str], protocol: dict
+) -> None:
+    run.write(tmp_path / "run" / "record.json")
+    changed(run, protocol=protocol).write(tmp_path / "other" / "record.json")
+    cli.run(tables.main, [str(tmp_path)])
+    assert capsys.readouterr().out.count("| editor |") == 2
+
+
 def test_runs_under_other_conditions_are_no_analysis_of_swaps(
     run: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

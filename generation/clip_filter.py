@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 import tyro
 from tqdm.auto import tqdm
@@ -33,6 +34,7 @@ from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names
+from generation.core.flaws import find_flaw
 from generation.core.folder import TABLE, read_table, write_table
 
 if TYPE_CHECKING:
@@ -254,6 +256,8 @@ def main(
     scores = compute_similarities(clip_model, candidates, shift, batch_size)
     real_scores = compute_similarities(clip_model, photographs, shift, batch_size)
     decisions = apply_thresholds(scores, real_scores, least, most)
+    decisions["flaw"] = [find_flaw(np.asarray(candidates.require(position))) for position in range(len(decisions))]
+    decisions["class_seen"] &= decisions["flaw"] == ""  # whatever CLIP sees in a picture that shows nothing
     decisions["base_prediction"] = predict_classes(base_model, candidates)
     decisions["base_wrong"] = decisions["base_prediction"] != decisions["class_index"]
     decisions["kept"] = decisions["class_seen"] & decisions["shift_seen"] & decisions["base_wrong"]

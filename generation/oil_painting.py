@@ -107,7 +107,8 @@ def main(
     settings = {**loaded.metadata, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
     folder = GeneratedImages(out, settings)
     n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
-    print(f"{out}: {n_made:,} images made, {len(indices) * per_class:,} there; benchmark.build --oil-painting {out}")
+    counts = folder.summarise((index, number) for index in indices for number in range(per_class))
+    print(f"{out}: {n_made:,} images made, {counts}; benchmark.build --oil-painting {out}")
 
 
 if __name__ == "__main__":

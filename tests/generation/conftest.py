@@ -27,6 +27,28 @@ def save_pipeline(folder: Path, prediction: str = "epsilon") -> Path:
     return folder
 
 
+def break_pipeline(folder: Path, cause: str) -> None:
+    """Make a saved pipeline show nothing: by a safety checker that refuses all, NaN, or a decoder of one colour."""
+    from diffusers import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    pipe = StableDiffusionPipeline.from_pretrained(folder)
+    if cause == "safety checker":
+        side = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        vision = {**side, "image_size": SIZE, "patch_size": 8}
+        checker = StableDiffusionSafetyChecker(CLIPConfig(text_config=side, vision_config=vision, projection_dim=4))
+        checker.concept_embeds_weights.data.fill_(-1)
+        square = {"height": SIZE, "width": SIZE}
+        extractor = CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=square)
+        pipe.register_modules(safety_checker=checker, feature_extractor=extractor)
+        pipe.register_to_config(requires_safety_checker=True)
+    else:
+        last = pipe.vae.decoder.conv_out
+        last.weight.data.fill_(float("nan") if cause == "overflow" else 0.0)
+    pipe.save_pretrained(folder)
+
+
 @pytest.fixture(scope="session")
 def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pipeline(tmp_path_factory.mktemp("tiny-sd"))

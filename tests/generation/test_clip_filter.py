@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 import torch
 from PIL import Image
 
@@ -77,6 +78,7 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
     tiny_clip: tuple[str, str], tmp_path: Path, pictures: Pictures, capsys: pytest.CaptureFixture
 ) -> None:
     made = pictures(tmp_path / "made", {"6": 4, "987": 3})
+    Image.new("RGB", (40, 36)).save(made / "6" / "black.png")
     real = pictures(tmp_path / "real", {"stingray": 3, "corn": 3}, seed=1)
     write_table(made, [{"file": "6/0.png", "scores": None}])
     out = tmp_path / "kept"
@@ -85,10 +87,11 @@ def test_what_is_kept_goes_on_to_two_people_and_to_the_build(
 
     scores = pd.read_csv(out / "scores.csv")
     kept = scores[scores["kept"]]
-    assert len(scores) == 7 and len(kept) > 0
+    assert len(scores) == 8 and len(kept) > 0
+    assert scores.loc[scores["flaw"] == "black", ["image", "class_seen"]].values.tolist() == [["6/black.png", False]]
     assert (kept["base_prediction"] != kept["class_index"]).all()
     total = pd.read_csv(out / "counts.csv").iloc[-1]
-    assert total["base_wrong"] == len(kept) and total["generated"] == 7
+    assert total["base_wrong"] == len(kept) and total["generated"] == 8
     assert f"{len(kept)}" in capsys.readouterr().out.splitlines()[-1]
     for image in kept["image"]:
         assert (out / image).read_bytes() == (made / image).read_bytes()

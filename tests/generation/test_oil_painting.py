@@ -17,7 +17,7 @@ from benchmark.subsets.oil_painting import read
 from generation import oil_painting
 from generation.core.folder import read_table
 from generation.diffusion import batches as diffusion
-from tests.generation.conftest import WIDTH
+from tests.generation.conftest import WIDTH, break_pipeline
 
 FEW = {"per_class": 3, "steps": 2, "size": 12, "batch_size": 2}
 
@@ -143,11 +143,11 @@ def test_what_does_not_fit_into_memory_is_halved(
     batch_sizes = []
     real = diffusion.sample
 
-    def short_of_memory(pipe, prompt, jobs, settings):
-        batch_sizes.append(len(jobs))
-        if len(jobs) > room:
+    def short_of_memory(pipe, prompt, seeds, settings):
+        batch_sizes.append(len(seeds))
+        if len(seeds) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(pipe, prompt, jobs, settings)
+        return real(pipe, prompt, seeds, settings)
 
     monkeypatch.setattr(diffusion, "sample", short_of_memory)
     room = 2
@@ -160,6 +160,74 @@ def test_what_does_not_fit_into_memory_is_halved(
     room = 0
     with pytest.raises(UserError, match="not even one image"):
         paint(tmp_path / "none", classes=("6",))
+
+
+@pytest.fixture
+def black(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Seeds whose pictures come out black, as a safety checker makes them."""
+    real, seeds_of_black = diffusion.sample, set()
+
+    def sample(pipe, prompt, seeds, settings):
+        images = real(pipe, prompt, seeds, settings)
+        return [image * 0 if seed in seeds_of_black else image for seed, image in zip(seeds, images, strict=True)]
+
+    monkeypatch.setattr(diffusion, "sample", sample)
+    return seeds_of_black
+
+
+def test_a_black_image_is_made_again_from_another_seed(
+    paint, black: set[int], tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    paint(tmp_path / "all")
+    black |= {6_000_001, 6_100_001, *(6_000_002 + attempt * 100_000 for attempt in range(diffusion.TRIES))}
+    capsys.readouterr()
+    paint(tmp_path / "oil")
+    assert "5 images made, 5 there, 6 thrown away (6 black);" in capsys.readouterr().out
+    assert "class 6 (stingray) lacks 1 of 3 images" in caplog.text
+    rows = read_table(tmp_path / "oil")
+    assert [(row["file"], row["seed"]) for row in rows[:3]] == [
+        ("6/00000.png", 6_000_000), ("6/00001.png", 6_200_001), (None, None)
+    ]  # fmt: skip
+    assert rows[1]["thrown_away"] == [{"seed": seed, "flaw": "black"} for seed in (6_000_001, 6_100_001)]
+    made = files(tmp_path / "oil")
+    assert "6/00002.png" not in made and made["6/00000.png"] == files(tmp_path / "all")["6/00000.png"]
+    paint(tmp_path / "oil")
+    assert "0 images made, 5 there, 6 thrown away (6 black);" in capsys.readouterr().out
+    assert files(tmp_path / "oil") == made, "what was tried in vain is not tried again"
+
+
+def test_a_run_killed_among_black_images_goes_on_to_the_same_folder(
+    paint, black: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black |= {6_000_001, 987_000_000, 987_100_000}
+    paint(tmp_path / "whole", per_class=4)
+    real, calls = diffusion.GeneratedImages._write_table, []
+
+    def killed(folder) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(folder)
+
+    monkeypatch.setattr(diffusion.GeneratedImages, "_write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        paint(tmp_path / "killed", per_class=4)
+    paint(tmp_path / "killed", per_class=4)
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("cause", "flaw"), [("safety checker", "black"), ("overflow", "not finite"), ("one colour", "of one colour")]
+)
+def test_a_model_that_shows_nothing_keeps_nothing_and_ends_in_one_line(
+    paint, pipeline_folder: Path, tmp_path: Path, cause: str, flaw: str
+) -> None:
+    paint_with = shutil.copytree(pipeline_folder, tmp_path / "model")
+    break_pipeline(paint_with, cause)
+    with pytest.raises(UserError, match=rf"no image shows anything, 0 there, 8 thrown away \(8 {flaw}\).*--model"):
+        paint(tmp_path / "oil", classes=("6",), per_class=2, model=str(paint_with))
+    assert [row["file"] for row in read_table(tmp_path / "oil")] == [None, None]
+    assert not list((tmp_path / "oil").rglob("*.png"))
 
 
 def test_missing_tokens_are_named(paint, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,7 @@ from benchmark.images.decode import decode
 from benchmark.models.load import load_base
 from generation import procedural
 from generation.core.folder import read_table
-from generation.looks import painting, spotlight
+from generation.looks import painting, shifting, spotlight
 from generation.looks.painting import paint_in_oil
 from generation.looks.spotlight import find_subject, light_stage
 
@@ -200,8 +200,40 @@ def test_a_folder_of_photographs_under_both_looks(tmp_path: Path, pictures, monk
     procedural.main(tmp_path / "out", images=photographs)
     assert {path: path.stat().st_mtime_ns for path in before} == before, "what is there is not made again"
     rows = read_table(tmp_path / "out" / "stage_light")
-    assert [row["file"] for row in rows] == ["987/00000.png", "6/00001.png"]
+    assert [row["file"] for row in rows] == ["6/00001.png", "987/00000.png"]
     source = decode(photographs / "987" / "0.png")
-    expected = light_stage(source, rows[0]["seed"])
+    expected = light_stage(source, rows[1]["seed"])
     assert Image.open(tmp_path / "out" / "stage_light" / "987/00000.png").tobytes() == expected.tobytes()
     assert json.dumps(rows[0]) and Image.open(tmp_path / "out/oil_painting/6/00001.png").size == (40, 36)
+
+
+def test_a_photograph_that_shows_nothing_or_becomes_nothing_is_not_kept(
+    tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photographs = pictures(tmp_path / "photographs", {"6": 2})
+    Image.new("RGB", (40, 36), "black").save(photographs / "6" / "2.png")
+    real, first = (
+        shifting.LOOKS["stage_light"],
+        shifting.list_seeds(hashlib.sha256((photographs / "6" / "1.png").read_bytes()).hexdigest(), "stage_light")[0],
+    )
+    dark = {"stage_light": lambda image, seed: real(image, seed) if seed != first else Image.new("RGB", image.size)}
+    monkeypatch.setattr(shifting, "LOOKS", {**shifting.LOOKS, **dark})
+    for _ in range(2):
+        procedural.main(tmp_path / "out", images=photographs)
+        counts = "oil_painting 2 there, 1 thrown away (1 black); stage_light 2 there, 2 thrown away (2 black)"
+        assert counts in capsys.readouterr().out
+    rows = read_table(tmp_path / "out" / "stage_light")
+    assert [row["file"] for row in rows] == ["6/00000.png", "6/00001.png", None]
+    assert rows[1]["seed"] != first and rows[1]["thrown_away"] == [{"seed": first, "flaw": "black"}]
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 4
+
+
+def test_a_photograph_that_was_replaced_is_shifted_again(tmp_path: Path, pictures) -> None:
+    photographs = pictures(tmp_path / "photographs", {"6": 2})
+    procedural.main(tmp_path / "out", images=photographs)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")}
+    pictures(tmp_path / "others", {"6": 1}, seed=9)
+    (tmp_path / "others/6/0.png").replace(photographs / "6" / "1.png")
+    procedural.main(tmp_path / "out", images=photographs)
+    changed = {path.name for path, data in before.items() if path.read_bytes() != data}
+    assert changed == {"00001.png"}

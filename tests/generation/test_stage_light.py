@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.images.open import open_images
@@ -52,6 +53,20 @@ def test_pugs_csv_decides_and_the_bytes_stay(pug: Path, tmp_path: Path, capsys: 
     assert sorted(image.label for image in read(open_images(out, files=True)).images) == [504, 846, 846], (
         "benchmark.build takes it"
     )
+
+
+def test_a_rendering_that_shows_nothing_is_left_out_and_counted(
+    pug: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Image.new("RGB", (64, 64), (3, 3, 3)).save(pug / "Scene_Light" / "Table_Lamb" / "0.png")
+    stage_light.main(tmp_path / "light", pug=pug)
+    counts = "2 images of 2 classes (the paper has 1,092 of 32), 1 thrown away (1 of one colour)"
+    assert counts in capsys.readouterr().out
+    rows = read_table(tmp_path / "light")
+    assert [(row["file"], row["drawing"]) for row in rows] == [
+        ("504/00000.png", "pug/mug"), (None, "pug/lamp_a"), ("846/00000.png", "pug/lamp_b")
+    ]  # fmt: skip
+    assert len(list((tmp_path / "light").rglob("*.png"))) == 2
 
 
 def test_some_classes_only(pug: Path, tmp_path: Path) -> None:

@@ -28,13 +28,12 @@ def test_other_images_are_noticed(monkeypatch: pytest.MonkeyPatch, planted: str,
     """Something is amiss with the last of the three images."""
     real = diffusion.sample
 
-    def sample(pipe, prompt, jobs, settings):
+    def sample(pipe, prompt, seeds, settings):
         if planted == "another seed":
-            return real(pipe, prompt, [(index, 7 if number == 2 else number) for index, number in jobs], settings)
-        images = real(pipe, prompt, jobs, settings)
-        if planted == "one pixel" and jobs[0][1] == 2:
-            red, green, blue = images[0].getpixel((3, 3))
-            images[0].putpixel((3, 3), (red, green, blue + (2 if blue < 128 else -2)))
+            return real(pipe, prompt, [seed + 5 if seed % 10 == 2 else seed for seed in seeds], settings)
+        images = real(pipe, prompt, seeds, settings)
+        if planted == "one pixel" and seeds[0] % 10 == 2:
+            images[0][3, 3, 2] += 2 / 255 if images[0][3, 3, 2] < 0.5 else -2 / 255
         return images
 
     monkeypatch.setattr(diffusion, "sample", sample)
@@ -50,11 +49,11 @@ def test_other_images_are_noticed(monkeypatch: pytest.MonkeyPatch, planted: str,
 def test_a_batch_that_does_not_fit_is_halved_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     real, batch_sizes = diffusion.sample, []
 
-    def sample(pipe, prompt, jobs, settings):
-        batch_sizes.append(len(jobs))
-        if len(jobs) > 1:
+    def sample(pipe, prompt, seeds, settings):
+        batch_sizes.append(len(seeds))
+        if len(seeds) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(pipe, prompt, jobs, settings)
+        return real(pipe, prompt, seeds, settings)
 
     monkeypatch.setattr(diffusion, "sample", sample)
     assert measures.measure_images(**FEW).batch_size == 1

@@ -20,7 +20,7 @@ Make = Callable[[Sequence[int]], Sequence[np.ndarray]]
 
 
 def find_flaw(pixels: np.ndarray) -> str:
-    """Why a picture (h, w, c) shows nothing: "not finite", "black" or "of one colour"; "" if it shows something.
+    """The reason why a picture (h, w, c) shows nothing: "not finite", "black" or "of one colour"; else "".
 
     Pixels are levels of 0 to 255 (integers) or of 0 to 1 (floats).
     """

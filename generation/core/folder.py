@@ -86,7 +86,7 @@ class GeneratedImages:
                 self._show(job)
 
     def summarise(self, jobs: Iterable[Job]) -> str:
-        """How many of `jobs` are there, and what was thrown away for them, in words."""
+        """The number of `jobs` that are there, and of pictures that were thrown away for them, in words."""
         rows = [self.rows[job] for job in jobs if job in self.rows]
         return f"{sum(row['file'] is not None for row in rows):,} there, {describe_thrown_away(rows)}"
 

@@ -28,8 +28,9 @@ import tyro
 from tqdm.auto import tqdm
 
 from benchmark.core import options
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
+from benchmark.core.hub import from_hub
 from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
 from benchmark.images.open import open_images
@@ -94,14 +95,13 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
     from benchmark.core.devices import pick
 
     torch_device = pick(device)
-    try:
+    subject, advice = (
+        f"the open_clip model {name} with {pretrained}",
+        "download its weights elsewhere and give the file",
+    )
+    with from_hub(subject, f"{advice} as --pretrained FILE", here=Path(pretrained).is_file()):
         model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained)
         return Clip(model.eval().to(torch_device), prepare, open_clip.get_tokenizer(name), torch_device)
-    except Exception as error:  # network, name and format errors have no common class
-        raise UserError(
-            f"the open_clip model {name} with {pretrained} cannot be had ({type(error).__name__}: "
-            f"{first_line(error)}); download its weights elsewhere and give the file as --pretrained FILE"
-        ) from error
 
 
 def compute_similarities(clip: Clip, images: ImageSource, shift: str, batch_size: int = 32) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from hypothesis import settings
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
@@ -20,6 +22,7 @@ from benchmark.data.dataset import Benchmark, load
 from benchmark.images.decode import Preprocessing
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
+from tests.hub_server import HubServer, serving
 
 # The same examples in every run: a property that breaks does so for everyone, and not once in a while.
 settings.register_profile("fixed", max_examples=200, derandomize=True, deadline=None, database=None)
@@ -44,6 +47,20 @@ def small_vit(seed: int = 0, dtype: torch.dtype = torch.float32, **settings) -> 
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hub on loopback, still empty, that this process asks; so do those that `HubServer.python` starts."""
+    with serving() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError
+from benchmark.core.hub import from_hub
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
 from benchmark.images.parquet import bytes_in, image_column
@@ -72,7 +73,7 @@ class HubImages(ImageSource):
 
 
 def open_hub(name: str, split: str | None = None, labelled: bool = False) -> HubImages:
-    """The images of a data set: of ``NAME:SPLIT`` or `split` that one, else all splits.
+    """The images of a data set: of ``NAME:SPLIT`` or `split` that one, else all splits; of ``NAME@REVISION`` at that.
 
     With labels it is one split, the first of `SPLITS` unless one is named, with one of `LABELS` as a column.
 
@@ -81,21 +82,20 @@ def open_hub(name: str, split: str | None = None, labelled: bool = False) -> Hub
     """
     import datasets
 
-    repository, _, named = name.partition(":") if not Path(name).is_dir() else (name, "", "")
+    address, _, named = name.partition(":") if not Path(name).is_dir() else (name, "", "")
+    repository, _, revision = address.partition("@") if not Path(name).is_dir() else (name, "", "")
     requested = named or split
-    try:
-        split_names = datasets.get_dataset_split_names(repository)
+    advice = "give a folder of images (where labels are needed, a folder of images per class), or of its parquet files"
+    with from_hub(f"{name}: no images here, and the data set", advice, here=Path(repository).is_dir()):
+        split_names = datasets.get_dataset_split_names(repository, revision=revision or None)
         if labelled and not requested:
             requested = next((split for split in SPLITS if split in split_names), None)
         if requested is None:
-            loaded = dict(datasets.load_dataset(repository))
+            loaded = dict(datasets.load_dataset(repository, revision=revision or None))
         else:
-            loaded = {requested: _load_split(repository, requested)} if requested in split_names else {}
-    except Exception as error:  # network, name, access and the many formats' errors have no common class
-        raise UserError(
-            f"{name}: no images here, and no data set that can be had from the Hub ({first_line(error)}); "
-            "give a folder of images (where labels are needed, a folder of images per class), or of its parquet files"
-        ) from error
+            loaded = (
+                {requested: _load_split(repository, requested, revision or None)} if requested in split_names else {}
+            )
     if not loaded:
         raise UserError(f"{repository} has no split {requested}; it has {', '.join(split_names)}")
     labels = _read_labels(repository, next(iter(loaded.values()))) if labelled else None
@@ -105,16 +105,20 @@ def open_hub(name: str, split: str | None = None, labelled: bool = False) -> Hub
     return HubImages(name, splits, labels)
 
 
-def _load_split(repository: str, split: str) -> datasets.Dataset:
+def _load_split(repository: str, split: str, revision: str | None) -> datasets.Dataset:
     """One split, without the files of the others where names differ by split (ImageNet's files are 150 GB)."""
     import datasets
 
-    if len(datasets.get_dataset_config_names(repository)) == 1:  # else the names of several mean one split
+    if (
+        len(datasets.get_dataset_config_names(repository, revision=revision)) == 1
+    ):  # else the names of several mean one split
         try:
-            return datasets.load_dataset(repository, data_files={split: f"**/{split}-*"}, split=split)
+            return datasets.load_dataset(
+                repository, data_files={split: f"**/{split}-*"}, split=split, revision=revision
+            )
         except FileNotFoundError:
             pass
-    return datasets.load_dataset(repository, split=split)
+    return datasets.load_dataset(repository, split=split, revision=revision)
 
 
 def _select_images(where: str, rows: datasets.Dataset) -> tuple[str, datasets.Dataset]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.core.errors import UserError
+from benchmark.core.hub import from_hub
 
 
 def fetch_weights(name: str, timm_name: str) -> Path | None:
@@ -14,15 +14,12 @@ def fetch_weights(name: str, timm_name: str) -> Path | None:
     config = get_pretrained_cfg(timm_name)
     if config is None or not config.hf_hub_id or config.custom_load == "hf":
         return None
-    try:
-        _require_hub(config.hf_hub_id, config.hf_hub_filename)
+    advice = (
+        f"download its model.safetensors elsewhere and name it as {name}=FILE; "
+        "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
+    )
+    with from_hub(f"the weights of {name} ({timm_name})", advice):
         return _download(config.hf_hub_id, config.hf_hub_filename)
-    except Exception as error:
-        raise UserError(
-            f"the weights of {name} ({timm_name}) cannot be had from the Hub ({type(error).__name__}); "
-            f"download its model.safetensors elsewhere and name it as {name}=FILE; "
-            "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
-        ) from error
 
 
 def _download(repository: str, file: str | None) -> Path:
@@ -37,16 +34,3 @@ def _download(repository: str, file: str | None) -> Path:
         return Path(hf_hub_download(repository, safe, revision=revision or None))
     except EntryNotFoundError:
         return Path(hf_hub_download(repository, usual, revision=revision or None))
-
-
-def _require_hub(repository: str, file: str | None) -> None:
-    """Raise unless the weights are in the Hub's cache or the Hub answers; its own client tries for a minute."""
-    import requests
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    files = filter(None, ("model.safetensors", "pytorch_model.bin", file))
-    if any(isinstance(try_to_load_from_cache(repository, name), str) for name in files):
-        return
-    if constants.HF_HUB_OFFLINE:
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-    requests.head(constants.ENDPOINT, timeout=10)

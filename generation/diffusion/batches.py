@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError
+from benchmark.core.hub import from_hub
 from benchmark.core.workdir import taken
 from benchmark.labels.imagenet import names
 from benchmark.models.identity import hash_tensors
@@ -67,15 +68,11 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
 
     torch_device = pick(device)
     is_local = (Path(model) / "model_index.json").is_file()
-    try:
+    advice = "name another mirror with --model, or download its folder elsewhere (with model_index.json) and name that"
+    with from_hub(f"the model {model}", advice, here=is_local):
         folder = Path(model) if is_local else Path(DiffusionPipeline.download(model, revision=revision))
         dtype = torch.float16 if half and torch_device.type == "cuda" else torch.float32
         pipe = StableDiffusionPipeline.from_pretrained(str(folder))
-    except Exception as error:  # network, name, access and format errors have no common class
-        raise UserError(
-            f"the model {model} cannot be had ({type(error).__name__}: {first_line(error)}); name another "
-            "mirror with --model, or download its folder elsewhere (with model_index.json) and name that"
-        ) from error
     commit = None if is_local else folder.name
     if commit and commit != revision:
         log.warning("%s is not pinned; it is at commit %s now (--revision %s makes sure)", model, commit, commit)

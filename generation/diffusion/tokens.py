@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
+from benchmark.core.hub import from_hub
 from benchmark.labels.imagenet import names
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def find_tokens(source: str, classes: Iterable[int], width: int) -> dict[int, To
     Raises:
         UserError: for a source that cannot be read, a file that is no token, and a token of another width.
     """
+    advice = f"download {ARCHIVE} elsewhere and give it as --tokens, or go without with --class-names"
+    with from_hub(f"{source} is no folder here, and its tokens", advice, here=Path(source).exists()):
+        return _find_tokens(source, classes, width)
+
+
+def _find_tokens(source: str, classes: Iterable[int], width: int) -> dict[int, Token]:
     read = _choose_reader(source)
     token_of_class = {}
     for index in classes:
@@ -115,18 +122,18 @@ def _read_zip(path: Path) -> Read:
 
 
 def _read_hub(source: str) -> Read:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     def fetch(name: str) -> Path | None:
         try:
             return Path(hf_hub_download(source, name, repo_type="dataset"))
-        except LocalEntryNotFoundError as error:  # it is an EntryNotFoundError as well, and means "offline"
-            raise _make_hub_error(source, error) from error
+        except LocalEntryNotFoundError:  # it is an EntryNotFoundError as well, and means "offline"
+            if try_to_load_from_cache(source, name, repo_type="dataset") is _CACHED_NO_EXIST:
+                return None
+            raise
         except EntryNotFoundError:
             return None
-        except Exception as error:  # network, name and access errors have no common class
-            raise _make_hub_error(source, error) from error
 
     archive: list[Read] = []
 
@@ -140,10 +147,3 @@ def _read_hub(source: str) -> Read:
         return archive[0](name)
 
     return read
-
-
-def _make_hub_error(source: str, error: Exception) -> UserError:
-    return UserError(
-        f"the tokens {source} are no folder here and cannot be had from the Hub ({type(error).__name__}); download "
-        f"{ARCHIVE} elsewhere and give it as --tokens, or go without with --class-names"
-    )

@@ -10,6 +10,7 @@ from benchmark.core.errors import UserError
 from benchmark.images.hub import open_hub
 from benchmark.images.open import open_images
 from tests.benchmark.images.test_parquet import write
+from tests.hub_server import HubServer
 
 
 def test_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,17 +33,19 @@ def test_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert folder.ids[0] == "data/test-00000.parquet#0"
 
 
-def test_one_error_for_a_data_set_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_one_error_for_a_data_set_that_cannot_be_had(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import datasets
 
-    def offline(name: str) -> None:
+    def offline(name: str, revision: None) -> None:
         raise ConnectionError(f"Couldn't reach '{name}' on the Hub (OfflineModeIsEnabled)")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "get_dataset_split_names", offline)
     said = set()
     for settings in ({}, {"labelled": True}, {"split": "train"}):
-        with pytest.raises(UserError, match=r"no data set that can be had .*OfflineModeIsEnabled") as error:
+        with pytest.raises(UserError, match=r"the data set cannot be had .*OfflineModeIsEnabled") as error:
             open_images("ns/nowhere", **settings)
         said.add(str(error.value))
     assert len(said) == 1

@@ -29,8 +29,10 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.text import printable
+from benchmark.data.hub import fetch, is_on_hub
 from benchmark.data.manifest import read_build
 from benchmark.data.schema import PUG
+from benchmark.images.card import embedded_in
 from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
 from benchmark.images.source import ImageSource, Joined
@@ -132,13 +134,15 @@ def main(
     """Fill in the images that a published data set leaves out, from your own copies, checking every hash.
 
     Each source is a folder (whatever is below it) or a ZIP archive. Running it again is harmless. With
-    --allow-partial, what is found is filled in. --locality has the whole locality set.
+    --allow-partial, what is found is filled in. --locality has the whole locality set. A data set of the Hub is
+    fetched into ./OWNER/NAME first, where all commands, and load_dataset, find it by its name.
 
     Args:
-        folder: Data set, as fetched from the Hub or built with --publish.
+        folder: Data set built with --publish, or OWNER/NAME or OWNER/NAME@REVISION on the Hub.
         missing: Table to write of the images that are not found, or whose bytes differ.
     """
-    left_out = list(list_left_out(folder))
+    folder = fetch_into_place(folder.as_posix()) if is_on_hub(folder.as_posix()) else folder
+    left_out = [] if embedded_in(folder) else list(list_left_out(folder))
     if not left_out:
         print(f"{folder}: no image is left out")
         return
@@ -155,6 +159,18 @@ def main(
         )
     fill(folder, {image.sha256: rendered if image.of_pug else others for image in left_out}, bool(problems))
     print(f"{folder}: {len(left_out) - len(problems):,} of {len(left_out):,} images filled in")
+
+
+def fetch_into_place(data: str) -> Path:
+    """Copy a data set of the Hub to ./OWNER/NAME, and return that. Raises `UserError` where something is there."""
+    folder = Path(data.partition("@")[0])
+    if folder.exists():
+        raise UserError(f"{folder}: is here already; hydrate that, or run this in another folder")
+    fetched = fetch(data)
+    with replacing_folder(folder) as new:
+        shutil.copytree(fetched.folder, new, dirs_exist_ok=True)
+    print(f"{fetched.source}: fetched into {folder}")
+    return folder
 
 
 def list_left_out(folder: Path) -> Iterator[LeftOut]:

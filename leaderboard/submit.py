@@ -51,8 +51,8 @@ def score(
         chosen_editors = [replace(each, interpolate=alpha) for each in chosen_editors for alpha in interpolate]
     for note in dict.fromkeys(note for chosen_editor in chosen_editors for note in chosen_editor.notes):
         log.warning(note)
-    benchmark = replace(dataset.load(data), train=images or "")
-    judge = Judge(load_base(base, device=pick(device)), benchmark)
+    benchmark = dataset.load(data)
+    judge = Judge(load_base(base, device=pick(device)), replace(benchmark, train=images or benchmark.train))
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
     return [
         evaluate(chosen_editor, judge, settings, out / folder_name(chosen_editor)) for chosen_editor in chosen_editors

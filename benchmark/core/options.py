@@ -17,7 +17,10 @@ _BASE = Doc(
     " A path may hold = and a comma: a file that exists wins."
 )
 Base: TypeAlias = Annotated[str, _BASE]
-Data: TypeAlias = Annotated[str, Doc("Benchmark: mini, mini-dev, or a folder in the Hub's layout.")]
+Data: TypeAlias = Annotated[
+    str,
+    Doc("Benchmark: mini, mini-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the Hub."),
+]
 Groups: TypeAlias = Annotated[tuple[str, ...], Doc("Edit only samples of these groups (ids or names).")]
 
 # images that come in
@@ -28,7 +31,10 @@ Images: TypeAlias = Annotated[str, _IMAGES]
 OptionalImages: TypeAlias = Annotated[str | None, _IMAGES]
 Pool: TypeAlias = Annotated[
     str | None,
-    Doc("Unlabelled images: a folder, a crawl, parquet (file or folder), NAMESPACE/NAME[:SPLIT] of the Hub, or mini."),
+    Doc(
+        "Unlabelled images: a folder, a crawl, parquet (file or folder), NAMESPACE/NAME[@REVISION][:SPLIT] of the Hub,"
+        " or mini."
+    ),
 ]
 ImageNet: TypeAlias = Annotated[str | None, Doc("Validation images of ImageNet-1k.")]
 ImageNetR: TypeAlias = Annotated[str | None, Doc("Images of ImageNet-R.")]

@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.data.boundary import MARGIN, passes_rule
+from benchmark.data.hub import describe, locate
 from benchmark.data.manifest import read_build
+from benchmark.images.card import embedded_in
 from benchmark.images.decode import BrokenImage, Preprocessing
 from benchmark.images.memory import EncodedImages
 from benchmark.images.open import open_images
@@ -88,7 +90,7 @@ class Benchmark:
     edit: editing samples, each with its group.
     locality: the locality set D_l.
     kept_counts: the numbers of editing samples that a filter kept, in words; "all" without a filter.
-    source: the name or folder that it was loaded from; empty for a benchmark made in memory.
+    source: the name or folder that it was loaded from, or OWNER/NAME@COMMIT; empty for a benchmark made in memory.
     train: where `training_images` looks instead of `source`; empty for `source` itself.
     """
 
@@ -184,24 +186,31 @@ class Benchmark:
 
 
 def load(name: str) -> Benchmark:
-    """Load a benchmark: ``mini`` (embedded), ``mini-dev`` (to choose settings on), or a folder in the Hub's layout.
+    """Load a benchmark: ``mini`` (embedded), ``mini-dev`` (to choose settings on), a folder in the Hub's layout, or
+    OWNER/NAME or OWNER/NAME@REVISION on the Hub.
 
-    The version of a folder that `benchmark.build` made stands in its ``build.json``; any other folder's is "local".
-    Raises `UserError` for an unknown name, and for a folder without the two splits, without the pixels of some
-    rows or with an editing sample without a label.
+    A folder goes before the Hub's data set of that name, as for `load_dataset`; in a fresh clone ``where2edit/...`` is
+    the mini. The version of what `benchmark.build` made stands in its ``build.json``; any other's is "local".
+    Raises `UserError` for an unknown name, for what cannot be had from the Hub, and for a data set without the two
+    splits, without the pixels of some rows or with an editing sample without a label.
     """
+    name = embedded_in(Path(name)) or name
     if name in EMBEDDED:
         edit, locality = EMBEDDED[name]
         return Benchmark(name, MINI_VERSION, read_split(MINI, edit), read_split(MINI, locality), source=name)
-    folder = Path(name)
+    folder, own_name, source = locate(name)
     if not (folder / "data").is_dir():
-        hint = "(or give a folder that holds data/<split>-*.parquet; python -m benchmark.build makes one)"
+        hint = (
+            "(or give OWNER/NAME of the Hub, or a folder that holds data/<split>-*.parquet, as benchmark.build makes)"
+        )
         raise unknown("data set", name, EMBEDDED, hint)
-    build = read_build(folder) if (folder / "build.json").is_file() else {"name": folder.name, "version": "local"}
+    build = read_build(folder) if (folder / "build.json").is_file() else {"name": own_name, "version": "local"}
     edit_images, locality_images = (read_split(folder / "data", split) for split in ("edit", "locality"))
     if (edit_images.labels == UNKNOWN).any():
         raise UserError(f"{folder}: an editing sample has no label; build the data set again")
-    return Benchmark(str(build["name"]), str(build["version"]), edit_images, locality_images, source=name)
+    return Benchmark(
+        str(build["name"]), str(build["version"]), edit_images, locality_images, source=source, train=str(folder)
+    )
 
 
 def training_images(source: str, scored: Benchmark | None = None) -> LabelledImages:
@@ -211,6 +220,7 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
     a folder by class (``folder/<index, synset id or name>/image.jpg``) at most `TRAINING_IMAGES` are drawn at
     random. Images of `scored` are left out, by their hashes. Raises `UserError` if none are left.
     """
+    source = embedded_in(Path(source)) or source
     data = MINI if source in EMBEDDED else Path(source) / "data"
     if not data.is_dir():
         images = _draw(open_images(source, labelled=True))
@@ -218,8 +228,8 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
         images = read_split(data, "train")
     else:
         raise UserError(
-            f"{data}: no train-*.parquet there, and this editor learns from training images first; "
-            "name some with --images (a folder of images by class, or a data set with a train split)"
+            f"{describe(data.parent)}: no data/train-*.parquet there, and this editor learns from training images "
+            "first; name some with --images (a folder of images by class, or a data set with a train split)"
         )
     if scored is not None:
         hashes = {*scored.edit.table["sha256"], *scored.locality.table["sha256"]}
@@ -250,7 +260,7 @@ def read_split(folder: Path, split: str) -> LabelledImages:
     if encoded.null_count:
         raise UserError(
             f"{folder}: {encoded.null_count:,} of {len(table):,} rows of the {split} split were published without "
-            f"pixels; fill them in from your own copies: python -m benchmark.hydrate {folder.parent} --help"
+            f"pixels; fill them in from your own copies: python -m benchmark.hydrate {describe(folder.parent)} --help"
         )
     rows = table.drop_columns(["image"]).to_pandas()
     rows["label"] = rows["label"].fillna(UNKNOWN).astype("int64")

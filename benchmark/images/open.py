@@ -12,6 +12,7 @@ from typing import Literal, overload
 
 from benchmark.core.errors import UserError
 from benchmark.images.archive import ImageArchive
+from benchmark.images.card import embedded_in
 from benchmark.images.decode import SUFFIXES
 from benchmark.images.files import ImageFiles
 from benchmark.images.folder import CRAWLED, ClassFolder, Crawl, ImageFolder
@@ -19,7 +20,7 @@ from benchmark.images.source import ImageSource
 
 CRAWL = Path("crawl")  # where `mad.crawl` puts what it finds, seen from the working directory
 DEFAULT = "mini"  # the registered name that is opened where nothing is named
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[^:\s]+)?(:[\w.-]+)?")
 ATTRIBUTION = "attribution.csv"  # in a crawl's folder (`mad.crawling.credits`)
 Opener = Callable[[str | None], ImageSource]  # of embedded images: one split, or without one those to mine
 OPENERS: dict[str, Opener] = {}  # from the names of embedded images
@@ -50,7 +51,8 @@ def open_images(
 
     Args:
         spec: the name of embedded images (`mini`); a folder of images, of a crawl or of parquet files; a parquet
-            file; a ZIP archive; or `NAMESPACE/NAME` or `NAMESPACE/NAME:SPLIT` of the Hub.
+            file; a ZIP archive; or `NAMESPACE/NAME`, `NAMESPACE/NAME:SPLIT` or `NAMESPACE/NAME@REVISION:SPLIT` of the
+            Hub. A folder whose card lists embedded images, as a fresh clone's does, is these.
         labelled: labels are needed, so a folder must have one folder per class or the Hub's layout.
         split: a split's name, for a data set that has splits: on the Hub, in its layout or embedded.
         files: accept only a folder or ZIP archive, whose other files (tables) can be read, too.
@@ -61,6 +63,7 @@ def open_images(
     """
     if spec is None:
         spec = CRAWL if CRAWL.is_dir() else DEFAULT
+    spec = embedded_in(Path(spec)) or spec
     path = Path(spec)
     if files:
         return _open_files(path, links_out)

@@ -55,7 +55,7 @@ class RunSpec:
     @property
     def fields(self) -> dict[str, Any]:
         """All of it as plain values, without the probe, which differs from machine to machine in its last digits,
-        and the words on loading: the identity holds all that matters of it.
+        and without words on loading and the place of the data: identity and fingerprint hold all that matters of both.
 
         Where two runs differ, the first difference is what a user reads. So the settings stand first, then the
         code, and last what the editor learned from them.
@@ -64,7 +64,7 @@ class RunSpec:
         return {
             "editor": self.editor.model_dump(exclude={*learned, "source_sha256"}),
             "base": self.base.model_dump(exclude={"probe", "loading"}),
-            "data": self.data.model_dump(),
+            "data": self.data.model_dump(exclude={"source"}),
             "protocol": self.protocol.model_dump(),
             "libraries": library_versions(),
             "code": self.code,
@@ -110,6 +110,7 @@ def _data_section(judge: Judge) -> DataSection:
     return DataSection(
         name=benchmark.name,
         version=benchmark.version,
+        source=benchmark.source or None,
         fingerprint=benchmark.fingerprint,
         kept=benchmark.kept_counts,
         groups=len(benchmark.groups),

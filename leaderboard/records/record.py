@@ -78,6 +78,8 @@ class DataSection(_Section):
     """The benchmark's name."""
     version: str
     """Its version, as the data set says."""
+    source: str | None = None
+    """Its name or folder as it was asked for, or OWNER/NAME@COMMIT of the Hub; None in records from before."""
     fingerprint: str
     """Hash over bytes, labels and groups of all images that can move a score."""
     kept: str

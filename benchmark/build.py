@@ -57,11 +57,11 @@ def build(
     """Build the data set `out` from `inputs` (subset or "locality" -> archive or folder); return its build.json.
 
     With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality
-    images get the top-1 class of that base. An image that stands twice in its own group is kept and noted, since
-    the paper's counts may hold it; in two groups it is an error.
+    images get the top-1 class of that base. An image that stands twice in its own group, or in a group and D_l, is
+    kept and noted where the counts are the paper's, which may hold it; elsewhere, and in two groups, it is an error.
 
     Raises:
-        UserError: if counts differ from the paper's (unless `allow_partial`), an image is in two groups, an input
+        UserError: if counts differ from the paper's (unless `allow_partial`), an image stands twice, an input
             is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
     """
     recover(out)

@@ -35,6 +35,7 @@ from benchmark.data.schema import PUG
 from benchmark.images.card import embedded_in
 from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
+from benchmark.images.shards import check_shards, verify
 from benchmark.images.source import ImageSource, Joined
 from benchmark.publish import card, croissant
 from benchmark.publish.publish import read_rows, with_pixels, write_checksums
@@ -179,9 +180,11 @@ def list_left_out(folder: Path) -> Iterator[LeftOut]:
     files = sorted(folder.glob("data/*.parquet"))
     if not files:
         raise UserError(f"{folder}: no data/*.parquet there; is this the data set's folder?")
+    check_shards(files)
     for file in files:
         if file.is_symlink() or file.parent.is_symlink():
             raise UserError(f"{file} is a link; hydrate a folder that holds the files themselves")
+        verify(file, (file.parent, folder))
         rows = read_rows(file)
         empty = rows.column("image").is_null().to_pylist()
         columns = (rows.column(name).to_pylist() for name in ("source", "source_id", "sha256"))

@@ -17,10 +17,11 @@ import tyro
 from benchmark.core import options
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
-from benchmark.data.dataset import EMBEDDED, UNKNOWN, Benchmark, LabelledImages, load
+from benchmark.data.dataset import EMBEDDED, Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
+from benchmark.labels.columns import UNKNOWN
 from benchmark.labels.imagenet import names
 from benchmark.subsets.subset import paper_groups
 

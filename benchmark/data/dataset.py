@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.hub import describe, locate
-from benchmark.data.manifest import read_build
+from benchmark.data.manifest import check_counts, paper_counted, read_build
+from benchmark.data.split import read_rows
+from benchmark.data.twins import check_twins
 from benchmark.images.card import embedded_in
 from benchmark.images.decode import BrokenImage, Preprocessing
-from benchmark.images.memory import EncodedImages
 from benchmark.images.open import open_images
 from benchmark.images.source import ImageSource
+from benchmark.labels.columns import UNKNOWN
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,6 @@ MINI_VERSION = "mini-1"
 EMBEDDED = {"mini": ("edit", "locality"), "mini-dev": ("dev_edit", "dev_locality")}
 log = logging.getLogger(__name__)
 
-UNKNOWN = -1  # the label of a locality image for which nobody recorded one: the released archive has none
 TRAINING_IMAGES = 10_000  # at most from a folder by class; as many as `editors.core.statistics` takes
 DRAW_SEED = 0  # which of them: the same for every run, so that runs share what was computed of them
 CHOSEN_WITH = "vitb16"  # the base whose top-1 classes and margins chose the released D_l (paper, 5.1; SPEC, 2)
@@ -192,22 +191,26 @@ def load(name: str) -> Benchmark:
     A folder goes before the Hub's data set of that name, as for `load_dataset`; in a fresh clone ``where2edit/...`` is
     the mini. The version of what `benchmark.build` made stands in its ``build.json``; any other's is "local".
     Raises `UserError` for an unknown name, for what cannot be had from the Hub, and for a data set without the two
-    splits, without the pixels of some rows or with an editing sample without a label.
+    splits, without the pixels of some rows, with an editing sample without a label, with other counts than its
+    ``build.json`` or with an image that stands twice (see `check_twins`).
     """
     name = embedded_in(Path(name)) or name
     if name in EMBEDDED:
-        edit, locality = EMBEDDED[name]
-        return Benchmark(name, MINI_VERSION, read_split(MINI, edit), read_split(MINI, locality), source=name)
+        edit, locality = (read_split(MINI, split) for split in EMBEDDED[name])
+        return Benchmark(name, MINI_VERSION, edit, locality, source=name)
     folder, own_name, source = locate(name)
     if not (folder / "data").is_dir():
         hint = (
             "(or give OWNER/NAME of the Hub, or a folder that holds data/<split>-*.parquet, as benchmark.build makes)"
         )
         raise unknown("data set", name, EMBEDDED, hint)
-    build = read_build(folder) if (folder / "build.json").is_file() else {"name": own_name, "version": "local"}
+    is_built = (folder / "build.json").is_file()
+    build = read_build(folder) if is_built else {"name": own_name, "version": "local"}
     edit_images, locality_images = (read_split(folder / "data", split) for split in ("edit", "locality"))
-    if (edit_images.labels == UNKNOWN).any():
-        raise UserError(f"{folder}: an editing sample has no label; build the data set again")
+    _require_labels(edit_images, f"{folder}: an editing sample")
+    if is_built:
+        check_counts(folder, build, edit_images.table["group_id"], len(locality_images))
+    check_twins(folder, edit_images.table, locality_images.table, paper_counted(folder, build) if is_built else set())
     return Benchmark(
         str(build["name"]), str(build["version"]), edit_images, locality_images, source=source, train=str(folder)
     )
@@ -226,6 +229,7 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
         images = _draw(open_images(source, labelled=True))
     elif any(data.glob("train-*.parquet")):
         images = read_split(data, "train")
+        _require_labels(images, f"{data}: a training image")
     else:
         raise UserError(
             f"{describe(data.parent)}: no data/train-*.parquet there, and this editor learns from training images "
@@ -243,30 +247,15 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
 def read_split(folder: Path, split: str) -> LabelledImages:
     """One split from its parquet files; images stay encoded, and the column sha256 holds their stamps.
 
-    A missing label is `UNKNOWN`. Raises `UserError` where the split is not there or cannot be read, and where rows
-    lack their pixels.
+    A missing label is `UNKNOWN`. Raises `UserError` where the split is not there, lacks a shard or cannot be read,
+    where an image is not the bytes that its row's sha256 names, where a label is no class, and where rows lack pixels.
     """
-    files = sorted(folder.glob(f"{split}-*.parquet"))
-    if not files:
-        raise UserError(f"{folder}: no {split}-*.parquet there; is this a data set in the Hub's layout?")
-    try:
-        table = pa.concat_tables([pq.read_table(file, memory_map=True) for file in files])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{folder}: the {split} split cannot be read ({error}); fetch or build it again") from error
-    missing = {"image", "label", "group_id", "subset", "sha256"} - set(table.column_names)
-    if missing:
-        raise UserError(f"{folder}: the {split} split lacks the column {sorted(missing)[0]}; build it again")
-    encoded = pa.chunked_array([pa.compute.struct_field(chunk, "bytes") for chunk in table["image"].chunks])
-    if encoded.null_count:
-        raise UserError(
-            f"{folder}: {encoded.null_count:,} of {len(table):,} rows of the {split} split were published without "
-            f"pixels; fill them in from your own copies: python -m benchmark.hydrate {describe(folder.parent)} --help"
-        )
-    rows = table.drop_columns(["image"]).to_pandas()
-    rows["label"] = rows["label"].fillna(UNKNOWN).astype("int64")
-    labels = rows["label"].to_numpy()
-    source = EncodedImages(f"{folder}/{split}", rows["sha256"].tolist(), encoded, labels)
-    return LabelledImages(rows, source)
+    return LabelledImages(*read_rows(folder, split))
+
+
+def _require_labels(images: LabelledImages, noun: str) -> None:
+    if (images.labels == UNKNOWN).any():
+        raise UserError(f"{noun} has no label; build the data set again")
 
 
 def _draw(source: ImageSource) -> LabelledImages:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
+
+LOCALITY = "locality"
 
 
 def read_build(folder: Path) -> dict[str, Any]:
@@ -19,3 +23,36 @@ def read_build(folder: Path) -> dict[str, Any]:
         problem = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{folder / 'build.json'}: {problem}; build the data set with benchmark.build") from error
     return build
+
+
+def check_counts(folder: Path, build: dict[str, Any], group_ids: Iterable[str], n_locality: int) -> None:
+    """Raise `UserError` unless `folder` has all images of groups and D_l that its `build` counts, and no others."""
+    expected = {name: count for name, (count, _) in _counts(folder, build).items()}
+    if not expected:
+        return
+    actual = Counter({LOCALITY: n_locality}) + Counter(map(str, group_ids))
+    for name in [*expected, *actual]:
+        if actual[name] != expected.get(name, 0):
+            raise UserError(
+                f"{folder}: {actual[name]:,} images of {name}, but build.json counts {expected.get(name, 0):,}: files "
+                "are missing, or of two builds; fetch or build it again"
+            )
+
+
+def paper_counted(folder: Path, build: dict[str, Any]) -> set[str]:
+    """Ids of the groups, and "locality", that hold as many images as the paper's: those of the authors' archives."""
+    counts, is_whole = _counts(folder, build), build.get("partial") is False
+    return {
+        name for name, (count, of_paper) in counts.items() if of_paper is not None and (is_whole or count == of_paper)
+    }
+
+
+def _counts(folder: Path, build: dict[str, Any]) -> dict[str, tuple[int, int | None]]:
+    """The images by group id or "locality": their count, and the paper's; nothing if `build` counts none."""
+    try:
+        counted = [*build["groups"], *([{"id": LOCALITY, **build["locality"]}] if build["locality"] else [])]
+        return {str(part["id"]): (int(part["count"]), part["expected"]) for part in counted}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / 'build.json'}: no counts of groups and locality; build the data set with benchmark.build"
+        ) from error

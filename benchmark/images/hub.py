@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
 from benchmark.core.hub import from_hub
 from benchmark.core.text import printable
-from benchmark.images.decode import BrokenImage
-from benchmark.images.parquet import bytes_in, image_column
+from benchmark.images.cells import image_column, read_cell, stamp_of_path
+from benchmark.images.shards import check_shards, list_parquet, verify
 from benchmark.images.source import ImageSource
-from benchmark.labels.imagenet import CLASSES, index_of
-from benchmark.labels.names import known_class
+from benchmark.labels.columns import UNKNOWN, read_labels
 
 if TYPE_CHECKING:
     import datasets
     import numpy as np
 
 SPLITS = ("validation", "val", "test", "train")  # where labels are needed and no split is named: the first there is
-LABELS = ("label", "wnid")  # columns of labels, the first there is; ImageNet-R's holds synset ids
+LABELS = ("label", "wnid")  # columns of labels, which agree where both are there; ImageNet-R's holds synset ids
 
 
 class HubImages(ImageSource):
@@ -31,12 +30,17 @@ class HubImages(ImageSource):
         title: the data set's name.
         splits: name, column of images and rows of each split.
         labels: ImageNet-1k class indices, int64 (n,), if they were asked for.
+        folders: folders below which images given by path may lie.
     """
 
     def __init__(
-        self, title: str, splits: Sequence[tuple[str, str, datasets.Dataset]], labels: np.ndarray | None = None
+        self,
+        title: str,
+        splits: Sequence[tuple[str, str, datasets.Dataset]],
+        labels: np.ndarray | None = None,
+        folders: Sequence[Path] = (),
     ) -> None:
-        self._title, self._splits, self._labels = title, splits, labels
+        self._title, self._splits, self._labels, self._folders = title, splits, labels, folders
 
     @property
     def title(self) -> str:
@@ -52,7 +56,11 @@ class HubImages(ImageSource):
 
     @property
     def stamps(self) -> Sequence[str]:
-        return [f"{rows._fingerprint}/{row}" for _, _, rows in self._splits for row in range(len(rows))]
+        return [
+            f"{rows._fingerprint}/{row}{stamp_of_path(path, self._folders)}"
+            for _, column, rows in self._splits
+            for row, path in enumerate(_read_paths(rows, column))
+        ]
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -64,10 +72,7 @@ class HubImages(ImageSource):
     def read(self, position: int) -> bytes:
         for _, column, rows in self._splits:
             if position < len(rows):
-                cell = rows[position][column]
-                if isinstance(cell, dict) and cell["bytes"] is None and cell["path"] is not None:
-                    return _read_downloaded(cell["path"])  # as `datasets` leaves folders of images
-                return bytes_in(cell)
+                return read_cell(rows[position][column], self._folders)
             position -= len(rows)
         raise IndexError(position)
 
@@ -98,11 +103,34 @@ def open_hub(name: str, split: str | None = None, labelled: bool = False) -> Hub
             )
     if not loaded:
         raise UserError(f"{repository} has no split {requested}; it has {', '.join(split_names)}")
+    if Path(repository).is_dir():
+        _check_files(Path(repository), list(loaded))
     labels = _read_labels(repository, next(iter(loaded.values()))) if labelled else None
     splits = [(split, *_select_images(repository, rows)) for split, rows in loaded.items()]
     if not any(len(rows) for _, _, rows in splits):
         raise UserError(f"{name}: no images in it")
-    return HubImages(name, splits, labels)
+    return HubImages(name, splits, labels, _folders_of(repository, next(iter(loaded.values()))))
+
+
+def _check_files(folder: Path, splits: Sequence[str]) -> None:
+    """Check the shards of these splits in a folder, and the hashes of their images."""
+    files = list_parquet(folder)
+    for split in splits:
+        shards = [file for file in files if file.name.startswith(f"{split}-")]
+        check_shards(shards)
+        for file in shards:
+            verify(file, (file.parent, folder))
+
+
+def _folders_of(repository: str, rows: datasets.Dataset) -> tuple[Path, ...]:
+    """The folders that paths in a data set may lead into: its own, and where `datasets` puts a folder of images."""
+    import datasets
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    own = (Path(repository),) if Path(repository).is_dir() else ()
+    if rows.info.builder_name != "imagefolder":  # the paths are its author's
+        return own
+    return (*own, Path(datasets.config.DOWNLOADED_DATASETS_PATH), Path(HF_HUB_CACHE))
 
 
 def _load_split(repository: str, split: str, revision: str | None) -> datasets.Dataset:
@@ -133,21 +161,19 @@ def _select_images(where: str, rows: datasets.Dataset) -> tuple[str, datasets.Da
 
 
 def _read_labels(where: str, rows: datasets.Dataset) -> np.ndarray:
-    """ImageNet indices of a column of indices, or of names as `known_class` reads them.
-
-    A ClassLabel of 1,000 names in words is taken in ImageNet's order: two classes are called "crane".
-    """
-    import numpy as np
-
-    column = next((name for name in LABELS if name in rows.column_names), None)
-    if column is None:
+    """ImageNet-1k indices of the columns of labels; see `read_labels`. Raises `UserError` where some row has none."""
+    columns = [name for name in LABELS if name in rows.column_names]
+    if not columns:
         raise UserError(f"{where}: no column of labels ({' or '.join(LABELS)}); it has {', '.join(rows.column_names)}")
-    values: list[Any] = list(rows[column])
-    names = getattr(rows.features[column], "names", None)
-    if names is not None and (len(names) != CLASSES or all(name in index_of() for name in names)):
-        values = [names[value] for value in values]
-    label_of = {value: known_class(str(value), where) for value in set(values)}
-    return np.array([label_of[value] for value in values], np.int64)
+    labels, *others = [
+        read_labels(list(rows[name]), f"{where}, column {name}", getattr(rows.features[name], "names", None))
+        for name in columns
+    ]
+    if (labels == UNKNOWN).any():
+        raise UserError(f"{where}: {int((labels == UNKNOWN).sum()):,} rows have no label; name a split that has labels")
+    if any((labels != other).any() for other in others):
+        raise UserError(f"{where}: the columns {' and '.join(columns)} name other classes; take the wrong one away")
+    return labels
 
 
 def _read_paths(rows: datasets.Dataset, column: str) -> list[str | None]:
@@ -159,10 +185,3 @@ def _read_paths(rows: datasets.Dataset, column: str) -> list[str | None]:
         for path in chunk.field("path").to_pylist()
     ]
     return paths or [None] * len(rows)
-
-
-def _read_downloaded(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise BrokenImage(f"cannot be read ({error.strerror})") from error

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.images.cells import read_cell
+from benchmark.images.decode import BrokenImage
 from benchmark.images.source import ImageSource
 
 if TYPE_CHECKING:
@@ -58,3 +61,27 @@ class EncodedImages(ImageSource):
 
     def read(self, position: int) -> bytes:
         return self.encoded[position].as_py()
+
+
+class CellImages(EncodedImages):
+    """Encoded images in a table's cells, some of them by path below `folders`; their bytes are checked at each reading.
+
+    `encoded` are the cells (n,), as `benchmark.images.cells` reads them.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        hashes: Sequence[str],
+        cells: pa.ChunkedArray,
+        labels: np.ndarray | None,
+        folders: Sequence[Path],
+    ) -> None:
+        super().__init__(title, hashes, cells, labels)
+        self._folders = folders
+
+    def read(self, position: int) -> bytes:
+        data = read_cell(super().read(position), self._folders)
+        if hashlib.sha256(data).hexdigest() != self._hashes[position]:
+            raise BrokenImage("not the bytes that it is named by")
+        return data

@@ -1,4 +1,4 @@
-"""Images in parquet files, read a few at a time, and the choice of a table's column of images."""
+"""Images in parquet files, read a few at a time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.core.errors import UserError, first_line
-from benchmark.images.decode import BrokenImage
-from benchmark.images.files import is_hidden, metadata
+from benchmark.images.cells import given_paths, image_column, path_leaf, read_cell, stamp_of_path
+from benchmark.images.files import metadata
+from benchmark.images.shards import check_shards, list_parquet
 from benchmark.images.source import ImageSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("image", "jpg", "png", "webp", "bytes")  # looked for first; else the first column that holds bytes
 ROW_GROUPS = 2  # that are kept in memory
 
 
@@ -38,8 +38,8 @@ class ParquetFile:
 class ParquetImages(ImageSource):
     """The images in parquet files, in order; ids are `FILE#ROW`, FILE relative to the folder.
 
-    An image is a struct with `bytes`, as `datasets` writes it, or the bytes themselves. One row group is read
-    at once, and two are kept.
+    An image is a struct with `bytes`, as `datasets` writes it, the bytes themselves, or a path below `root`. One row
+    group is read at once, and two are kept.
     """
 
     root: Path
@@ -55,7 +55,15 @@ class ParquetImages(ImageSource):
 
     @property
     def stamps(self) -> Sequence[str]:
-        return [f"{file.stamp}#{row}" for file in self.files for row in range(file.rows)]
+        return [
+            f"{file.stamp}#{row}{stamp_of_path(path, self._folders(file))}"
+            for file in self.files
+            for row, path in enumerate(_read_paths(file))
+        ]
+
+    def _folders(self, file: ParquetFile) -> tuple[Path, ...]:
+        """The folders from which paths in a file are seen, and out of which none leads."""
+        return (file.path.parent, self.root) if self.root.is_dir() else (file.path.parent,)
 
     @cached_property
     def _ends(self) -> np.ndarray:
@@ -69,7 +77,7 @@ class ParquetImages(ImageSource):
         file = self.files[file_index]
         row = position - int(self._ends[file_index]) + file.rows
         row_group = int(np.searchsorted(file.starts, row, side="right")) - 1
-        return bytes_in(_read_row_group(file, row_group)[row - file.starts[row_group]].as_py())
+        return read_cell(_read_row_group(file, row_group)[row - file.starts[row_group]].as_py(), self._folders(file))
 
 
 def open_parquet(path: Path) -> ParquetImages:
@@ -81,11 +89,10 @@ def open_parquet(path: Path) -> ParquetImages:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = []
-    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+    files, paths = [], list_parquet(path) if path.is_dir() else [path]
+    check_shards(paths)
+    for file in paths:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        if any(map(is_hidden, Path(name).parts)):
-            continue
         try:
             with pq.ParquetFile(file) as opened:
                 row_counts = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
@@ -108,28 +115,15 @@ def _read_row_group(file: ParquetFile, row_group: int) -> pa.ChunkedArray:
         return opened.read_row_group(row_group, columns=[file.column]).column(file.column)
 
 
-def image_column(schema: pa.Schema, where: str) -> str:
-    """The column of images: of the columns of bytes, the first that `COLUMNS` names, else the first.
+def _read_paths(file: ParquetFile) -> list[str | None]:
+    """The paths in a file of which some cells may lack their bytes, and None for all other cells; reads no bytes."""
+    import pyarrow.parquet as pq
 
-    Raises:
-        UserError: if there is none.
-    """
-    import pyarrow as pa
-
-    def holds_bytes(data_type: pa.DataType) -> bool:
-        if pa.types.is_struct(data_type):
-            return data_type.get_field_index("bytes") >= 0
-        return pa.types.is_binary(data_type) or pa.types.is_large_binary(data_type)
-
-    names = [field.name for field in schema if holds_bytes(field.type)]
-    if not names:
-        raise UserError(f"{where}: no column of images; there is {', '.join(schema.names) or 'none at all'}")
-    return min(names, key=lambda name: COLUMNS.index(name) if name in COLUMNS else len(COLUMNS))
-
-
-def bytes_in(cell: Any) -> bytes:
-    """The bytes in a table's cell. Raises `BrokenImage` where there are none: a path in a cell is not followed."""
-    data = cell["bytes"] if isinstance(cell, dict) else cell
-    if data is None:
-        raise BrokenImage("its cell in the table holds no bytes")
-    return data
+    with pq.ParquetFile(file.path) as opened:
+        groups = [opened.metadata.row_group(number) for number in range(opened.num_row_groups)]
+        leaves = [group.column(number) for group in groups for number in range(group.num_columns)]
+        of_bytes = [leaf.statistics for leaf in leaves if leaf.path_in_schema == f"{file.column}.bytes"]
+        column = path_leaf(opened.schema_arrow.field(file.column))
+        if column is None or (of_bytes and all(s is not None and s.null_count == 0 for s in of_bytes)):
+            return [None] * file.rows
+        return given_paths(opened.read(columns=[column]).column(0))

@@ -24,17 +24,14 @@ class Report:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # path, reason
     notes: list[str] = field(default_factory=list)  # decisions of the readers and of the build, a sentence each
     places: dict[str, tuple[str, str]] = field(default_factory=dict)  # sha256 -> (group, path)
-    clashes: list[str] = field(default_factory=list)  # images in two groups
-    repeated: list[str] = field(default_factory=list)  # images twice in one group
+    twins: list[tuple[str, str, str]] = field(default_factory=list)  # images there twice: both groups, both paths
 
     def note(self, group: str, path: str, digest: str) -> None:
-        """Count an image, and note a clash or a repetition."""
+        """Count an image, and note one that was there before."""
         self.counts[group] += 1
         first_group, first_path = self.places.setdefault(digest, (group, path))
-        if first_group != group:
-            self.clashes.append(f"{first_path} is {path}")
-        elif first_path != path:
-            self.repeated.append(f"{first_path} is {path}")
+        if (first_group, first_path) != (group, path):
+            self.twins.append((first_group, group, f"{first_path} is {path}"))
 
 
 def expected_counts() -> dict[str, int]:
@@ -69,16 +66,9 @@ def list_first(names: list[str]) -> str:
 
 def check_report(report: Report, out: Path, allow_partial: bool) -> None:
     """Raise `UserError` unless the images read are a benchmark; skipped files are then listed beside `out`."""
-    if report.clashes:
-        raise UserError(
-            f"{len(report.clashes):,} images are in two groups: {list_first(report.clashes)}; take one of each away"
-        )
     if not report.counts:
         raise UserError("no image of the inputs decodes; check that each option names its own archive")
-    if report.repeated:
-        report.notes.append(
-            f"{len(report.repeated):,} images stand twice in their group: {list_first(report.repeated)}."
-        )
+    _check_twins(report)
     if allow_partial:
         return
     hint = ""
@@ -88,6 +78,27 @@ def check_report(report: Report, out: Path, allow_partial: bool) -> None:
         broken = list_first([path for path, _ in report.skipped])
         hint = f"; {len(report.skipped):,} files cannot be used ({broken}), see {listed}"
     check_counts(report.counts, hint)
+
+
+def _check_twins(report: Report) -> None:
+    """Raise `UserError` for images that stand twice, in two groups or in data of one's own; note all others.
+
+    Groups with the paper's counts hold what the authors' archives hold: their images stay.
+    """
+    of_paper = {group for group, expected in expected_counts().items() if report.counts[group] == expected}
+    within = [path for group, other, path in report.twins if group == other]
+    shared = [path for group, other, path in report.twins if group != other and LOCALITY in (group, other)]
+    groups = [path for group, other, path in report.twins if group != other and LOCALITY not in (group, other)]
+    own = [path for group, other, path in report.twins if not {group, other} <= of_paper]
+    for paths, place in (
+        (groups, "are in two groups"),
+        (shared, "are in a group and in the locality set"),
+        (within, "stand twice in their group"),
+    ):
+        if refused := [path for path in paths if paths is groups or path in own]:
+            raise UserError(f"{len(refused):,} images {place}: {list_first(refused)}; take one of each away")
+        if paths:
+            report.notes.append(f"{len(paths):,} images {place}: {list_first(paths)}.")
 
 
 def write_skipped(report: Report, path: Path) -> None:

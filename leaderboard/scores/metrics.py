@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from benchmark.data.dataset import UNKNOWN
+from benchmark.labels.columns import UNKNOWN
 from leaderboard.records.outcomes import Outcomes
 from leaderboard.scores.resampling import LEVEL, REPLICATES, multiplicities, percentiles, resample_groups
 
@@ -24,13 +24,15 @@ class GroupOutcomes:
     """The edits of one group S: the images of the group that each edited model gets right.
 
     `correct` (edits, |S|) bool; `own` (edits, n) holds the columns of the n samples each edit was made on, its
-    own first. n is 1 as a rule; a column may be named twice.
+    own first. n is 1 as a rule; a column may be named twice. `images` (|S|,) numbers the images by their bytes, where
+    some stand twice: an edit's own twin is no other image.
     """
 
     id: str
     subset: str
     correct: np.ndarray
     own: np.ndarray
+    images: np.ndarray | None = None
 
     @property
     def success(self) -> np.ndarray:
@@ -43,6 +45,9 @@ class GroupOutcomes:
         """True for images that an edit did not see, (edits, |S|) bool: GR is of these."""
         unseen = np.ones_like(self.correct)
         np.put_along_axis(unseen, self.own, False, 1)
+        if self.images is not None:
+            for column in self.own.T:
+                unseen &= self.images != self.images[column][:, None]
         return unseen
 
     @property
@@ -87,6 +92,7 @@ def compute_hits(outcomes: Outcomes) -> Hits:
                 str(edit["subset"].iloc[members[0]]),
                 predictions == edit["label"].to_numpy()[members],
                 np.searchsorted(members, own),
+                pd.factorize(edit["sha256"].iloc[members])[0],
             )
         )
         drawings[str(group_id)] = pd.factorize(edit["drawing"].iloc[members])[0]

@@ -146,6 +146,28 @@ def test_one_image_twice_in_its_group_is_kept_and_noted(old: Path, inputs: dict[
     assert "1 images stand twice" in build(old, inputs)["choices"][-1]
 
 
+def test_one_image_in_a_group_and_the_locality_set_is_kept_where_the_counts_are_the_papers(
+    old: Path, inputs: dict[str, Path], counted: None
+) -> None:
+    painting = next(inputs["oil_painting"].rglob("0005.png"))
+    with zipfile.ZipFile(inputs["locality"]) as archive:
+        painting.write_bytes(archive.read(archive.namelist()[0]))
+    assert "1 images are in a group and in the locality set" in build(old, inputs)["choices"][-1]
+    assert "in a group and in the locality set" in (old / "README.md").read_text(), "the card says so"
+
+
+@pytest.mark.parametrize("other", ["oil_painting", "locality"])
+def test_one_image_twice_in_data_of_ones_own_is_an_error(old: Path, inputs: dict[str, Path], other: str) -> None:
+    first, second = sorted(inputs["oil_painting"].rglob("*.png"))[:2]
+    second.write_bytes(first.read_bytes())
+    if other == "locality":
+        with zipfile.ZipFile(inputs["locality"]) as archive:
+            second.write_bytes(archive.read(archive.namelist()[0]))
+    with pytest.raises(UserError, match=r"1 images .*; take one of each away"):
+        build(old, inputs, allow_partial=True)
+    assert untouched(old)
+
+
 def test_without_pixels_for_others(old: Path, inputs: dict[str, Path]) -> None:
     assert build(old, inputs, allow_partial=True, publish=True)["published_without_pixels"] is True
     rows = read(old, "*.parquet")

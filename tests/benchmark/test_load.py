@@ -15,8 +15,9 @@ import torch
 import benchmark
 from benchmark.core.errors import UserError
 from benchmark.data import dataset
-from benchmark.data.dataset import UNKNOWN, Benchmark, read_split, training_images
+from benchmark.data.dataset import Benchmark, read_split, training_images
 from benchmark.images.decode import decode
+from benchmark.labels.columns import UNKNOWN
 from benchmark.models.load import BaseModel, load_base
 from benchmark.predict import engine
 from benchmark.predict.benchmark import filter_benchmark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,12 @@ def test_the_fingerprint_sees_labels_groups_and_bytes(small_benchmark: Benchmark
         write_split(tmp_path / "x" / "data", "locality", rows_of({(None, "locality"): 2}, seed=2))
         return load(str(tmp_path / "x")).fingerprint
 
+    other = rows_of({("1-2", "pairs"): 1}, seed=4)[0]
     prints = {
         written(lambda rows: None),
         written(lambda rows: rows[0].update(label=999)),
         written(lambda rows: rows[0].update(group_id="7-8")),
-        written(lambda rows: rows[0].update(sha256="0" * 64)),
+        written(lambda rows: rows[0].update({key: other[key] for key in ("image", "sha256")})),
         written(lambda rows: rows.reverse()),
     }
     assert len(prints) == 5
@@ -87,6 +89,7 @@ def test_what_is_no_benchmark_says_so(tmp_path: Path, small_data: Path) -> None:
 def test_an_image_that_does_not_decode_is_named(tmp_path: Path) -> None:
     rows = rows_of({("1-2", "pairs"): 2}, seed=1)
     rows[1]["image"]["bytes"] = b"<html>"
+    rows[1]["sha256"] = hashlib.sha256(b"<html>").hexdigest()
     write_split(tmp_path / "data", "edit", rows)
     samples = read_split(tmp_path / "data", "edit")
     assert samples.images(PREPROCESSING, [0]).shape[0] == 1

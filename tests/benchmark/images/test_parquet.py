@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,13 +71,61 @@ def test_a_column_of_bytes_and_an_empty_cell(tmp_path: Path) -> None:
         pool.open(1)
 
 
-def test_a_path_in_a_parquet_file_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "private.png").write_bytes(encoded(1))
-    cell = {"bytes": None, "path": str(tmp_path / "private.png")}
-    pq.write_table(pa.table({"image": pa.array([cell], pa.struct({"bytes": pa.binary(), "path": pa.string()}))}),
-                   tmp_path / "a.parquet")  # fmt: skip
-    with pytest.raises(BrokenImage, match="no bytes"):
-        open_images(tmp_path / "a.parquet").read(0)
+def path_cells(paths: list[str]) -> pa.Array:
+    """Cells that give their images by path, as `datasets` writes them."""
+    cells = [{"bytes": None, "path": path} for path in paths]
+    return pa.array(cells, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+
+
+LAYOUTS = {
+    "struct": path_cells,
+    "text": lambda paths: pa.array(paths),
+    "text as bytes": lambda paths: pa.array([{"bytes": path, "path": path} for path in paths]),
+    "path alone": lambda paths: pa.array([{"path": path} for path in paths]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_path_is_seen_from_the_folder_of_its_table_and_leads_nowhere_else(tmp_path: Path, layout: str) -> None:
+    pool = tmp_path / "pool"
+    (pool / "more").mkdir(parents=True)
+    (pool / "more" / "a.png").write_bytes(encoded(1))
+    (tmp_path / "private.png").write_bytes(encoded(2))
+    (pool / "link.png").symlink_to(tmp_path / "private.png")
+    os.mkfifo(pool / "waits-for-ever.png")
+    outside = [str(tmp_path / "private.png"), "../private.png", "more/../../private.png", "link.png", "/dev/zero"]
+    strange = ["waits-for-ever.png", "more", "no.png", "a\0b", "a" * 300, ""]
+    paths = ["more/a.png", "more/../more/a.png", *outside, *strange]
+    pq.write_table(pa.table({"image": LAYOUTS[layout](paths)}), pool / "a.parquet")
+    for images in (open_images(pool / "a.parquet"), parquet.open_parquet(pool)):
+        assert [images.read(position) for position in (0, 1)] == [encoded(1)] * 2
+        for position in range(2, len(paths)):
+            with pytest.raises(BrokenImage):
+                images.read(position)
+
+
+def test_an_image_by_path_has_another_stamp_once_it_has_changed(tmp_path: Path) -> None:
+    """The table stays as it is, so that its own times say nothing of them."""
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(encoded(1))
+    pq.write_table(pa.table({"image": path_cells(["a.png", "b.png"])}), tmp_path / "a.parquet")
+    before = parquet.open_parquet(tmp_path).stamps
+    (tmp_path / "a.png").write_bytes(encoded(200) + b"?")
+    after = parquet.open_parquet(tmp_path).stamps
+    assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_text_is_no_image_where_no_column_gives_paths(tmp_path: Path) -> None:
+    cells = pa.array([{"bytes": str(tmp_path / "private.png")}])
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="no column of images"):
+        open_images(tmp_path / "a.parquet")
+
+
+def test_a_folder_lacks_no_shard(tmp_path: Path) -> None:
+    write(tmp_path / "train-00000-of-00002.parquet", range(2))
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet is missing"):
+        open_images(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.data.dataset import UNKNOWN, Benchmark, load
+from benchmark.data.dataset import Benchmark, load
 from benchmark.images.decode import decode
+from benchmark.labels.columns import UNKNOWN
 from benchmark.models.load import BaseModel
 from benchmark.predict import engine
 from editors.core.base import Editor, TrainingImages

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import leaderboard
-from benchmark.data.dataset import UNKNOWN
+from benchmark.labels.columns import UNKNOWN
 from leaderboard.records import outcomes, record
 from leaderboard.scores import metrics
 

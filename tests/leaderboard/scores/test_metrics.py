@@ -191,6 +191,17 @@ def test_one_group_of_one_drawing_has_no_interval() -> None:
     assert spread["sr"] == pytest.approx((0.5101, 1), abs=1e-4), "4 of 4"
 
 
+def test_gr_leaves_out_an_edits_own_twin(hand_worked: Outcomes) -> None:
+    """The authors' archives may hold one image twice: right on both says nothing of a third."""
+    samples = hand_worked.samples.assign(sha256=list("aacdefwxyz"))
+    a = metrics.compute_hits(Outcomes(samples, hand_worked.edits)).groups[0]
+    # A predicts [1, 1, 0], [1, 0, 1], [0, 0, 1] of label 1; images 0 and 1 are one.
+    assert a.others.tolist() == [[False, False, True], [False, False, True], [True, True, False]]
+    assert a.generalisation.tolist() == [0, 1, 0] and a.success.tolist() == [True, False, True]
+    whole = metrics.compute_hits(hand_worked).groups[0]
+    assert a.released.tolist() == whole.released.tolist(), "as the authors count"
+
+
 def test_gr_leaves_out_all_samples_of_an_edit(hand_worked: Outcomes) -> None:
     """Two samples an edit: in A (0, 1), (1, 2), (2, 0); B has one image only; in C both, so no other is left."""
     frame = hand_worked.edits.copy()

@@ -19,6 +19,7 @@ from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
 from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor, built_in, choose
+from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate, folder_name
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
@@ -38,15 +39,19 @@ def score(
     interpolate: Sequence[float] = (),
     device: str = "cpu",
     images: str | None = None,
+    in_process: bool = False,
 ) -> list[Record]:
     """Score editors one after the other on one base and benchmark; finished runs in `out` are not repeated.
 
     ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
-    `images` are those that editors learn from, if not the data itself.
+    `images` are those that editors learn from, if not the data itself. Each editor works in a process of its own or,
+    to be debugged, `in_process`.
     """
+    border = None if in_process else Border(dataset.scored_files(data))
+    choose_editor = border.choose if border else choose
     names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
-    chosen_editors = [each for spec in names for each in _at_knobs(choose(spec, split_spec(base)[0]), sweep)]
+    chosen_editors = [each for spec in names for each in _at_knobs(choose_editor(spec, split_spec(base)[0]), sweep)]
     if interpolate:
         chosen_editors = [replace(each, interpolate=alpha) for each in chosen_editors for alpha in interpolate]
     for note in dict.fromkeys(note for chosen_editor in chosen_editors for note in chosen_editor.notes):
@@ -55,7 +60,8 @@ def score(
     judge = Judge(load_base(base, device=pick(device)), replace(benchmark, train=images or benchmark.train))
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
     return [
-        evaluate(chosen_editor, judge, settings, out / folder_name(chosen_editor)) for chosen_editor in chosen_editors
+        evaluate(chosen_editor, judge, settings, out / folder_name(chosen_editor), border=border)
+        for chosen_editor in chosen_editors
     ]
 
 
@@ -112,6 +118,7 @@ def main(
     groups: options.Groups = (),
     sweep: tuple[float, ...] | None = None,
     interpolate: tuple[float, ...] = (),
+    in_process: bool = False,
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
     device: options.Device = "cpu",
@@ -129,10 +136,12 @@ def main(
         editors: Editors to score, one or more.
         sweep: Score each editor at several values of its knob; without values, at those the editor names.
         interpolate: Score theta0 + alpha (theta1 - theta0) at these alphas; 1 is the edited model, 0 the base.
+        in_process: Let editors work in the judge's own process, to debug one; the record says so.
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    records = score(editors, base, data, out, Settings(seed, limit, groups), sweep, interpolate, device, images)
+    settings = Settings(seed, limit, groups)
+    records = score(editors, base, data, out, settings, sweep, interpolate, device, images, in_process)
     show(records)
     print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")
 

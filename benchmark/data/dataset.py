@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,6 +125,11 @@ class Benchmark:
         return np.flatnonzero((self.edit.table["group_id"] == group_id).to_numpy())
 
     @property
+    def scored_hashes(self) -> frozenset[str]:
+        """The SHA-256 of every image that an edit may be judged on."""
+        return frozenset((*self.edit.table["sha256"], *self.locality.table["sha256"]))
+
+    @property
     def fingerprint(self) -> str:
         """Hex SHA-256 over the bytes, labels and groups of all rows that can move a score."""
         digest = hashlib.sha256(f"{self.name} {self.version}\n".encode())
@@ -216,12 +221,18 @@ def load(name: str) -> Benchmark:
     )
 
 
-def training_images(source: str, scored: Benchmark | None = None) -> LabelledImages:
+def scored_files(name: str) -> list[Path]:
+    """The files that hold what edits are judged on, with labels, of `load`'s `name`: all but the training images."""
+    data = MINI if name in EMBEDDED else Path(name) / "data"
+    return sorted(file for file in data.glob("*.parquet") if not file.name.startswith("train-"))
+
+
+def training_images(source: str, left_out: Collection[str] = ()) -> LabelledImages:
     """The labelled images of an embedded benchmark's name, a folder in the Hub's layout or a folder by class.
 
     In the first two they are the ``train`` split, which shares no drawing or photograph with what is scored. Of
     a folder by class (``folder/<index, synset id or name>/image.jpg``) at most `TRAINING_IMAGES` are drawn at
-    random. Images of `scored` are left out, by their hashes. Raises `UserError` if none are left.
+    random. Images whose hashes are in `left_out` are left out. Raises `UserError` if no others are there.
     """
     source = embedded_in(Path(source)) or source
     data = MINI if source in EMBEDDED else Path(source) / "data"
@@ -235,10 +246,8 @@ def training_images(source: str, scored: Benchmark | None = None) -> LabelledIma
             f"{describe(data.parent)}: no data/train-*.parquet there, and this editor learns from training images "
             "first; name some with --images (a folder of images by class, or a data set with a train split)"
         )
-    if scored is not None:
-        hashes = {*scored.edit.table["sha256"], *scored.locality.table["sha256"]}
-        unseen = ~images.table["sha256"].isin(hashes).to_numpy()
-        images = images if unseen.all() else images.take(np.flatnonzero(unseen))
+    unseen = ~images.table["sha256"].isin(left_out).to_numpy()
+    images = images if unseen.all() else images.take(np.flatnonzero(unseen))
     if len(images) == 0:
         raise UserError(f"{source}: no training images there but those that are scored; name others with --images")
     return images

@@ -50,7 +50,7 @@ def describe_architecture(module: nn.Module) -> dict[str, dict[str, Any]]:
     out, so that a new and unset attribute of a later release changes nothing.
     """
     return {
-        name: {"": _full_name(type(submodule)), **dict(_plain_attributes(submodule))}
+        name: {"": _full_name(type(submodule)), **dict(plain_attributes(submodule))}
         for name, submodule in module.named_modules(remove_duplicate=False)
     }
 
@@ -108,7 +108,8 @@ def probes_agree(probe: Mapping[int, float], other: Mapping[int, float], precisi
     return len(probe) == len(other) and all(abs(value - other_value) <= tolerance for value, other_value in pairs)
 
 
-def _plain_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+def plain_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Attributes of one module that JSON can hold, without those of `nn.Module` itself, by name."""
     for name, value in vars(module).items():
         if name not in MACHINERY | MACHINE and value is not None:
             try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,12 +94,13 @@ class Editor(ABC):
     ) -> Sequence[Edit | nn.Module]:
         """Correct m independent failures: `images` (m, n, 3, H, W), `labels` (m, n), one seed a failure.
 
-        The default edits one after the other. An `ArithmeticError` or a failed decomposition is a failed
-        edit and counts as one; any other exception is a bug, which is no score, and ends the run.
+        The default edits one after the other, each with all random sources at its own seed. An `ArithmeticError`
+        or a failed decomposition is a failed edit and counts as one; any other exception is a bug, which is no
+        score, and ends the run.
         """
         edits: list[Edit | nn.Module] = []
         for sample_images, sample_labels, seed in zip(images, labels, seeds, strict=True):
-            torch.manual_seed(seed)
+            seed_everything(seed)
             try:
                 edits.append(self.edit(model, sample_images, sample_labels))
             except (ArithmeticError, torch.linalg.LinAlgError) as error:
@@ -116,6 +119,13 @@ class BatchEditor(Editor):
     @abstractmethod
     def edit_many(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> list[Edit]:
         """See `Editor.edit_many`; the edits must be those of one failure after the other."""
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of `random`, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the one that other libraries draw from
+    torch.manual_seed(seed)
 
 
 def knob(default: float, sweep: Sequence[float]) -> Any:

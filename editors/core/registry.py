@@ -97,6 +97,11 @@ class ChosenEditor:
         settings += [f"{INTERPOLATE}={self.interpolate}"] if self.interpolate != 1 else []
         return ":".join([self.name, *filter(None, [",".join(settings)])])
 
+    @property
+    def source(self) -> Path:
+        """The file that the editor is written in."""
+        return Path(inspect.getfile(self.editor_class))
+
     def make(self) -> Editor:
         """A fresh editor with these settings."""
         try:

@@ -12,9 +12,10 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.models.vit import edits_at_once
+from editors.core.base import seed_everything
 from editors.core.masks import MaskingEditor, keep_top
 from editors.core.registry import ChosenEditor
-from leaderboard.judging.evaluate import fit
+from leaderboard.judging.evaluate import training_pool
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
 from leaderboard.records.record import Score
@@ -50,7 +51,8 @@ def overlap(
     chosen_editor = chosen_editor.at_knob(sparsity)
     editor = chosen_editor.make()
     assert isinstance(editor, MaskingEditor)
-    fit(editor, judge, settings)
+    seed_everything(settings.seed)
+    editor.fit(judge.base.module, training_pool(judge))
     rows = chosen_samples(judge.benchmark, settings)
     values = pairwise(masks(editor, judge, rows, settings.seed, progress))
     samples = judge.benchmark.edit.take(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -13,18 +14,19 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from benchmark.core.devices import device_name, exact_float32, float32_settings, wait
+from benchmark.core.devices import device_name, exact_float32, float32_settings
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.workdir import Kind, claim, taken
 from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
-from editors.core.base import Editor, TrainingImages
+from editors.core.base import TrainingImages
 from editors.core.edit import FailedEdit
 from editors.core.interpolation import interpolated
-from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor
+from leaderboard.judging.border import Border, EditorBehindBorder
+from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import RunSpec
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
@@ -36,25 +38,45 @@ RUN = Kind("run", "run.json", identity="facts")
 
 @exact_float32()
 def evaluate(
-    chosen_editor: ChosenEditor, judge: Judge, settings: Settings, folder: Path, progress: bool = True
+    chosen_editor: ChosenEditor,
+    judge: Judge,
+    settings: Settings,
+    folder: Path,
+    progress: bool = True,
+    border: Border | None = None,
 ) -> record.Record:
     """Edit every sample (or `limit` of them), judge each edited model, write the record; continue a stopped run.
 
-    `folder` holds this run alone: ``run.json`` (its key and fields), parts or ``outcomes.parquet``,
-    ``samples.parquet`` and, at the end, ``record.json``. Raises `UserError` if another run lies there.
+    `folder` holds this run alone: ``run.json`` (what it is a run of), parts or ``outcomes.parquet``,
+    ``samples.parquet`` and, at the end, ``record.json``. Behind a `border` the editor works in another process;
+    without one, in this. Raises `UserError` if another run lies there, and for an editor that breaks.
     """
+    in_process = border is None
+    with closing(
+        EditorAtWork(chosen_editor, judge.base) if border is None else border.open(chosen_editor, judge.base)
+    ) as editor:
+        return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process)
+
+
+def _evaluate(
+    chosen_editor: ChosenEditor,
+    editor: EditorAtWork | EditorBehindBorder,
+    judge: Judge,
+    settings: Settings,
+    folder: Path,
+    progress: bool,
+    in_process: bool,
+) -> record.Record:
     base, benchmark = judge.base, judge.benchmark
-    editor = chosen_editor.make()
-    fit_seconds = fit(editor, judge, settings)
+    fit_seconds = editor.fit(training_pool(judge), settings.seed)
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
-    run_spec = RunSpec.of(chosen_editor, editor, judge, settings, batch)
+    run_spec = RunSpec.of(chosen_editor, editor, judge, settings, batch, in_process)
     _claim(folder, run_spec)
     if (folder / "record.json").is_file():
         return record.read(folder / "record.json")
 
     judge.noise_floor()  # here already: what it refuses should not cost hours
     _write_samples(folder, judge)
-    before = judge.weights_sha256()
     rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     if not (folder / "outcomes.parquet").is_file():
@@ -66,8 +88,7 @@ def evaluate(
                         folder, batch_index, _edit_batch(chosen_editor, editor, judge, batch_rows, settings.seed)
                     )
                 bar.update(len(batch_rows))
-        if judge.weights_sha256() != before:
-            raise UserError(f"{chosen_editor.name} changed the base model; an editor must leave it as it was")
+        editor.check_base()
         outcomes.join_parts(folder, len(batches))
     result = _record(judge, run_spec, fit_seconds, outcomes.read(folder))
     result.write(folder / "record.json")
@@ -79,51 +100,34 @@ def folder_name(chosen_editor: ChosenEditor) -> str:
     return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in chosen_editor.spec)
 
 
-def fit(editor: Editor, judge: Judge, settings: Settings) -> float:
-    """Let the editor learn from the benchmark's training images, if it has a `fit`; returns the seconds."""
-    if type(editor).fit is Editor.fit:
-        return 0.0
+def training_pool(judge: Judge) -> TrainingImages:
+    """What editors may learn from: the benchmark's training images, without those that are scored."""
     base, benchmark = judge.base, judge.benchmark
-    torch.manual_seed(settings.seed)
-    images = partial(training_images, benchmark.train or benchmark.source, benchmark)
-    training = TrainingImages(images, base.preprocessing, base.device)
-    start = time.perf_counter()
-    editor.fit(base.module, training)
-    return time.perf_counter() - start
+    load = partial(training_images, benchmark.train or benchmark.source, benchmark.scored_hashes)
+    return TrainingImages(load, base.preprocessing, base.device)
 
 
 def _edit_batch(
-    chosen_editor: ChosenEditor, editor: Editor, judge: Judge, rows: np.ndarray, seed: int
+    chosen_editor: ChosenEditor, editor: EditorAtWork | EditorBehindBorder, judge: Judge, rows: np.ndarray, seed: int
 ) -> list[dict[str, Any]]:
-    """Edit and judge samples (m, n), each row on its own; one outcome row each."""
-    base, table, name = judge.base, judge.benchmark.edit, chosen_editor.name
+    """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
+    base, table = judge.base, judge.benchmark.edit
     images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
     images = images.to(base.device, next(base.module.parameters()).dtype)
     labels = torch.as_tensor(table.labels[rows], device=base.device)
-    seeds = [edit_seed(seed, table.table["sha256"].iloc[row]) for row in rows[:, 0]]
-    checksum = judge.checksum()
-    start = time.perf_counter()
-    try:
-        edits = editor.edit_many(base.module, images, labels, seeds)
-    except (UserError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        sample = table.table["sha256"].iloc[rows[0, 0]][:12]
-        raise UserError(f"{name} broke at sample {sample}: {type(error).__name__}: {error}") from error
-    wait(base.device)
-    seconds = (time.perf_counter() - start) / len(rows)
-    if len(edits) != len(rows):
-        raise UserError(f"{name}: edit_many returned {len(edits)} edits for {len(rows)} samples")
-    if judge.checksum() != checksum:
-        raise UserError(f"{name} changed the base model; an editor must work on a copy and leave it as it was")
+    hashes = [table.table["sha256"].iloc[row] for row in rows[:, 0]]
+    edits = editor.edit(images, labels, [edit_seed(seed, name) for name in hashes], hashes[0][:12])
+    seconds = editor.seconds / len(rows)
     outcome_rows = []
-    for (row, *partners), edited, probes in zip(rows, edits, images, strict=True):
-        edit = to_edit(base.module, edited, probes)
+    for (row, *partners), edit in zip(rows, edits, strict=True):
         if chosen_editor.interpolate != 1:
             edit = interpolated(base.module, edit, chosen_editor.interpolate)
         group_id = table.table["group_id"].iloc[row]
         start = time.perf_counter()
-        group_predictions, locality_predictions, forward_path = judge.predict(edit, group_id)
+        try:
+            group_predictions, locality_predictions, forward_path = judge.predict(edit, group_id)
+        except UserError as error:
+            raise UserError(f"{chosen_editor.name}: {error}") from error
         outcome_rows.append(
             {
                 "sample": int(row),
@@ -195,6 +199,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, run: outcomes.O
             failed=int(edits["failure"].notna().sum()),
             median_steps=float(edits["steps"].median()),
             called=int((edits["scored"] == "called").sum()),
+            judged_by_editor=int((edits["scored"] == "editor").sum()),
         ),
         scores={
             name: record.Score(value=value, low=intervals.get(name, (None,))[0], high=intervals.get(name, (None,))[-1])

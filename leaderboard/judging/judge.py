@@ -6,6 +6,7 @@ each edit. The base's own predictions are computed once.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from benchmark.core.devices import exact_float32
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.data.dataset import Benchmark
+from benchmark.labels.imagenet import CLASSES
 from benchmark.models.checks import check_supported
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
@@ -24,6 +26,7 @@ from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+from leaderboard.judging.wire import Kept
 from leaderboard.scores import metrics
 
 KNOWN = 0.5  # least share of D_l that a base must get right for its LR to say something
@@ -58,9 +61,12 @@ class Judge:
     def predict(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
         """Predictions of one edited model, int16, -1 of a failed edit; and its forward path, as outcomes name it.
 
-        Those on its group (|S|,), those on D_l (|D_l|,), and "tail", "full" (every block again) or "called" (a module).
+        Those on its group (|S|,), those on D_l (|D_l|,), and "tail", "full" (every block again), "called" (a module) or
+        "editor" (its own process answered).
         """
         forward_path, forward_fn, cut = self._forward_of(edit)
+        if isinstance(forward_fn, Kept):
+            return *self._run_mixed(forward_fn, cut, group_id), "editor"
         return self._run(forward_fn, cut, group_id), self._run(forward_fn, cut, ""), forward_path
 
     def noise_floor(self) -> tuple[int, int]:
@@ -82,12 +88,6 @@ class Judge:
                 "score would mean anything; take a plain timm ViT"
             )
         return flips, len(expected)
-
-    def checksum(self) -> int:
-        """A cheap sum over the bits of the base's weights, to find an editor that damages them."""
-        bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-        sums = [p.detach().view(bits[p.element_size()]).sum(dtype=torch.int64) for p in self.base.module.parameters()]
-        return int(torch.stack(sums).sum())
 
     def weights_sha256(self) -> str:
         """The base's hash as it is now."""
@@ -117,7 +117,39 @@ class Judge:
             count = len(self.benchmark.members(group_id)) if group_id else len(self.benchmark.locality)
             return np.full(count, NOWHERE, np.int16)
         inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut)
-        return _classes(torch.cat([forward_fn(batch) for batch in inputs.split(self.score_batch)]))
+        return _classes(torch.cat([self._logits(forward_fn, batch) for batch in inputs.split(self.score_batch)]))
+
+    @torch.no_grad()
+    @exact_float32()
+    def _run_mixed(self, kept: Kept, cut: Cut | None, group_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ask for the group and D_l together, in an order that says nothing of which image is which."""
+        group, locality = (
+            self._decoded(where) if cut is None else self._prefix(where, cut) for where in (group_id, "")
+        )
+        inputs = torch.cat([group, locality])
+        seed = int(hashlib.sha256(f"{self.benchmark.fingerprint} {group_id}".encode()).hexdigest()[:8], 16)
+        order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed)).to(inputs.device)
+        logits = torch.cat([self._logits(kept, inputs[rows]) for rows in order.split(self.score_batch)])
+        predictions = _classes(logits[order.argsort()])
+        return predictions[: len(group)], predictions[len(group) :]
+
+    def _logits(self, forward_fn: Forward, batch: Tensor) -> Tensor:
+        """The logits of one batch. Raises `UserError` where the edited model breaks or gives something else."""
+        try:
+            logits = forward_fn(batch)
+        except (torch.OutOfMemoryError, UserError):
+            raise
+        except (Exception, SystemExit) as error:
+            message = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"its edited model cannot be called as the base can ({message})") from error
+        weight, classes = next(self.base.module.parameters()), getattr(self.base.module, "num_classes", CLASSES)
+        right = f"{weight.dtype} logits ({len(batch)}, {classes}) on {weight.device}"
+        if not isinstance(logits, Tensor):
+            raise UserError(f"its edited model must return {right}, not {type(logits).__name__}")
+        if (logits.shape, logits.dtype, logits.device) != ((len(batch), classes), weight.dtype, weight.device):
+            shown = f"{logits.dtype} {tuple(logits.shape)} on {logits.device}"
+            raise UserError(f"its edited model must return {right}, not {shown}")
+        return logits
 
     def _decoded(self, group_id: str) -> Tensor:
         if group_id not in self._images:

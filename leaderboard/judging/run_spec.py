@@ -9,12 +9,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from typing import Protocol as Interface
+
+from torch import Tensor
 
 from benchmark.core.code import hash_named_files, hash_sources
 from benchmark.core.versions import library_versions
 from benchmark.models.family import family_of
 from benchmark.models.identity import hash_tensors
-from editors.core.base import Editor, knob_of
+from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, edited_groups
@@ -22,6 +25,16 @@ from leaderboard.records.record import PROTOCOL, SCORING, BaseSection, DataSecti
 from leaderboard.scores import metrics
 
 JUDGING = Path(__file__).with_name("evaluate.py")  # imports all that judges
+
+
+class Fitted(Interface):
+    """What a run's key holds of an editor that has learned, whichever process it works in."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """See `editors.core.base.Editor`."""
+
+    def provenance(self) -> dict[str, str]:
+        """See `editors.core.base.Editor`."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +52,22 @@ class RunSpec:
 
     @classmethod
     def of(
-        cls, chosen_editor: ChosenEditor, editor: Editor, judge: Judge, settings: Settings, edit_batch: int
+        cls,
+        chosen_editor: ChosenEditor,
+        editor: Fitted,
+        judge: Judge,
+        settings: Settings,
+        edit_batch: int,
+        in_process: bool = True,
     ) -> RunSpec:
         """The spec of editing with `editor`, made and fitted by `chosen_editor`."""
-        editor_file = Path(inspect.getfile(chosen_editor.editor_class))
+        editor_file = chosen_editor.source
         family_file = Path(inspect.getfile(type(family_of(judge.base.module))))  # no import names it
         return cls(
             editor=_editor_section(chosen_editor, editor, hash_sources([editor_file])),
             base=_base_section(judge),
             data=_data_section(judge),
-            protocol=_protocol(judge, settings, edit_batch),
+            protocol=_protocol(judge, settings, edit_batch, in_process),
             code=hash_sources([editor_file, family_file, JUDGING]),
         )
 
@@ -77,7 +96,7 @@ class RunSpec:
         return _digest(self.fields)
 
 
-def _editor_section(chosen_editor: ChosenEditor, editor: Editor, sources: dict[str, str]) -> EditorSection:
+def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[str, str]) -> EditorSection:
     state, knob, config = editor.state_dict(), knob_of(chosen_editor.config), dataclasses.asdict(chosen_editor.config)
     return EditorSection(
         name=chosen_editor.name,
@@ -119,7 +138,7 @@ def _data_section(judge: Judge) -> DataSection:
     )
 
 
-def _protocol(judge: Judge, settings: Settings, edit_batch: int) -> Protocol:
+def _protocol(judge: Judge, settings: Settings, edit_batch: int, in_process: bool) -> Protocol:
     return Protocol(
         version=PROTOCOL,
         scoring=SCORING,
@@ -131,6 +150,7 @@ def _protocol(judge: Judge, settings: Settings, edit_batch: int) -> Protocol:
         edit_batch=edit_batch,
         score_batch=judge.score_batch,
         samples_per_edit=settings.samples_per_edit,
+        in_process=in_process,
     )
 
 

@@ -115,6 +115,8 @@ class Protocol(_Section):
     """Images a forward."""
     samples_per_edit: int = 1
     """Samples of one group that each edit is made on together."""
+    in_process: bool | None = None
+    """Whether the editor worked in the judge's own process; None in records from before, whose editors did."""
 
 
 class Environment(_Section):
@@ -168,6 +170,8 @@ class OutcomeSection(_Section):
     """Steps of an edit."""
     called: int
     """Edits that were judged by calling the module that the editor returned, as it is."""
+    judged_by_editor: int | None = None
+    """Edits whose models could not leave the editor's process, which answered for them; None in records from before."""
 
 
 class Score(_Section):

@@ -87,7 +87,7 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     for record in records:
         table.append(
             [
-                record.editor.spec,
+                record.editor.spec + (" (judged by the editor)" if record.outcomes.judged_by_editor else ""),
                 *(
                     cell(record.scores.get(name), intervals and name not in WITHOUT_INTERVAL)
                     for name, _ in score_columns

@@ -169,7 +169,7 @@ def test_training_images_from_a_folder_by_class(
     (tmp_path / "train" / "890" / "scored.png").write_bytes(small_benchmark.edit.image_bytes(0))
     monkeypatch.setattr(dataset, "TRAINING_IMAGES", 7)
     assert len(training_images(str(tmp_path / "train"))) == 7
-    left = training_images(str(tmp_path / "train"), small_benchmark)
+    left = training_images(str(tmp_path / "train"), small_benchmark.scored_hashes)
     assert set(left.table["sha256"]) == set(everything.table["sha256"])
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_training_data_says_so(tmp_path: Path, small_data: Path, smal
     (tmp_path / "flat" / "890").mkdir()
     (tmp_path / "flat" / "a.png").rename(tmp_path / "flat" / "890" / "a.png")
     with pytest.raises(UserError, match="but those that are scored"):
-        training_images(str(tmp_path / "flat"), small_benchmark)
+        training_images(str(tmp_path / "flat"), small_benchmark.scored_hashes)
     (tmp_path / "flat" / "890").rename(tmp_path / "flat" / "voleyball")
     with pytest.raises(UserError, match='did you mean "volleyball"'):
         training_images(str(tmp_path / "flat"))

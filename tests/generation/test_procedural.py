@@ -125,7 +125,7 @@ def test_it_loads_as_the_paper_s_two_groups(built: tuple[Path, dict]) -> None:
     for split in ("locality", "train"):
         for file in MINI.glob(f"{split}-*.parquet"):
             assert (out / "data" / file.name).read_bytes() == file.read_bytes()
-    assert len(training_images(str(out), benchmark)) == 1600
+    assert len(training_images(str(out), benchmark.scored_hashes)) == 1600
 
 
 def test_every_edit_is_a_failure_and_was_none_before(built: tuple[Path, dict]) -> None:

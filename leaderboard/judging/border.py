@@ -1,0 +1,235 @@
+"""The border: an editor works in another process than the judge, which takes nothing but tensors and plain values.
+
+The process is forked, once a run, from a server that imported everything and has seen no data. So a stranger's code
+shares no memory with what judges it. Where there is no such server (Windows), a process is started anew.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, make_dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.core.errors import UserError
+from benchmark.models.load import BaseModel
+from editors.core.base import Editor, TrainingImages
+from editors.core.edit import Edit
+from editors.core.modules import to_edit
+from editors.core.registry import ChosenEditor, choose
+from leaderboard.judging.checks import Surroundings
+from leaderboard.judging.wire import Message, as_user_error, decode_edit, unpack
+from leaderboard.judging.worker import serve
+
+
+@dataclass(frozen=True)
+class ForeignChoice(ChosenEditor):
+    """A stranger's editor as the judge knows it: described by its own process, and never imported here.
+
+    file: what holds it.
+    fixed: settings that are no plain values and stay as the file has them.
+    """
+
+    file: Path = Path()
+    fixed: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Path:
+        """The file that the editor is written in."""
+        return self.file
+
+    @property
+    def order(self) -> tuple[str, dict[str, Any]]:
+        """What its process makes it of."""
+        names = [setting.name for setting in fields(self.config) if setting.name not in self.fixed]
+        class_name = self.name.rpartition(":")[2]
+        return f"{self.file}:{class_name}", {name: getattr(self.config, name) for name in names}
+
+    def make(self) -> Editor:
+        """Refused: the judge does not run it."""
+        raise UserError(f"{self.name} works in a process of its own only; choose it with editors.core.registry.choose")
+
+
+class Border:
+    """Where the commands choose editors and let them work.
+
+    hidden: files that an editor's process is not to see, where the system allows it.
+    """
+
+    def __init__(self, hidden: Sequence[Path] = ()) -> None:
+        self._hidden = list(hidden)
+
+    def choose(self, spec: str, base: str) -> ChosenEditor:
+        """`editors.core.registry.choose`, but a stranger's file is imported in another process."""
+        head, _, _ = spec.partition(":")
+        if not head.endswith(".py"):
+            return choose(spec, base)
+        with Line(Path(head).name) as line:
+            described, _ = line.ask("describe", spec, base, self._hidden)
+        return _foreign(Path(head), described)
+
+    def open(self, chosen_editor: ChosenEditor, base: BaseModel) -> EditorBehindBorder:
+        """Start a process for one run of an editor."""
+        return EditorBehindBorder(chosen_editor, base, self._hidden)
+
+
+class EditorBehindBorder:
+    """An `EditorAtWork` in a process of its own, with the same methods."""
+
+    def __init__(self, chosen_editor: ChosenEditor, base: BaseModel, hidden: Sequence[Path]) -> None:
+        self.chosen_editor, self.base = chosen_editor, base
+        self.seconds = 0.0
+        self._line = Line(chosen_editor.name)
+        order = chosen_editor.order if isinstance(chosen_editor, ForeignChoice) else chosen_editor
+        try:
+            begun, _ = self._line.ask("begin", order, base, Surroundings.settings(), hidden)
+        except BaseException:
+            self.close()
+            raise
+        self.hidden = bool(begun["hidden"])
+
+    def fit(self, training: TrainingImages, seed: int) -> float:
+        """Let the editor learn from training images, if it wants to; seconds it took."""
+        return float(self._line.ask("fit", training, seed)[0]["seconds"])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the editor learned."""
+        return self._line.ask("state_dict")[1]
+
+    def provenance(self) -> dict[str, str]:
+        """Where that came from."""
+        answer = self._line.ask("provenance")[0]["provenance"]
+        return {str(name): str(value) for name, value in answer.items()}
+
+    def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
+        """See `EditorAtWork.edit`."""
+        header, tensors = self._line.ask("edit", images, labels, list(seeds), sample)
+        self.seconds = float(header["seconds"])
+        own: list[dict[str, Tensor]] = [{} for _ in header["edits"]]
+        for key, value in tensors.items():
+            number, _, name = key.partition("/")
+            own[int(number)][name] = value
+        with self._line.understood():
+            edits = [
+                decode_edit(each, held, self.base.module, self._call)
+                for each, held in zip(header["edits"], own, strict=True)
+            ]
+        if len(edits) != len(seeds):
+            raise UserError(f"{self.chosen_editor.name}: its process gave {len(edits)} edits for {len(seeds)} samples")
+        try:
+            return [to_edit(self.base.module, edit, probes) for edit, probes in zip(edits, images, strict=True)]
+        except UserError as error:
+            raise UserError(f"{self.chosen_editor.name}: {error}") from error
+
+    def check_base(self) -> None:
+        """Compare the whole base with what it was."""
+        self._line.ask("check_base")
+
+    def close(self) -> None:
+        """End the process."""
+        self._line.close()
+
+    def _call(self, number: int, inputs: Tensor) -> Tensor:
+        header, tensors = self._line.ask("call", number, inputs)
+        return tensors["logits"].to(header["device"]) if header["device"] != "meta" else tensors["logits"].to("meta")
+
+
+class Line:
+    """A process at work for `name`, and the line to it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        context.set_forkserver_preload([serve.__module__])
+        self._connection, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
+        with _without_main():
+            self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, request: str, *arguments: Any) -> Message:
+        """The answer to a request. Raises `UserError` for what went wrong there, and where the process died."""
+        try:
+            self._connection.send_bytes(pickle.dumps((request, arguments)))
+            wait([self._connection, self._process.sentinel])
+            answer = self._connection.recv_bytes() if self._connection.poll() else b""
+        except (EOFError, OSError):
+            answer = b""
+        if not answer:
+            raise UserError(f"{self._name}: its process {self._end()} before it answered")
+        with self.understood():
+            header, tensors = unpack(answer)
+        if "error" in header:
+            raise as_user_error(header)
+        return header, tensors
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Turn what is no answer into a `UserError`."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+            raise UserError(f"{self._name}: its process answered with what is no answer ({error})") from error
+
+    def close(self) -> None:
+        """Hang up, and end the process."""
+        self._connection.close()
+        self._process.terminate()
+        self._process.join()
+
+    def _end(self) -> str:
+        self._process.join(10)
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"ended (exit code {code})"
+        names = {number.value: number.name for number in signal.Signals}
+        hint = "; out of memory?" if names.get(-code) == "SIGKILL" else ""
+        return f"was ended by {names.get(-code, -code)}{hint}"
+
+
+def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:
+    """The chosen_editor that a stranger's process described, with a stand-in for its config."""
+    values = {name: Path(value) if name in described["paths"] else value for name, value in described["values"].items()}
+    knob, sweep = described["knob"] or (None, ())
+    settings = [
+        (name, type(value), field(default=value, metadata={"sweep": tuple(sweep)} if name == knob else {}))
+        for name, value in values.items()
+    ]
+    config = make_dataclass("Config", settings, frozen=True)
+    return ForeignChoice(
+        described["name"],
+        type("Foreign", (Editor,), {"Config": config}),
+        config(),
+        tuple(described["written"]),
+        interpolate=described["interpolate"],
+        file=file,
+        fixed=tuple(described["fixed"]),
+    )
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program's own script from multiprocessing, which would import it again in every new process."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

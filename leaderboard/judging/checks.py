@@ -1,0 +1,227 @@
+"""The base is left alone: one small function for each respect in which an editor could change what is edited.
+
+A `Snapshot` is taken before an editor's code runs and compared after it. What can be put back without a loss is put
+back (`Surroundings`, and the switches of the base); what cannot ends the run in one line that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+from benchmark.core.errors import UserError
+from benchmark.models.identity import hash_tensors, plain_attributes
+
+State = dict[str, Any]  # from the name of a thing, as a message shows it, to a value that changes when the thing does
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def weights(model: nn.Module) -> State:
+    """Parameters, bit by bit."""
+    return {name: hash_tensors({"": value}) for name, value in model.named_parameters(remove_duplicate=False)}
+
+
+def buffers(model: nn.Module) -> State:
+    """Buffers, bit by bit, also those that are in no state dict."""
+    return {name: hash_tensors({"": value}) for name, value in model.named_buffers(remove_duplicate=False)}
+
+
+def checksum(model: nn.Module) -> State:
+    """A cheap sum over the bits of parameters and buffers, on their device, so that nothing but it is copied."""
+    tensors = [*model.parameters(), *model.buffers()]
+    sums = [_bits(tensor).sum(dtype=torch.int64) for tensor in tensors if tensor.numel()]
+    return {"a weight or buffer": torch.stack(sums).tolist() if sums else []}
+
+
+def placed(model: nn.Module) -> State:
+    """The tensors themselves: one that another took the place of, or of another type, shape or device."""
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    return {name: (_Same(value), value.dtype, value.shape, value.device) for name, value in named}
+
+
+def modules(model: nn.Module) -> State:
+    """Submodules: one that another took the place of, was added or lost, or got another class."""
+    return {name or "the model": (_Same(part), type(part)) for name, part in _parts(model)}
+
+
+def hooks(model: nn.Module) -> State:
+    """Hooks of modules, of parameters, and those that torch calls for every module."""
+    found = {f"a hook of {name or 'the model'}": _hooks_in(vars(part)) for name, part in _parts(model)}
+    for name, value in model.named_parameters():
+        held = (value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None))
+        found[f"a hook of {name}"] = [_Same(hook) for some in held for hook in (some or {}).values()]
+    found["a hook of all modules"] = _hooks_in(vars(torch_module))
+    return found
+
+
+def attributes(model: nn.Module) -> State:
+    """What a forward reads beside weights: eps, heads, dropout, pooling, and tensors that are no buffers."""
+    found = {}
+    for prefix, part in _parts(model):
+        for name, value in plain_attributes(part):
+            found[f"{prefix}.{name}".lstrip(".")] = value
+        for name, value in vars(part).items():
+            if isinstance(value, Tensor):
+                found[f"{prefix}.{name}".lstrip(".")] = hash_tensors({"": value})
+    return found
+
+
+def forwards(model: nn.Module) -> State:
+    """The code that is called: a module's own `forward`, its class's, and those of torch's functions."""
+    found: State = {}
+    for name, part in _parts(model):
+        shown = f"the forward of {name or 'the model'}"
+        found[shown] = [_Same(vars(part).get(method)) for method in ("forward", "_call_impl")]
+        found[shown] += [_Same(getattr(type(part), method)) for method in ("forward", "__call__", "_call_impl")]
+    for place in (torch, torch.nn.functional):
+        for name, value in vars(place).items():
+            if callable(value) and not name.startswith("_"):
+                found[f"{place.__name__}.{name}"] = _Same(value)
+    return found
+
+
+FULL: tuple[Callable[[nn.Module], State], ...] = (weights, buffers, placed, modules, hooks, attributes, forwards)
+CHEAP: tuple[Callable[[nn.Module], State], ...] = (checksum, placed, modules, hooks, attributes, forwards)
+
+
+class Snapshot:
+    """A base and what surrounds it, as they were before an editor's code ran.
+
+    Switches of the base that change no weight (training mode, `requires_grad`, `grad`) and all that `Surroundings`
+    holds are put back by `restore`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._states = {check: check(model) for check in (*FULL, checksum)}
+        self._modes = [(part, part.training) for part in model.modules()]
+        self._flags = [(value, value.requires_grad) for value in model.parameters()]
+        self.surroundings = Surroundings()
+
+    def restore(self) -> None:
+        """Put back the base's switches and the surroundings."""
+        self.surroundings.restore()
+        for part, training in self._modes:
+            part.training = training
+        for value, flag in self._flags:
+            value.requires_grad_(flag)
+            value.grad = None
+
+    def compare(self, editor: str, full: bool = False) -> None:
+        """Raise `UserError` with the first thing of the base that is not as it was; `full` hashes all weights."""
+        for check in FULL if full else CHEAP:
+            before, now = self._states[check], check(self._model)
+            for name in [*before, *(now.keys() - before.keys())]:
+                if name not in now or name not in before or before[name] != now[name]:
+                    raise UserError(
+                        f"{editor} changed the base model: {name} is not as it was; "
+                        "an editor must work on a copy and leave the base alone"
+                    )
+
+
+class Surroundings:
+    """torch's settings, numpy's error handling, the random states, the working folder and the environment."""
+
+    SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+        (torch.get_default_dtype, torch.set_default_dtype),
+        (torch.is_grad_enabled, torch.set_grad_enabled),
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        (torch.get_num_threads, torch.set_num_threads),
+        (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+        (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        (np.geterr, lambda errors: np.seterr(**errors)),
+    )
+    FLAGS: tuple[tuple[Any, str], ...] = (
+        (torch.backends.cudnn, "benchmark"),
+        (torch.backends.cudnn, "deterministic"),
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cudnn, "enabled"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
+        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+        (torch.backends.mkldnn, "enabled"),
+    )
+
+    def __init__(self) -> None:
+        self._settings = self.settings()
+        self._device = torch.get_default_device()
+        self._sdp = [getattr(torch.backends.cuda, f"{kind}_enabled")() for kind in SDP]
+        self._random = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+        self._folder, self._environment = Path.cwd(), dict(os.environ)
+
+    @classmethod
+    def settings(cls) -> list[Any]:
+        """torch's and numpy's settings as they are, to be sent to another process."""
+        return [[get() for get, _ in cls.SETTINGS], [getattr(place, name) for place, name in cls.FLAGS]]
+
+    @classmethod
+    def apply(cls, settings: list[Any]) -> None:
+        """Set what `settings` gave."""
+        values, flags = settings
+        for (get, put), value in zip(cls.SETTINGS, values, strict=True):
+            if get() != value:
+                put(value)
+        for (place, name), flag in zip(cls.FLAGS, flags, strict=True):
+            if getattr(place, name) != flag:
+                setattr(place, name, flag)
+
+    def restore(self) -> None:
+        """Put everything back; what is as it was is not touched, since some of it warns when it is set."""
+        self.apply(self._settings)
+        if torch.get_default_device() != self._device:
+            torch.set_default_device(None if self._device == torch.device("cpu") else self._device)
+        for kind, enabled in zip(SDP, self._sdp, strict=True):
+            getattr(torch.backends.cuda, f"enable_{kind}")(enabled)
+        random.setstate(self._random[0])
+        np.random.set_state(self._random[1])  # noqa: NPY002 - the generator that editors may use
+        torch.set_rng_state(self._random[2])
+        if self._cuda is not None:
+            torch.cuda.set_rng_state_all(self._cuda)
+        os.chdir(self._folder)
+        if dict(os.environ) != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+
+
+SDP = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
+
+
+class _Same:
+    """Equal to what holds the very same object, which it keeps alive, so that no other takes its address."""
+
+    def __init__(self, held: Any) -> None:
+        self._held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._held is self._held
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    yield from model.named_modules(remove_duplicate=False)
+
+
+def _hooks_in(names: dict[str, Any]) -> list[_Same]:
+    """The hooks in a module's or torch's own tables of them."""
+    tables = [value for name, value in names.items() if name.endswith(("_hooks", "_pre_hooks"))]
+    return [_Same(hook) for table in tables if isinstance(table, dict) for hook in table.values()]
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """A tensor's bits as whole numbers."""
+    plain = tensor.detach()
+    if plain.dtype == torch.bool:
+        return plain.view(torch.uint8)
+    if plain.is_complex():
+        plain = torch.view_as_real(plain)
+    return plain.contiguous().view(BITS[plain.element_size()])

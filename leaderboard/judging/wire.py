@@ -1,0 +1,118 @@
+"""Messages between the judge and an editor's process: JSON and tensors, and nothing that could run code.
+
+What comes back from a stranger's process is never unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from benchmark.core.errors import UserError
+from benchmark.models.vit import Cut
+from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+
+METHODS = "editors.methods."  # the modules whose tails cross by name
+Message = tuple[dict[str, Any], dict[str, Tensor]]
+Keep = Callable[[Edit], int]  # the number under which an editor's process keeps what cannot cross
+Call = Callable[[int, Tensor], Tensor]  # logits of what is kept under a number
+
+
+def pack(header: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> bytes:
+    """A message as bytes. Tensors keep format, shape and bits."""
+    text = json.dumps(header).encode()
+    body = save({name: value.detach().contiguous().cpu() for name, value in (tensors or {}).items()})
+    return len(text).to_bytes(8, "big") + text + body
+
+
+def unpack(message: bytes) -> Message:
+    """The header and tensors, on the CPU, of a message. Raises `ValueError` for what is none."""
+    length = int.from_bytes(message[:8], "big")
+    try:
+        header, tensors = json.loads(message[8 : 8 + length]), load(message[8 + length :])
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(header, dict):
+        raise ValueError("no header")
+    return header, tensors
+
+
+def encode_edit(edit: Edit, keep: Keep) -> Message:
+    """An edit as a header and tensors; what cannot cross stays behind as a number that `keep` gives it."""
+    header: dict[str, Any] = {"steps": int(edit.steps)}
+    match edit:
+        case FailedEdit(reason):
+            return {**header, "kind": "failed", "reason": str(reason)}, {}
+        case WeightEdit(overrides):
+            return {**header, "kind": "weights"}, overrides
+        case ModuleEdit():
+            return {**header, "kind": "kept module", "kept": keep(edit)}, {}
+        case TailEdit(tail, cut):
+            header |= {"block": cut.block, "ffn": cut.ffn}
+            kind = type(tail)
+            if not (kind.__module__.startswith(METHODS) and dataclasses.is_dataclass(tail)):
+                return {**header, "kind": "kept tail", "kept": keep(edit)}, {}
+            values = {field.name: getattr(tail, field.name) for field in dataclasses.fields(tail)}
+            tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+            plain = {name: value for name, value in values.items() if isinstance(value, (int, float))}
+            header |= {"kind": "tail", "module": kind.__module__, "class": kind.__name__, "values": plain}
+            return header, tensors
+
+
+def decode_edit(header: Mapping[str, Any], tensors: dict[str, Tensor], base: nn.Module, call: Call) -> Edit:
+    """The edit of a message, with its tensors on the base's device. Raises `ValueError` for what is none."""
+    device = next(base.parameters()).device
+    tensors = {name: value.to(device) for name, value in tensors.items()}
+    steps = int(header["steps"])
+    match header["kind"]:
+        case "failed":
+            return FailedEdit(str(header["reason"]), steps)
+        case "weights":
+            return WeightEdit(tensors, steps)
+        case "kept module":
+            return ModuleEdit(Kept(call, int(header["kept"])), steps)
+        case "kept tail":
+            return TailEdit(Kept(call, int(header["kept"])), _cut(header), steps)
+        case "tail":
+            tail = _known_tail(str(header["module"]), str(header["class"]))
+            return TailEdit(tail(model=base, **header["values"], **tensors), _cut(header), steps)
+    raise ValueError(f"no edit: {header['kind']}")
+
+
+class Kept(nn.Module):
+    """An edited model that stayed in the editor's process, which answers for it."""
+
+    def __init__(self, call: Call, number: int) -> None:
+        super().__init__()
+        self._call, self._number = call, number
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (n, classes) of images or tokens."""
+        return self._call(self._number, inputs)
+
+
+def _cut(header: Mapping[str, Any]) -> Cut:
+    return Cut(int(header["block"]), bool(header["ffn"]))
+
+
+def _known_tail(module: str, name: str) -> Callable[..., Callable[[Tensor], Tensor]]:
+    """A tail's class, from a method that comes with this project."""
+    tail: Any = getattr(importlib.import_module(module), name, None) if module.startswith(METHODS) else None
+    if not (isinstance(tail, type) and dataclasses.is_dataclass(tail) and "__call__" in vars(tail)):
+        raise ValueError(f"no tail: {module}.{name}")
+    return cast(Callable[..., Callable[[Tensor], Tensor]], tail)
+
+
+def as_user_error(header: Mapping[str, Any]) -> BaseException:
+    """What the other process raised."""
+    if header.get("full memory"):
+        return torch.OutOfMemoryError(str(header["error"]))
+    return UserError(str(header["error"]))

@@ -151,7 +151,7 @@ class Line:
         self._name = name
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload([serve.__module__])
+        context.set_forkserver_preload([serve.__module__, "timm"])  # a base is of its classes
         self._connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
         with _without_main():

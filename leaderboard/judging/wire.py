@@ -21,24 +21,25 @@ from benchmark.models.vit import Cut
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
 
 METHODS = "editors.methods."  # the modules whose tails cross by name
+HEADER = "message"  # the metadata's key
 Message = tuple[dict[str, Any], dict[str, Tensor]]
 Keep = Callable[[Edit], int]  # the number under which an editor's process keeps what cannot cross
 Call = Callable[[int, Tensor], Tensor]  # logits of what is kept under a number
 
 
 def pack(header: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> bytes:
-    """A message as bytes. Tensors keep format, shape and bits."""
-    text = json.dumps(header).encode()
-    body = save({name: value.detach().contiguous().cpu() for name, value in (tensors or {}).items()})
-    return len(text).to_bytes(8, "big") + text + body
+    """A message as the bytes of a safetensors file, the header in its metadata. Tensors keep format, shape and bits."""
+    body = {name: value.detach().contiguous().cpu() for name, value in (tensors or {}).items()}
+    return bytes(save(body, metadata={HEADER: json.dumps(header)}))
 
 
 def unpack(message: bytes) -> Message:
     """The header and tensors, on the CPU, of a message. Raises `ValueError` for what is none."""
-    length = int.from_bytes(message[:8], "big")
+    length = int.from_bytes(message[:8], "little")  # of the JSON that a safetensors file begins with
     try:
-        header, tensors = json.loads(message[8 : 8 + length]), load(message[8 + length :])
-    except SafetensorError as error:
+        tensors = load(message)
+        header = json.loads(json.loads(message[8 : 8 + length])["__metadata__"][HEADER])
+    except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(header, dict):
         raise ValueError("no header")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, scored_files
@@ -21,7 +22,7 @@ from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
-from leaderboard.judging.wire import decode_edit, encode_edit, pack, unpack
+from leaderboard.judging.wire import HEADER, decode_edit, encode_edit, pack, unpack
 from leaderboard.records import outcomes, record
 from leaderboard.scores import tables
 
@@ -169,6 +170,6 @@ def test_edits_survive_the_way_and_code_does_not(base: BaseModel) -> None:
     for place in (("os", "system"), ("editors.methods.grace", "torch"), ("editors.methods.grace", "GRACEConfig")):
         with pytest.raises(ValueError, match="no tail"):
             decode_edit({**tail, "module": place[0], "class": place[1]}, {}, module, lambda number, inputs: inputs)
-    for message in (b"", b"\x80\x04", b"\0" * 7 + b"\x02" + b"[]" + b"{}", json.dumps({}).encode()):
+    for message in (b"", b"\x80\x04", json.dumps({}).encode(), save({}), save({}, metadata={HEADER: "[]"})):
         with pytest.raises(ValueError):
             unpack(message)

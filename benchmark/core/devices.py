@@ -32,8 +32,7 @@ def exact_float32() -> Iterator[None]:
 
     torch rounds convolutions on a GPU by default, and products where a script or a library asked for it.
     """
-    matmul, cudnn = _legacy()
-    leaves = {name: leaf.fp32_precision for name, leaf in _leaves().items()}
+    before = float32_state()
     try:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
@@ -42,11 +41,22 @@ def exact_float32() -> Iterator[None]:
                 leaf.fp32_precision = "ieee"
         yield
     finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = cudnn
-        for name, leaf in _leaves().items():
-            if leaf.fp32_precision != leaves[name]:
-                leaf.fp32_precision = leaves[name]
+        set_float32_state(before)
+
+
+def float32_state() -> list[Any]:
+    """Everything that torch holds on how float32 is computed, for `set_float32_state`."""
+    return [*_legacy(), {name: leaf.fp32_precision for name, leaf in _leaves().items()}]
+
+
+def set_float32_state(state: list[Any]) -> None:
+    """Set what `float32_state` gave."""
+    matmul, cudnn, leaves = state
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = cudnn
+    for name, leaf in _leaves().items():
+        if leaf.fp32_precision != leaves[name]:
+            leaf.fp32_precision = leaves[name]
 
 
 def float32_settings() -> dict[str, str]:

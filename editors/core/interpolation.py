@@ -23,7 +23,15 @@ def interpolated(model: nn.Module, edit: Edit, alpha: float) -> Edit:
         return edit
     if not isinstance(edit, WeightEdit):
         raise UserError("this editor changes more than weights, so there is nothing to interpolate; leave it out")
-    between = {name: _between(model.get_parameter(name), value, alpha) for name, value in edit.overrides.items()}
+    between = {}
+    for name, value in edit.overrides.items():
+        weight = model.get_parameter(name)
+        if value.dim() != weight.dim() or any(map(int.__lt__, value.shape, weight.shape)):
+            raise UserError(
+                f"the edit's {name} has the shape {tuple(value.shape)}, which cannot be interpolated with "
+                f"{tuple(weight.shape)}, the base's"
+            )
+        between[name] = _between(weight, value, alpha)
     return WeightEdit(between, edit.steps)
 
 

@@ -7,15 +7,18 @@ compared as well, for every edit.
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import forward
-from editors.core.edit import Edit, FailedEdit, ModuleEdit, WeightEdit
+from benchmark.models.vit import depth, forward
+from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
 
 # Same weights, same kernels, same batch: what is left is rounding of another summation order.
 TOLERANCE = 1e-6
+MOST_STEPS = 2**31
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks")
 
 
@@ -33,6 +36,10 @@ def to_edit(base: nn.Module, edited: Edit | nn.Module, probes: Tensor) -> Edit:
         edited = _from_module(base, edited.eval(), probes)
     elif not isinstance(edited, Edit):
         raise UserError(f"an editor must return an edit or a model, not {type(edited).__name__}")
+    if not isinstance(edited.steps, Integral) or not 0 <= edited.steps < MOST_STEPS:
+        raise UserError(f"an edit's steps must be a whole number below {MOST_STEPS:,}, not {edited.steps!r:.50}")
+    if isinstance(edited, TailEdit) and not 0 <= edited.cut.block < depth(base):
+        raise UserError(f"an edit's cut must be at a block below {depth(base)}, not {edited.cut.block}")
     if not isinstance(edited, WeightEdit):
         return edited
     parameters = dict(base.named_parameters())

@@ -26,7 +26,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.blame import raised_at
+from benchmark.core.errors import UserError, first_line, unknown
 from benchmark.core.plugins import import_room
 from editors.core.base import Editor, knob_of
 
@@ -138,9 +139,12 @@ def choose(spec: str, base: str) -> ChosenEditor:
             f"no learning rate was chosen for {name} on {base}; the paper's for ViT-B/16 is used "
             "(python -m leaderboard.tune chooses one)",
         )
-    return ChosenEditor(
-        name, editor_class, editor_class.Config(**{**usual, **values}), tuple(values), notes, interpolate
-    )
+    try:
+        config = editor_class.Config(**{**usual, **values})
+    except Exception as error:  # a setting without a default, or one that the class itself refuses
+        message = f"{type(error).__name__}: {first_line(error)}{raised_at(error)}"
+        raise UserError(f"{name}: its Config cannot be made: {message}") from error
+    return ChosenEditor(name, editor_class, config, tuple(values), notes, interpolate)
 
 
 def _find(spec: str) -> tuple[str, type[Editor], str]:
@@ -170,8 +174,9 @@ def _from_file(path: Path, class_name: str) -> type[Editor]:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        message = f"{type(error).__name__}: {first_line(error)}{raised_at(error)}"
+        raise UserError(f"{path} cannot be imported: {message}") from error
     editor_class = getattr(module, class_name, None)
     if editor_class is None:
         editors = [
@@ -182,6 +187,10 @@ def _from_file(path: Path, class_name: str) -> type[Editor]:
         raise UserError(f"{path}:{class_name} is no editor; derive it from editors.core.base.Editor")
     if getattr(editor_class, "__abstractmethods__", None):
         raise UserError(f"{path}:{class_name} lacks the method {sorted(editor_class.__abstractmethods__)[0]}")
+    if not (isinstance(editor_class.Config, type) and dataclasses.is_dataclass(editor_class.Config)):
+        raise UserError(
+            f"{path}:{class_name}: Config must be a frozen dataclass; write @dataclass(frozen=True) above it"
+        )
     for method in CALLED:
         _check_signature(path, editor_class, method)
     return editor_class
@@ -207,7 +216,10 @@ def _fields(config: type) -> dict[str, dataclasses.Field[Any]]:
 
 def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
     fields = _fields(config)
-    types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
+    try:
+        types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
+    except Exception as error:  # an annotation that names nothing
+        raise UserError(f"{name}: the types of its Config cannot be read: {first_line(error)}") from error
     values: dict[str, Any] = {}
     for setting in _split_settings(written):
         key, equals, text = setting.partition("=")

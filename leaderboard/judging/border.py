@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,7 +29,7 @@ from editors.core.edit import Edit
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.checks import Surroundings
-from leaderboard.judging.wire import Message, as_user_error, decode_edit, unpack
+from leaderboard.judging.wire import Message, as_error, decode_edit, unpack
 from leaderboard.judging.worker import serve
 
 
@@ -50,7 +51,7 @@ class ForeignChoice(ChosenEditor):
 
     @property
     def order(self) -> tuple[str, dict[str, Any]]:
-        """What its process makes it of."""
+        """The request that its process makes it of: the file's spec and the config's values."""
         names = [setting.name for setting in fields(self.config) if setting.name not in self.fixed]
         class_name = self.name.rpartition(":")[2]
         return f"{self.file}:{class_name}", {name: getattr(self.config, name) for name in names}
@@ -61,21 +62,22 @@ class ForeignChoice(ChosenEditor):
 
 
 class Border:
-    """Where the commands choose editors and let them work.
+    """The way commands choose editors and let them work.
 
     hidden: files that an editor's process is not to see, where the system allows it.
     """
 
     def __init__(self, hidden: Sequence[Path] = ()) -> None:
         self._hidden = list(hidden)
+        _start_server()  # it imports while the command loads its data
 
     def choose(self, spec: str, base: str) -> ChosenEditor:
         """`editors.core.registry.choose`, but a stranger's file is imported in another process."""
         head, _, _ = spec.partition(":")
         if not head.endswith(".py"):
             return choose(spec, base)
-        with Line(Path(head).name) as line:
-            described, _ = line.ask("describe", spec, base, self._hidden)
+        with Line(Path(head).name, self._hidden) as line:
+            described, _ = line.ask("describe", spec, base)
         return _foreign(Path(head), described)
 
     def open(self, chosen_editor: ChosenEditor, base: BaseModel) -> EditorBehindBorder:
@@ -84,30 +86,34 @@ class Border:
 
 
 class EditorBehindBorder:
-    """An `EditorAtWork` in a process of its own, with the same methods."""
+    """An `EditorAtWork` in a process of its own, with the same methods.
+
+    hidden: whether that process cannot see the files it is not to see; False where there are none.
+    """
 
     def __init__(self, chosen_editor: ChosenEditor, base: BaseModel, hidden: Sequence[Path]) -> None:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0
-        self._line = Line(chosen_editor.name)
+        self._line = Line(chosen_editor.name, hidden)
         order = chosen_editor.order if isinstance(chosen_editor, ForeignChoice) else chosen_editor
         try:
-            begun, _ = self._line.ask("begin", order, base, Surroundings.settings(), hidden)
+            begun, _ = self._line.ask("begin", order, base, Surroundings.settings())
         except BaseException:
             self.close()
             raise
-        self.hidden = bool(begun["hidden"])
+        self.hidden, self.one_by_one = bool(begun["hidden"]), bool(begun["one by one"])
+        self.edit_at = str(begun["edit at"])
 
     def fit(self, training: TrainingImages, seed: int) -> float:
         """Let the editor learn from training images, if it wants to; seconds it took."""
         return float(self._line.ask("fit", training, seed)[0]["seconds"])
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the editor learned."""
+        """Tensors that the editor learned."""
         return self._line.ask("state_dict")[1]
 
     def provenance(self) -> dict[str, str]:
-        """Where that came from."""
+        """The origin of what it learned."""
         answer = self._line.ask("provenance")[0]["provenance"]
         return {str(name): str(value) for name, value in answer.items()}
 
@@ -147,13 +153,11 @@ class EditorBehindBorder:
 class Line:
     """A process at work for `name`, and the line to it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hidden: Sequence[Path] = ()) -> None:
         self._name = name
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload([serve.__module__, "timm"])  # a base is of its classes
+        context = _start_server()
         self._connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
+        self._process: BaseProcess = context.Process(target=serve, args=(theirs, hidden), daemon=True)  # type: ignore[attr-defined]
         with _without_main():
             self._process.start()
         theirs.close()
@@ -177,7 +181,7 @@ class Line:
         with self.understood():
             header, tensors = unpack(answer)
         if "error" in header:
-            raise as_user_error(header)
+            raise as_error(header, self._name)
         return header, tensors
 
     @contextmanager
@@ -185,13 +189,13 @@ class Line:
         """Turn what is no answer into a `UserError`."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        except Exception as error:
             raise UserError(f"{self._name}: its process answered with what is no answer ({error})") from error
 
     def close(self) -> None:
-        """Hang up, and end the process."""
+        """Hang up, and end the process, whatever it is doing."""
         self._connection.close()
-        self._process.terminate()
+        self._process.kill()
         self._process.join()
 
     def _end(self) -> str:
@@ -222,6 +226,16 @@ def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:
         file=file,
         fixed=tuple(described["fixed"]),
     )
+
+
+def _start_server() -> multiprocessing.context.BaseContext:
+    """The way to start a process; where it is forked from a server, that is started if it is not there yet."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        context.set_forkserver_preload([serve.__module__, "timm"])  # a base is of its classes
+        forkserver.ensure_running()
+    return context
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from benchmark.core.devices import float32_state, set_float32_state
 from benchmark.core.errors import UserError
-from benchmark.models.identity import hash_tensors, plain_attributes
+from benchmark.models.identity import MACHINE, MACHINERY, hash_tensors, plain_attributes
 
 State = dict[str, Any]  # from the name of a thing, as a message shows it, to a value that changes when the thing does
+TORCH = (torch, torch.nn.functional)
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -54,38 +57,37 @@ def modules(model: nn.Module) -> State:
 
 def hooks(model: nn.Module) -> State:
     """Hooks of modules, of parameters, and those that torch calls for every module."""
-    found = {f"a hook of {name or 'the model'}": _hooks_in(vars(part)) for name, part in _parts(model)}
+    states = {f"a hook of {name or 'the model'}": _hooks_in(vars(part)) for name, part in _parts(model)}
     for name, value in model.named_parameters():
         held = (value._backward_hooks, getattr(value, "_post_accumulate_grad_hooks", None))
-        found[f"a hook of {name}"] = [_Same(hook) for some in held for hook in (some or {}).values()]
-    found["a hook of all modules"] = _hooks_in(vars(torch_module))
-    return found
+        states[f"a hook of {name}"] = [_Same(hook) for table in held for hook in (table or {}).values()]
+    states["a hook of all modules"] = _hooks_in(vars(torch_module))
+    return states
 
 
 def attributes(model: nn.Module) -> State:
-    """What a forward reads beside weights: eps, heads, dropout, pooling, and tensors that are no buffers."""
-    found = {}
+    """Attributes beside weights that a forward reads: eps, heads, dropout, pooling, tensors, functions, objects."""
+    states: State = {}
     for prefix, part in _parts(model):
-        for name, value in plain_attributes(part):
-            found[f"{prefix}.{name}".lstrip(".")] = value
+        plain = dict(plain_attributes(part))
         for name, value in vars(part).items():
-            if isinstance(value, Tensor):
-                found[f"{prefix}.{name}".lstrip(".")] = hash_tensors({"": value})
-    return found
+            if name not in MACHINERY | MACHINE:
+                state = hash_tensors({"": value}) if isinstance(value, Tensor) else plain.get(name, _Same(value))
+                states[f"{prefix}.{name}".lstrip(".")] = state
+    return states
 
 
 def forwards(model: nn.Module) -> State:
-    """The code that is called: a module's own `forward`, its class's, and those of torch's functions."""
-    found: State = {}
-    for name, part in _parts(model):
-        shown = f"the forward of {name or 'the model'}"
-        found[shown] = [_Same(vars(part).get(method)) for method in ("forward", "_call_impl")]
-        found[shown] += [_Same(getattr(type(part), method)) for method in ("forward", "__call__", "_call_impl")]
-    for place in (torch, torch.nn.functional):
-        for name, value in vars(place).items():
-            if callable(value) and not name.startswith("_"):
-                found[f"{place.__name__}.{name}"] = _Same(value)
-    return found
+    """The code that is called: methods of the modules' classes, of tensors, and torch's functions."""
+    classes = dict.fromkeys(base for part in model.modules() for base in type(part).__mro__[:-1])
+    methods = {f"{place.__module__}.{place.__qualname__}": vars(place) for place in (*classes, Tensor)}
+    functions = {place.__name__: vars(place) for place in TORCH}
+    return {
+        f"{place}.{name}": _Same(value)
+        for place, names in {**methods, **functions}.items()
+        for name, value in names.items()
+        if callable(value) or hasattr(value, "__get__")
+    }
 
 
 FULL: tuple[Callable[[nn.Module], State], ...] = (weights, buffers, placed, modules, hooks, attributes, forwards)
@@ -115,14 +117,17 @@ class Snapshot:
             value.requires_grad_(flag)
             value.grad = None
 
-    def compare(self, editor: str, full: bool = False) -> None:
-        """Raise `UserError` with the first thing of the base that is not as it was; `full` hashes all weights."""
+    def compare(self, editor: str, full: bool = False, where: str = "") -> None:
+        """Raise `UserError` with the first thing of the base that is not as it was; `full` hashes all weights.
+
+        `where` is the file and line of the editor's code that ran, in brackets.
+        """
         for check in FULL if full else CHEAP:
             before, now = self._states[check], check(self._model)
-            for name in [*before, *(now.keys() - before.keys())]:
+            for name in [*before, *filter(_can_be_added, now.keys() - before.keys())]:
                 if name not in now or name not in before or before[name] != now[name]:
                     raise UserError(
-                        f"{editor} changed the base model: {name} is not as it was; "
+                        f"{editor} changed the base model: {name} is not as it was{where}; "
                         "an editor must work on a copy and leave the base alone"
                     )
 
@@ -133,21 +138,22 @@ class Surroundings:
     SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
         (torch.get_default_dtype, torch.set_default_dtype),
         (torch.is_grad_enabled, torch.set_grad_enabled),
-        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        (float32_state, set_float32_state),
         (torch.get_num_threads, torch.set_num_threads),
         (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
         (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        (partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
+        (partial(torch.is_autocast_enabled, "cuda"), partial(torch.set_autocast_enabled, "cuda")),
         (np.geterr, lambda errors: np.seterr(**errors)),
     )
     FLAGS: tuple[tuple[Any, str], ...] = (
         (torch.backends.cudnn, "benchmark"),
         (torch.backends.cudnn, "deterministic"),
-        (torch.backends.cudnn, "allow_tf32"),
         (torch.backends.cudnn, "enabled"),
-        (torch.backends.cuda.matmul, "allow_tf32"),
         (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
         (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
         (torch.backends.mkldnn, "enabled"),
+        (torch.utils.deterministic, "fill_uninitialized_memory"),
     )
 
     def __init__(self) -> None:
@@ -205,6 +211,11 @@ class _Same:
         return isinstance(other, _Same) and other._held is self._held
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _can_be_added(name: str) -> bool:
+    """Return whether a new name matters: torch gets new functions where its lazy parts are first used."""
+    return name.rpartition(".")[0] not in [place.__name__ for place in TORCH]
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

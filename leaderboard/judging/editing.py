@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmark.core.blame import defined_at, raised_at
 from benchmark.core.devices import wait
 from benchmark.core.errors import UserError, first_line
 from benchmark.models.load import BaseModel
 from editors.core.base import Editor, TrainingImages, seed_everything
-from editors.core.edit import Edit
+from editors.core.edit import Edit, ModuleEdit, TailEdit
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.checks import Snapshot
@@ -31,48 +31,62 @@ class EditorAtWork:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0  # of what its code did last
         self._snapshot = Snapshot(base.module)
-        with self._watched("when it was made"):
+        with self._watched("__init__", "when it was made"):
             self._editor = chosen_editor.make()
+
+    @property
+    def one_by_one(self) -> bool:
+        """True if it makes one edit after the other, so that a caller loses nothing by asking for one at a time."""
+        return type(self._editor).edit_many is Editor.edit_many
+
+    @property
+    def edit_at(self) -> str:
+        """File and line of the code that makes its edits, in brackets; empty for an editor of this project."""
+        return self._method_at("edit" if self.one_by_one else "edit_many")
 
     def fit(self, training: TrainingImages, seed: int) -> float:
         """Let the editor learn from training images, if it wants to; seconds it took."""
         if type(self._editor).fit is Editor.fit:
             return 0.0
-        with self._watched("in fit", full=True):
+        with self._watched("fit", "in fit", full=True):
             seed_everything(seed)
             self._editor.fit(self.base.module, training)
         return self.seconds
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the editor learned."""
-        with self._watched("in state_dict"):
+        """Tensors that the editor learned."""
+        with self._watched("state_dict", "in state_dict"):
             return dict(self._editor.state_dict())
 
     def provenance(self) -> dict[str, str]:
-        """Where that came from."""
-        with self._watched("in provenance"):
+        """The origin of what it learned."""
+        with self._watched("provenance", "in provenance"):
             return dict(self._editor.provenance())
 
     def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
         """Edits of m failures, `images` (m, n, 3, H, W) and `labels` (m, n); `sample` names them in an error."""
-        edits: list[Edit | nn.Module] = []
-        seconds = 0.0
-        one_by_one = type(self._editor).edit_many is Editor.edit_many
-        for some in torch.arange(len(seeds)).split(1 if one_by_one else len(seeds)):
-            with self._watched(f"at sample {sample}"):
-                seed_everything(seeds[some[0]])
-                mine = [seeds[row] for row in some]
-                edits += self._editor.edit_many(self.base.module, images[some], labels[some], mine)
-                wait(self.base.device)
-            seconds += self.seconds
-        if len(edits) != len(seeds):
-            raise UserError(
-                f"{self.chosen_editor.name}: edit_many returned {len(edits)} edits for {len(seeds)} samples"
-            )
-        with self._watched(f"at sample {sample}, in the model that it returned"):
+        method = "edit" if self.one_by_one else "edit_many"
+        with self._watched(method, f"at sample {sample}"):
+            seed_everything(seeds[0])
+            edits = self._editor.edit_many(self.base.module, images, labels, seeds)
+            wait(self.base.device)
+        seconds = self.seconds
+        with self._watched(method, f"at sample {sample}, in what it returned"):
+            if not isinstance(edits, Sequence) or len(edits) != len(seeds):
+                shown = f"{len(edits)} edits" if isinstance(edits, Sequence) else type(edits).__name__
+                raise UserError(f"edit_many returned {shown} for {len(seeds)} samples")
             result = [to_edit(self.base.module, edit, probes) for edit, probes in zip(edits, images, strict=True)]
         self.seconds = seconds
         return result
+
+    def call(self, edit: ModuleEdit | TailEdit, inputs: Tensor) -> Tensor:
+        """The answer of an edited model that is no change of weights, whatever it is; the judge checks it."""
+        model = edit.module if isinstance(edit, ModuleEdit) else edit.tail
+        with self._watched("edit", "when the model that it returned was called", defined_at(model)), torch.no_grad():
+            logits = model(inputs)
+            if not isinstance(logits, Tensor):
+                raise UserError(f"its edited model must return logits, not {type(logits).__name__}")
+        return logits
 
     def close(self) -> None:
         """Nothing is held here that ends with a run."""
@@ -81,27 +95,24 @@ class EditorAtWork:
         """Compare the whole base with what it was."""
         self._snapshot.compare(self.chosen_editor.name, full=True)
 
+    def _method_at(self, name: str) -> str:
+        return defined_at(getattr(self.chosen_editor.editor_class, name))
+
     @contextmanager
-    def _watched(self, place: str, full: bool = False) -> Iterator[None]:
-        """Run the editor's code in here."""
-        start = time.perf_counter()
+    def _watched(self, method: str, place: str, where: str = "", full: bool = False) -> Iterator[None]:
+        """Run the editor's code in here; in an error, `where` is its line if the error itself has none."""
+        start, name = time.perf_counter(), self.chosen_editor.name
+        where = where or self._method_at(method)
         try:
             yield
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, KeyboardInterrupt):
             raise
         except UserError as error:
-            name = self.chosen_editor.name
-            raise error if str(error).startswith(name) else UserError(f"{name}: {error}") from error
-        except (Exception, SystemExit) as error:
-            raise UserError(_one_line(self.chosen_editor, place, error)) from error
+            raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}{raised_at(error) or where}") from error
+        except BaseException as error:
+            line = raised_at(error, self.chosen_editor.source) or where
+            raise UserError(f"{name} broke {place}: {type(error).__name__}: {first_line(error)}{line}") from error
         finally:
             self.seconds = time.perf_counter() - start
             self._snapshot.restore()
-        self._snapshot.compare(self.chosen_editor.name, full)
-
-
-def _one_line(chosen_editor: ChosenEditor, place: str, error: BaseException) -> str:
-    """The editor, where it broke, and the last line of its own file that was being run."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(chosen_editor.source)]
-    where = f" ({chosen_editor.source.name}, line {own[-1].lineno})" if own else ""
-    return f"{chosen_editor.name} broke {place}: {type(error).__name__}: {first_line(error)}{where}"
+        self._snapshot.compare(name, full, where)

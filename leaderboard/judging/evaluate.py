@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from benchmark.core.devices import device_name, exact_float32, float32_settings
@@ -22,7 +24,7 @@ from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
 from editors.core.base import TrainingImages
-from editors.core.edit import FailedEdit
+from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit
 from editors.core.interpolation import interpolated
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.border import Border, EditorBehindBorder
@@ -101,7 +103,7 @@ def folder_name(chosen_editor: ChosenEditor) -> str:
 
 
 def training_pool(judge: Judge) -> TrainingImages:
-    """What editors may learn from: the benchmark's training images, without those that are scored."""
+    """Images that editors may learn from: the benchmark's training images, without those that are scored."""
     base, benchmark = judge.base, judge.benchmark
     load = partial(training_images, benchmark.train or benchmark.source, benchmark.scored_hashes)
     return TrainingImages(load, base.preprocessing, base.device)
@@ -116,18 +118,20 @@ def _edit_batch(
     images = images.to(base.device, next(base.module.parameters()).dtype)
     labels = torch.as_tensor(table.labels[rows], device=base.device)
     hashes = [table.table["sha256"].iloc[row] for row in rows[:, 0]]
-    edits = editor.edit(images, labels, [edit_seed(seed, name) for name in hashes], hashes[0][:12])
-    seconds = editor.seconds / len(rows)
+    seeds = [edit_seed(seed, name) for name in hashes]
     outcome_rows = []
-    for (row, *partners), edit in zip(rows, edits, strict=True):
-        if chosen_editor.interpolate != 1:
-            edit = interpolated(base.module, edit, chosen_editor.interpolate)
+    for (row, *partners), (edit, seconds) in zip(rows, _edits(editor, images, labels, seeds, hashes), strict=True):
         group_id = table.table["group_id"].iloc[row]
-        start = time.perf_counter()
         try:
+            if chosen_editor.interpolate != 1:
+                edit = interpolated(base.module, edit, chosen_editor.interpolate)
+            start = time.perf_counter()
             group_predictions, locality_predictions, forward_path = judge.predict(edit, group_id)
         except UserError as error:
-            raise UserError(f"{chosen_editor.name}: {error}") from error
+            if str(error).startswith(chosen_editor.name):
+                raise
+            where = "" if isinstance(edit, (ModuleEdit, TailEdit)) else editor.edit_at
+            raise UserError(f"{chosen_editor.name}: {error}{where}") from error
         outcome_rows.append(
             {
                 "sample": int(row),
@@ -143,6 +147,21 @@ def _edit_batch(
             }
         )
     return outcome_rows
+
+
+def _edits(
+    editor: EditorAtWork | EditorBehindBorder,
+    images: Tensor,
+    labels: Tensor,
+    seeds: Sequence[int],
+    hashes: Sequence[str],
+) -> Iterator[tuple[Edit, float]]:
+    """Each edit and its seconds. An editor that makes one at a time is asked for the next when the last was judged."""
+    at_once = 1 if editor.one_by_one else len(seeds)
+    for start in range(0, len(seeds), at_once):
+        batch = slice(start, start + at_once)
+        edits = editor.edit(images[batch], labels[batch], seeds[batch], hashes[start][:12])
+        yield from ((edit, editor.seconds / len(edits)) for edit in edits)
 
 
 def _claim(folder: Path, run_spec: RunSpec) -> None:

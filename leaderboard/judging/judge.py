@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.core.blame import defined_at, raised_at
 from benchmark.core.devices import exact_float32
 from benchmark.core.errors import UserError, first_line
 from benchmark.data.dataset import Benchmark
@@ -135,20 +136,22 @@ class Judge:
 
     def _logits(self, forward_fn: Forward, batch: Tensor) -> Tensor:
         """The logits of one batch. Raises `UserError` where the edited model breaks or gives something else."""
+        where = forward_fn.where if isinstance(forward_fn, Kept) else defined_at(forward_fn)
         try:
             logits = forward_fn(batch)
         except (torch.OutOfMemoryError, UserError):
             raise
         except (Exception, SystemExit) as error:
             message = f"{type(error).__name__}: {first_line(error)}"
-            raise UserError(f"its edited model cannot be called as the base can ({message})") from error
+            where = raised_at(error) or where
+            raise UserError(f"its edited model cannot be called as the base can ({message}){where}") from error
         weight, classes = next(self.base.module.parameters()), getattr(self.base.module, "num_classes", CLASSES)
         right = f"{weight.dtype} logits ({len(batch)}, {classes}) on {weight.device}"
         if not isinstance(logits, Tensor):
-            raise UserError(f"its edited model must return {right}, not {type(logits).__name__}")
+            raise UserError(f"its edited model must return {right}, not {type(logits).__name__}{where}")
         if (logits.shape, logits.dtype, logits.device) != ((len(batch), classes), weight.dtype, weight.device):
             shown = f"{logits.dtype} {tuple(logits.shape)} on {logits.device}"
-            raise UserError(f"its edited model must return {right}, not {shown}")
+            raise UserError(f"its edited model must return {right}, not {shown}{where}")
         return logits
 
     def _decoded(self, group_id: str) -> Tensor:

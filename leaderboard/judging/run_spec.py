@@ -28,7 +28,7 @@ JUDGING = Path(__file__).with_name("evaluate.py")  # imports all that judges
 
 
 class Fitted(Interface):
-    """What a run's key holds of an editor that has learned, whichever process it works in."""
+    """An editor that has learned, in whichever process, as a run's key knows it."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """See `editors.core.base.Editor`."""

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from benchmark.core.blame import defined_at
 from benchmark.core.errors import UserError
 from benchmark.models.vit import Cut
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
@@ -23,7 +24,7 @@ from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
 METHODS = "editors.methods."  # the modules whose tails cross by name
 HEADER = "message"  # the metadata's key
 Message = tuple[dict[str, Any], dict[str, Tensor]]
-Keep = Callable[[Edit], int]  # the number under which an editor's process keeps what cannot cross
+Keep = Callable[[ModuleEdit | TailEdit], int]  # the number under which an editor's process keeps what cannot cross
 Call = Callable[[int, Tensor], Tensor]  # logits of what is kept under a number
 
 
@@ -55,12 +56,12 @@ def encode_edit(edit: Edit, keep: Keep) -> Message:
         case WeightEdit(overrides):
             return {**header, "kind": "weights"}, overrides
         case ModuleEdit():
-            return {**header, "kind": "kept module", "kept": keep(edit)}, {}
+            return {**header, "kind": "kept module", "kept": keep(edit), "where": defined_at(edit.module)}, {}
         case TailEdit(tail, cut):
             header |= {"block": cut.block, "ffn": cut.ffn}
             kind = type(tail)
             if not (kind.__module__.startswith(METHODS) and dataclasses.is_dataclass(tail)):
-                return {**header, "kind": "kept tail", "kept": keep(edit)}, {}
+                return {**header, "kind": "kept tail", "kept": keep(edit), "where": defined_at(tail)}, {}
             values = {field.name: getattr(tail, field.name) for field in dataclasses.fields(tail)}
             tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
             plain = {name: value for name, value in values.items() if isinstance(value, (int, float))}
@@ -79,9 +80,9 @@ def decode_edit(header: Mapping[str, Any], tensors: dict[str, Tensor], base: nn.
         case "weights":
             return WeightEdit(tensors, steps)
         case "kept module":
-            return ModuleEdit(Kept(call, int(header["kept"])), steps)
+            return ModuleEdit(Kept(call, int(header["kept"]), str(header["where"])), steps)
         case "kept tail":
-            return TailEdit(Kept(call, int(header["kept"])), _cut(header), steps)
+            return TailEdit(Kept(call, int(header["kept"]), str(header["where"])), _cut(header), steps)
         case "tail":
             tail = _known_tail(str(header["module"]), str(header["class"]))
             return TailEdit(tail(model=base, **header["values"], **tensors), _cut(header), steps)
@@ -89,11 +90,14 @@ def decode_edit(header: Mapping[str, Any], tensors: dict[str, Tensor], base: nn.
 
 
 class Kept(nn.Module):
-    """An edited model that stayed in the editor's process, which answers for it."""
+    """An edited model that stayed in the editor's process, which answers for it.
 
-    def __init__(self, call: Call, number: int) -> None:
+    where: file and line of its code, in brackets.
+    """
+
+    def __init__(self, call: Call, number: int, where: str) -> None:
         super().__init__()
-        self._call, self._number = call, number
+        self._call, self._number, self.where = call, number, where
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, classes) of images or tokens."""
@@ -112,8 +116,12 @@ def _known_tail(module: str, name: str) -> Callable[..., Callable[[Tensor], Tens
     return cast(Callable[..., Callable[[Tensor], Tensor]], tail)
 
 
-def as_user_error(header: Mapping[str, Any]) -> BaseException:
-    """What the other process raised."""
-    if header.get("full memory"):
-        return torch.OutOfMemoryError(str(header["error"]))
-    return UserError(str(header["error"]))
+def as_error(header: Mapping[str, Any], name: str) -> Exception:
+    """The other process's error, from another that shows its traceback; an unforeseen one gets `name` before it."""
+    error: Exception = UserError(str(header["error"]))
+    if header.get("kind") == "full memory":
+        error = torch.OutOfMemoryError(str(header["error"]))
+    elif header.get("kind") != "for users":
+        error = UserError(f"{name}: its process broke: {header['error']}")
+    error.__cause__ = RuntimeError(f"in the editor's process:\n{header.get('traceback')}")
+    return error

@@ -5,10 +5,15 @@ It takes requests, pickled by the judge, and answers with messages of `leaderboa
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
+import signal
+import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +21,10 @@ import torch
 from torch import Tensor
 
 from benchmark.core.devices import exact_float32
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.models.load import BaseModel
 from editors.core.base import TrainingImages, knob_of
-from editors.core.edit import Edit, ModuleEdit, TailEdit
+from editors.core.edit import ModuleEdit, TailEdit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.checks import Surroundings
 from leaderboard.judging.editing import EditorAtWork
@@ -30,35 +35,52 @@ SCALARS = (bool, int, float, str, type(None))
 
 
 @exact_float32()
-def serve(connection: Connection) -> None:
-    """Answer requests until the judge hangs up."""
-    worker = Worker()
+def serve(connection: Connection, hidden: Sequence[Path]) -> None:
+    """Answer requests until the judge hangs up or is gone; files in `hidden` look empty here, where that is possible.
+
+    Ctrl-C is the judge's, who ends this process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = Worker(bool(hidden) and hide(hidden))
+    threading.Thread(target=_end_with_the_judge, daemon=True).start()
     try:
         while True:
             name, arguments = pickle.loads(connection.recv_bytes())
             connection.send_bytes(_answer(worker, name, arguments))
-    except (EOFError, OSError, KeyboardInterrupt):  # the judge is gone, or the user is
-        return
+    except (EOFError, OSError):
+        os._exit(0)  # threads of a stranger would keep it alive
+
+
+def _end_with_the_judge() -> None:
+    """Wait until the judge's process has ended, and end this one: a stranger's code may never come back to `serve`."""
+    judge = multiprocessing.parent_process()
+    assert judge is not None
+    wait([judge.sentinel])
+    os._exit(1)
 
 
 def _answer(worker: Worker, name: str, arguments: tuple[Any, ...]) -> bytes:
     try:
-        header, tensors = getattr(worker, name)(*arguments)
-        return pack(header, tensors)
-    except torch.OutOfMemoryError as error:
-        return pack({"error": str(error), "full memory": True})
-    except UserError as error:
-        return pack({"error": str(error)})
-    except (Exception, SystemExit) as error:
-        return pack({"error": f"its process broke: {type(error).__name__}: {error}"})
+        return pack(*getattr(worker, name)(*arguments))
+    except BaseException as error:
+        header = {"error": f"{type(error).__name__}: {first_line(error)}", "kind": "unforeseen"}
+        if isinstance(error, UserError):
+            header = {"error": str(error), "kind": "for users"}
+        elif isinstance(error, torch.OutOfMemoryError):
+            header = {"error": str(error), "kind": "full memory"}
+        return pack({**header, "traceback": "".join(traceback.format_exception(error))})
 
 
 class Worker:
-    """What the judge may ask, one method a request."""
+    """Answers to the judge, one method a request.
 
-    def __init__(self) -> None:
+    is_hidden: whether the files that this process is not to see are hidden from it.
+    """
+
+    def __init__(self, is_hidden: bool) -> None:
+        self._is_hidden = is_hidden
         self._editor: EditorAtWork | None = None
-        self._kept: list[Edit] = []
+        self._kept: list[ModuleEdit | TailEdit] = []
 
     @property
     def editor(self) -> EditorAtWork:
@@ -66,9 +88,8 @@ class Worker:
         assert self._editor is not None
         return self._editor
 
-    def describe(self, spec: str, base: str, hidden: Sequence[Path]) -> Message:
-        """What a file's editor is called and how it is set, without bringing its code to the judge."""
-        hide(hidden)
+    def describe(self, spec: str, base: str) -> Message:
+        """A file's editor in words, its name and settings, without bringing its code to the judge."""
         chosen_editor = choose(spec, base)
         values = {field.name: getattr(chosen_editor.config, field.name) for field in fields(chosen_editor.config)}
         plain = {name: value for name, value in values.items() if isinstance(value, SCALARS)}
@@ -89,10 +110,8 @@ class Worker:
         chosen_editor: ChosenEditor | tuple[str, dict[str, Any]],
         base: BaseModel,
         settings: list[Any],
-        hidden: Sequence[Path],
     ) -> Message:
         """Make the editor: a built-in's choice as it is, a stranger's by its file's spec and its config's values."""
-        is_hidden = hide(hidden)
         Surroundings.apply(settings)
         surroundings = Surroundings()
         if isinstance(chosen_editor, tuple):
@@ -101,18 +120,19 @@ class Worker:
             chosen_editor = replace(chosen_editor, config=replace(chosen_editor.config, **values))
             surroundings.restore()
         self._editor = EditorAtWork(chosen_editor, base)
-        return {"hidden": is_hidden}, {}
+        editor = self._editor
+        return {"hidden": self._is_hidden, "one by one": editor.one_by_one, "edit at": editor.edit_at}, {}
 
     def fit(self, training: TrainingImages, seed: int) -> Message:
         """Let the editor learn."""
         return {"seconds": self.editor.fit(training, seed)}, {}
 
     def state_dict(self) -> Message:
-        """What it learned."""
+        """Tensors that it learned."""
         return {}, self.editor.state_dict()
 
     def provenance(self) -> Message:
-        """Where that came from."""
+        """The origin of what it learned."""
         return {"provenance": self.editor.provenance()}, {}
 
     def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> Message:
@@ -125,12 +145,7 @@ class Worker:
 
     def call(self, number: int, inputs: Tensor) -> Message:
         """The answer of an edited model that stayed here, whatever it is; the judge checks it."""
-        edit = self._kept[number]
-        assert isinstance(edit, (ModuleEdit, TailEdit))
-        with torch.no_grad():
-            logits = edit.module(inputs) if isinstance(edit, ModuleEdit) else edit.tail(inputs)
-        if not isinstance(logits, Tensor):
-            raise UserError(f"its edited model must return logits, not {type(logits).__name__}")
+        logits = self.editor.call(self._kept[number], inputs)
         return {"device": str(logits.device)}, {"logits": logits}
 
     def check_base(self) -> Message:
@@ -138,6 +153,6 @@ class Worker:
         self.editor.check_base()
         return {}, {}
 
-    def _keep(self, edit: Edit) -> int:
+    def _keep(self, edit: ModuleEdit | TailEdit) -> int:
         self._kept.append(edit)
         return len(self._kept) - 1

@@ -1,0 +1,42 @@
+"""The file and line of code that is not this project's: where a stranger's code broke, or is defined."""
+
+from __future__ import annotations
+
+import inspect
+import site
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.code import PACKAGES, ROOT
+
+
+def raised_at(error: BaseException, source: Path | None = None) -> str:
+    """Return `` (my_editor.py, line 12)``: the innermost line of a stranger's code, or of `source`, that raised.
+
+    Empty where no such line took part.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename) == source or _is_strangers(Path(frame.filename))]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def defined_at(function: Any) -> str:
+    """Return `` (my_editor.py, line 12)``: the first line of a stranger's function, or of a module's forward.
+
+    Empty for this project's code and that of installed packages.
+    """
+    if not inspect.isroutine(function):
+        function = getattr(type(function), "forward", None) or type(function).__call__
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or not _is_strangers(Path(code.co_filename)):
+        return ""
+    return f" ({Path(code.co_filename).name}, line {code.co_firstlineno})"
+
+
+def _is_strangers(file: Path) -> bool:
+    """Return whether a file is neither this project's nor Python's nor an installed package's."""
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages(), *(str(ROOT / name) for name in PACKAGES)]
+    return file.is_file() and not any(file.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)

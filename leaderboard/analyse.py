@@ -28,6 +28,7 @@ from leaderboard.analyses import ablation as ablations
 from leaderboard.analyses import figures, swaps
 from leaderboard.analyses import iou as overlaps
 from leaderboard.analyses import layers as depths
+from leaderboard.judging.border import Border
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
@@ -59,6 +60,10 @@ class On:
         """Sampling and seeds."""
         return Settings(self.seed, self.limit, self.groups)
 
+    def border(self) -> Border:
+        """The way in which editors work in processes of their own."""
+        return Border(dataset.scored_files(self.data))
+
     def choose(self, spec: str) -> ChosenEditor:
         """An editor with the settings that suit this base; notes on it go to standard error."""
         editor = choose(spec, split_spec(self.base)[0])
@@ -75,7 +80,8 @@ def layers(on: Annotated[On, Flat] = On(), out: options.Out = Path("out/analysis
 
     OUT gets layers.csv, layers.png and the runs.
     """
-    positions = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs")
+    border = on.border()
+    positions = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs", border=border)
     rows = [
         {
             "part": position.part,
@@ -155,15 +161,16 @@ def ablation(
         seeds: Seeds of the fits; each value is fitted once a seed.
         sparsities: Knob values at which each network is scored.
     """
+    border = on.border()
     judge, chosen = on.judge(), on.choose(editor)
     if what == "samples":
         title = ablations.SAMPLES_TITLE
-        lines = ablations.of_samples(chosen, judge, sparsities, on.settings, out)
+        lines = ablations.of_samples(chosen, judge, sparsities, on.settings, out, border)
     else:
         title = ablations.find_study(chosen, what).title
         shared = StudyOptions(recipe, bank_size, iterations)
         lines = ablations.of_recipe(
-            what, chosen, judge, open_training_images(images), shared, seeds, sparsities, on.settings, out
+            what, chosen, judge, open_training_images(images), shared, seeds, sparsities, on.settings, out, border
         )
     _show_curves(lines, f"Ablation: {title}", out / what)
 

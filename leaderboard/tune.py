@@ -24,6 +24,7 @@ from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
 from editors.core.registry import SETTINGS, ChosenEditor, choose
+from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
@@ -33,17 +34,21 @@ ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (pa
 
 
 def choose_settings(
-    name: str, judge: Judge, settings: Settings, rates: Sequence[float] = LEARNING_RATES
+    name: str,
+    judge: Judge,
+    settings: Settings,
+    rates: Sequence[float] = LEARNING_RATES,
+    border: Border | None = None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The learning rate, then the knob's default at that rate, with the best (GR + LR) / 2 on the dev groups.
 
     Only settings that reach 95 % of the best success rate among those tried are candidates. An earlier choice plays no
     part: both begin at the editor's own defaults, and the scores compared are not rounded. Returns the chosen values
-    and a row for each trial.
+    and a row for each trial. Behind a `border` the editor works in another process.
 
     Raises `UserError` where no edit succeeds at any value: the best would be the one that changes least.
     """
-    chosen_editor = choose(name, judge.base.name)
+    chosen_editor = (border.choose if border else choose)(name, judge.base.name)
     written = {field: getattr(chosen_editor.config, field) for field in chosen_editor.written}
     chosen_editor = replace(chosen_editor, config=chosen_editor.editor_class.Config(**written))
     trials: list[dict[str, Any]] = []
@@ -55,7 +60,7 @@ def choose_settings(
     if knob is not None:
         steps.append(knob)
     for field, values in steps:
-        rows = [_try(chosen_editor, field, value, judge, settings) for value in values]
+        rows = [_try(chosen_editor, field, value, judge, settings, border) for value in values]
         trials.extend(rows)
         enough = ENOUGH * max(row["SR"] for row in rows)
         if not enough:
@@ -67,11 +72,13 @@ def choose_settings(
     return chosen, trials
 
 
-def _try(chosen_editor: ChosenEditor, field: str, value: float, judge: Judge, settings: Settings) -> dict[str, Any]:
+def _try(
+    chosen_editor: ChosenEditor, field: str, value: float, judge: Judge, settings: Settings, border: Border | None
+) -> dict[str, Any]:
     """One setting on the dev groups: its config, SR, GR and LR."""
     trial = replace(chosen_editor, config=replace(chosen_editor.config, **{field: value}))
     with tempfile.TemporaryDirectory() as scratch:
-        scores = evaluate(trial, judge, settings, Path(scratch) / "run").scores
+        scores = evaluate(trial, judge, settings, Path(scratch) / "run", border=border).scores
     locality = scores["lr"] if scores["lr"].value is not None else scores["lr_agreement"]  # D_l without labels
     shown = {"SR": scores["sr"], "GR": scores["gr"], "LR": locality}
     row = {name: score.value or 0.0 for name, score in shown.items()}
@@ -104,11 +111,12 @@ def main(
     """
     if data == "mini":
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
+    border = Border(dataset.scored_files(data))
     judge = Judge(load_base(base, device=pick(device)), dataset.load(data))
     path, base_name = out / SETTINGS.name, judge.base.name
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in editors:
-        chosen, trials = choose_settings(name, judge, Settings(seed, limit), rates)
+        chosen, trials = choose_settings(name, judge, Settings(seed, limit), rates, border)
         known.setdefault(base_name, {})[name] = chosen
         write_text(path, json.dumps(known, indent=2) + "\n")
         log = out / "tuned" / f"{base_name}-{name}.json"

@@ -13,6 +13,7 @@ from benchmark.images.source import ImageSource
 from editors.core.registry import ChosenEditor
 from editors.training.pretrained import PretrainedEditor
 from editors.training.studies import Study, StudyOptions
+from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
@@ -45,6 +46,7 @@ def of_recipe(
     sparsities: Sequence[float],
     settings: Settings,
     out: Path,
+    border: Border | None = None,
 ) -> list[Line]:
     """One line a value of the study `name`; the editor gets a network trained for it. What is in `out` is continued.
 
@@ -58,11 +60,16 @@ def of_recipe(
             config = replace(chosen_editor.config, checkpoint=checkpoint)
             chosen_editors.append(replace(chosen_editor, config=config, written=(*chosen_editor.written, "checkpoint")))
         arms.append((f"{name} = {value}", chosen_editors, settings))
-    return _score(arms, judge, sparsities, out / "runs")
+    return _score(arms, judge, sparsities, out / "runs", border)
 
 
 def of_samples(
-    chosen_editor: ChosenEditor, judge: Judge, sparsities: Sequence[float], settings: Settings, out: Path
+    chosen_editor: ChosenEditor,
+    judge: Judge,
+    sparsities: Sequence[float],
+    settings: Settings,
+    out: Path,
+    border: Border | None = None,
 ) -> list[Line]:
     """One line a number of editing samples, with the same editor.
 
@@ -85,7 +92,7 @@ def of_samples(
         (f"{count} sample{'s' if count > 1 else ''}", [chosen_editor], replace(settings, samples_per_edit=count))
         for count in SAMPLES
     ]
-    return _score(arms, judge, sparsities, out / "runs", on_common_images)
+    return _score(arms, judge, sparsities, out / "runs", border, on_common_images)
 
 
 def _score(
@@ -93,6 +100,7 @@ def _score(
     judge: Judge,
     sparsities: Sequence[float],
     out: Path,
+    border: Border | None,
     finish: Callable[[Record, Path], Record] = lambda record, folder: record,
 ) -> list[Line]:
     """Evaluate each arm (label, editors that repeat one another, settings) at every sparsity."""
@@ -106,7 +114,7 @@ def _score(
                 for sparsity in sparsities:
                     at_sparsity = chosen_editor.at_knob(sparsity)
                     folder = out / label.replace(" ", "") / f"{number}-{at_sparsity.name}-{sparsity:g}"
-                    records.append(finish(evaluate(at_sparsity, judge, settings, folder), folder))
+                    records.append(finish(evaluate(at_sparsity, judge, settings, folder, border=border), folder))
                     bar.update()
             lines.append(line(label, records))
     return lines

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.models.vit import depth
 from editors.core.registry import ChosenEditor
+from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate, folder_name
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
@@ -29,7 +30,13 @@ class Position:
 
 
 def search(
-    usual: ChosenEditor, movable: ChosenEditor, judge: Judge, settings: Settings, out: Path, progress: bool = True
+    usual: ChosenEditor,
+    movable: ChosenEditor,
+    judge: Judge,
+    settings: Settings,
+    out: Path,
+    progress: bool = True,
+    border: Border | None = None,
 ) -> list[Position]:
     """Score every three consecutive FFNs and MSAs (ten each for 12 blocks), or take the score as it is.
 
@@ -46,7 +53,7 @@ def search(
             for first in range(count):
                 config = replace(movable.config, **asdict(usual.config), part=part, first=first)
                 moved = replace(movable, config=config, written=("part", "first"))
-                record = evaluate(moved, judge, settings, out / folder_name(moved), progress)
+                record = evaluate(moved, judge, settings, out / folder_name(moved), progress, border)
                 positions.append(Position(part, first + 1, first + consecutive, record))
                 bar.update()
     return positions

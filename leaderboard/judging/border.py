@@ -29,7 +29,7 @@ from editors.core.edit import Edit
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.checks import Surroundings
-from leaderboard.judging.wire import Message, as_error, decode_edit, unpack
+from leaderboard.judging.wire import METHODS, Message, as_error, decode_edit, unpack
 from leaderboard.judging.worker import serve
 
 
@@ -95,9 +95,8 @@ class EditorBehindBorder:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0
         self._line = Line(chosen_editor.name, hidden)
-        order = chosen_editor.order if isinstance(chosen_editor, ForeignChoice) else chosen_editor
         try:
-            begun, _ = self._line.ask("begin", order, base, Surroundings.settings())
+            begun, _ = self._line.ask("begin", _order(chosen_editor), base, Surroundings.settings())
         except BaseException:
             self.close()
             raise
@@ -206,6 +205,16 @@ class Line:
         names = {number.value: number.name for number in signal.Signals}
         hint = "; out of memory?" if names.get(-code) == "SIGKILL" else ""
         return f"was ended by {names.get(-code, -code)}{hint}"
+
+
+def _order(chosen_editor: ChosenEditor) -> ChosenEditor | tuple[str, dict[str, Any]]:
+    """The request for an editor: a choice that comes with this project as it is, a file's by its spec and values."""
+    if isinstance(chosen_editor, ForeignChoice):
+        return chosen_editor.order
+    editor_class = chosen_editor.editor_class
+    if editor_class.__module__.startswith(METHODS):
+        return chosen_editor
+    return f"{chosen_editor.source}:{editor_class.__qualname__}", dict(vars(chosen_editor.config))
 
 
 def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:

@@ -30,6 +30,7 @@ class EditorAtWork:
     def __init__(self, chosen_editor: ChosenEditor, base: BaseModel) -> None:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0  # of what its code did last
+        self.hidden = False  # are the files of what is scored, from its process
         self._snapshot = Snapshot(base.module)
         with self._watched("__init__", "when it was made"):
             self._editor = chosen_editor.make()

@@ -92,7 +92,7 @@ def _evaluate(
                 bar.update(len(batch_rows))
         editor.check_base()
         outcomes.join_parts(folder, len(batches))
-    result = _record(judge, run_spec, fit_seconds, outcomes.read(folder))
+    result = _record(judge, run_spec, fit_seconds, editor.hidden, outcomes.read(folder))
     result.write(folder / "record.json")
     return result
 
@@ -185,7 +185,7 @@ def _write_samples(folder: Path, judge: Judge) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, run: outcomes.Outcomes) -> record.Record:
+def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, run: outcomes.Outcomes) -> record.Record:
     hits = metrics.compute_hits(run)
     intervals = metrics.intervals(hits)
     commit, dirty = environment.commit()
@@ -204,6 +204,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, run: outcomes.O
             dirty=dirty,
             device_name=device_name(judge.base.device),
             float32=float32_settings(),
+            answers_hidden=hidden,
         ),
         costs=record.Costs(
             fit_seconds=fit_seconds,

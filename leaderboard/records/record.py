@@ -133,6 +133,8 @@ class Environment(_Section):
     float32: dict[str, str] | None = None
     """How float32 products and convolutions were computed, as torch says: ieee, or what they were rounded to; None in
     records from before."""
+    answers_hidden: bool | None = None
+    """Whether the editor's process could not see the files of what is scored; None in records from before."""
 
 
 class Costs(_Section):

@@ -80,6 +80,13 @@ def edits_of(record: Record) -> str:
     return f"{samples} editing samples from {groups}, {protocol.samples_per_edit} an edit"
 
 
+def editor_cell(record: Record) -> str:
+    """The editor's spec, and what a reader must know of its run: whether it could have had a hand in the scores."""
+    notes = ["judged by the editor"] if record.outcomes.judged_by_editor else []
+    notes += ["in process"] if record.protocol.in_process else []
+    return f"{record.editor.spec} ({', '.join(notes)})" if notes else record.editor.spec
+
+
 def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     """Header and one row a record."""
     score_columns = columns(records)
@@ -87,7 +94,7 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     for record in records:
         table.append(
             [
-                record.editor.spec + (" (judged by the editor)" if record.outcomes.judged_by_editor else ""),
+                editor_cell(record),
                 *(
                     cell(record.scores.get(name), intervals and name not in WITHOUT_INTERVAL)
                     for name, _ in score_columns

@@ -223,7 +223,8 @@ def load(name: str) -> Benchmark:
 
 def scored_files(name: str) -> list[Path]:
     """The files that hold what edits are judged on, with labels, of `load`'s `name`: all but the training images."""
-    data = MINI if name in EMBEDDED else Path(name) / "data"
+    name = embedded_in(Path(name)) or name
+    data = MINI if name in EMBEDDED else locate(name)[0] / "data"
     return sorted(file for file in data.glob("*.parquet") if not file.name.startswith("train-"))
 
 

@@ -37,7 +37,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, float]]) -> lis
     """Let the trials of `ft-l2` score as in `rows`, in their order; the returned list collects their c."""
     penalties: list[float] = []
 
-    def evaluate(trial, judge, settings, out) -> SimpleNamespace:
+    def evaluate(trial, judge, settings, out, border) -> SimpleNamespace:
         penalties.append(trial.config.c)
         row = rows[len(penalties) - 1] if len(penalties) <= len(rows) else rows[-1]
         return SimpleNamespace(scores={name.lower(): Score(value=value) for name, value in row.items()})

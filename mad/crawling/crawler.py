@@ -2,6 +2,7 @@
 
 A search yields at most about 4,000 photos and then repeats them (SPEC, section 7), so a window of upload times that
 holds more is cut into narrower ones. After each page its photos are fetched, so that images come in from the start.
+What a later search says of a photo that is not fetched yet, its licence above all, takes the place of what was known.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mad.crawling.keywords import Keyword
 if TYPE_CHECKING:
     import requests
 
+MOST_WINDOWS = 100  # that one window is cut into at once
 CAP = 4000  # photos that one search yields before it repeats itself (SPEC, section 7)
 UNREACHABLE = 10  # images in a row that cannot be reached: then it is the network, and not the images
 
@@ -103,17 +105,20 @@ class Crawler:
         page = self._flickr.search(
             keyword.text, config.licences, window.first, window.last, window.page, per_page=config.per_page
         )
-        windows = split_window(window.first, window.last, page.total, config.cap)
+        believed = page.total if is_credible(page, config.per_page) else 0
+        windows = split_window(window.first, window.last, believed, config.cap)
         pages = min(page.pages, math.ceil(config.cap / config.per_page))
+        selected = select_photos(page, config.licences, config.first, config.last)
         self._index.add_page(
             window,
             [
-                (photo, config.licences[photo.licence_id])
-                for photo in select_photos(page, config.licences, config.first, config.last)
+                (photo, config.licences.get(photo.licence_id, Licence(photo.licence_id, "", "")))
+                for photo in page.photos
             ],
+            {photo.photo_id for photo in selected},
             keyword.text,
             keyword.class_index,
-            is_last=window.page >= pages,
+            is_last=window.page >= pages or not page.within,
             split=windows if len(windows) > 1 else (),
         )
 
@@ -148,17 +153,26 @@ def select_photos(page: Page, licences: Collection[str], first: int, last: int) 
     return [photo for photo in page.photos if photo.licence_id in licences and first <= photo.date_upload <= last]
 
 
+def is_credible(page: Page, per_page: int) -> bool:
+    """True if the total of a page's search can be true: a search that finds more than a page fills half of it.
+
+    A wrong total would cut windows without end, each of them as empty as the one before.
+    """
+    return page.within >= min(page.total, per_page) / 2
+
+
 def split_window(first: int, last: int, total: int, cap: int) -> list[tuple[int, int]]:
     """The window from `first` to `last` (seconds, both included), cut where it holds `cap` photos or more.
 
     The cut makes as many equal windows as would hold half of `cap` each, since uploads are not spread evenly: fewer
     calls than halving again and again. They come in a sequence drawn by chance (the same each time), so that a class
-    that is full early does not hold its earliest uploads alone. A single second cannot be cut.
+    that is full early does not hold its earliest uploads alone. A single second cannot be cut, and at most
+    `MOST_WINDOWS` are made at once; they are cut again where they hold more.
     """
     seconds = last - first + 1
     if total < cap or seconds == 1:
         return [(first, last)]
-    count = min(seconds, math.ceil(total / max(1, cap // 2)))
+    count = min(seconds, MOST_WINDOWS, math.ceil(total / max(1, cap // 2)))
     edges = [first + seconds * i // count for i in range(count + 1)]
     windows = [(start, end - 1) for start, end in pairwise(edges)]
     random.Random(first).shuffle(windows)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, first_line, unknown
+from benchmark.core.text import printable
 from mad.crawling.clients import Client, Refusal
 from mad.crawling.web import Garbled, Pace, call_with_retries
 
@@ -22,6 +23,7 @@ EXTRAS = ("license", "date_upload", "date_taken", "owner_name", "path_alias", *(
 # Each lets everybody pass a photograph on unchanged with its author's name, though some not for money, as the paper's
 # "creative commons" leaves open. A name means every version, whatever id Flickr gives it (SPEC, section 7).
 CREATIVE_COMMONS = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nd", "by-nc-nd", "cc0", "pdm")
+PHOTO_ID = re.compile(r"[0-9]{1,20}")  # Flickr's have 11 digits today; it becomes part of a file's name
 REFUSED = (96, 97, 98, 100, 401)  # signature, signature missing, login, key; "unauthorised" as an HTTP status
 UNAVAILABLE = (0, 10, 105, 106)  # "not currently available", "service unavailable", "write failed"
 
@@ -59,11 +61,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a search: its photos, the number of pages, and of photos that the search finds in all."""
+    """One page of a search: its photos, the number of pages, and of photos that the search finds in all.
+
+    `within` counts the photos on it that were uploaded when they should be, those that a crawl cannot take included.
+    """
 
     photos: list[Photo]
     pages: int
     total: int
+    within: int
 
 
 class Flickr:
@@ -87,7 +93,7 @@ class Flickr:
         return self._ask(
             lambda: self._client.call("flickr.photos.licenses.getInfo"),
             lambda answer: [
-                Licence(str(entry["id"]), _read_text(entry["name"]), _read_text(entry.get("url")))
+                Licence(_read_text(entry["id"]), _read_text(entry["name"]), _read_text(entry.get("url")))
                 for entry in answer["licenses"]["license"]
             ],
         )
@@ -129,11 +135,7 @@ class Flickr:
                 page=page,
                 extras=",".join(EXTRAS),
             ),
-            lambda answer: Page(
-                [photo for entry in answer["photos"]["photo"] if (photo := read_photo(entry))],
-                int(answer["photos"]["pages"]),
-                int(answer["photos"]["total"]),
-            ),
+            lambda answer: read_page(answer["photos"], first, last),
         )
 
     def _ask(self, call: Callable[[], Any], read: Callable[[Any], Any]) -> Any:
@@ -150,7 +152,7 @@ class Flickr:
                 raise
             except RequestException:  # some of them are ValueErrors
                 raise
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
                 raise Garbled(f"an answer that is not Flickr's ({type(error).__name__})") from error
 
         try:
@@ -158,20 +160,34 @@ class Flickr:
         except Refusal as error:
             if error.code in REFUSED:
                 raise UserError(
-                    f"Flickr refuses the key ({error}); check FLICKR_API_KEY and FLICKR_API_SECRET"
+                    f"Flickr refuses the key ({_in_words(error)}); check FLICKR_API_KEY and FLICKR_API_SECRET"
                 ) from error
-            raise UserError(f"Flickr refuses a call ({error}); the same command goes on where it stopped") from error
-        except (RequestException, Garbled) as error:
             raise UserError(
-                f"Flickr cannot be reached ({type(error).__name__}: {error}); the same command goes on where it stopped"
+                f"Flickr refuses a call ({_in_words(error)}); the same command goes on where it stopped"
             ) from error
+        except (RequestException, Garbled) as error:
+            reason = f"{type(error).__name__}: {_in_words(error)}"
+            raise UserError(
+                f"Flickr cannot be reached ({reason}); the same command goes on where it stopped"
+            ) from error
+
+
+def read_page(answer: Mapping[str, Any], first: int, last: int) -> Page:
+    """A page of a search between two upload times, from Flickr's answer."""
+    entries = [entry for entry in answer["photo"] if isinstance(entry, dict)]
+    return Page(
+        [photo for entry in entries if (photo := read_photo(entry))],
+        int(answer["pages"]),
+        int(answer["total"]),
+        sum(first <= _read_number(entry.get("dateupload")) <= last for entry in entries),
+    )
 
 
 def read_photo(entry: Mapping[str, Any]) -> Photo | None:
     """A photo of a search's answer, or None if it lacks what a crawl needs: an id, an owner, a size to fetch."""
     url = _choose_url(entry)
     photo_id, owner = str(entry.get("id", "")), _read_text(entry.get("owner"))
-    if not (re.fullmatch(r"[0-9]+", photo_id) and owner and url):  # the id becomes part of a file's name
+    if not (PHOTO_ID.fullmatch(photo_id) and owner and url):
         return None
     return Photo(
         photo_id=photo_id,
@@ -179,7 +195,7 @@ def read_photo(entry: Mapping[str, Any]) -> Photo | None:
         owner_name=_read_text(entry.get("ownername")),
         path_alias=_read_text(entry.get("pathalias")),
         title=_read_text(entry.get("title")),
-        licence_id=str(entry.get("license", "")),
+        licence_id=_read_text(entry.get("license", "")),
         date_upload=_read_number(entry.get("dateupload")),
         date_taken=_read_text(entry.get("datetaken")),
         url=url,
@@ -188,11 +204,12 @@ def read_photo(entry: Mapping[str, Any]) -> Photo | None:
 
 def _choose_url(entry: Mapping[str, Any]) -> str:
     """The smallest size whose short side is `SHORT_SIDE` or more, else the largest that there is."""
-    offered = [size for size in SIZES if _read_text(entry.get(f"url_{size}")).startswith(("http://", "https://"))]
+    urls = {size: _read_text(entry.get(f"url_{size}")) for size in SIZES}
+    offered = [size for size in SIZES if urls[size].startswith(("http://", "https://"))]
     for size in offered:
         if min(_read_number(entry.get(f"{side}_{size}")) for side in ("width", "height")) >= SHORT_SIDE:
-            return entry[f"url_{size}"]
-    return entry[f"url_{offered[-1]}"] if offered else ""
+            return urls[size]
+    return urls[offered[-1]] if offered else ""
 
 
 def _read_number(value: object) -> int:
@@ -202,7 +219,12 @@ def _read_number(value: object) -> int:
 
 def _read_text(value: object) -> str:
     """Text that any file can hold: JSON can write halves of characters, which UTF-8 cannot."""
-    return str(value or "").encode("utf-8", "replace").decode()
+    return ("" if value is None or value is False else str(value)).encode("utf-8", "replace").decode()
+
+
+def _in_words(error: Exception) -> str:
+    """An error whose text may be a server's."""
+    return printable(_read_text(first_line(error)))
 
 
 def choose_licences(requested: Collection[str], known: Collection[Licence]) -> dict[str, Licence]:

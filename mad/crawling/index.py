@@ -133,25 +133,33 @@ class Index:
         self,
         window: Window,
         photos: Iterable[tuple[Photo, Licence]],
+        selected: Collection[str],
         keyword: str,
         class_index: int,
         *,
         is_last: bool,
         split: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Record a page of `window` in one transaction: its new photos, and the page or windows that come next.
+        """Record a page of `window` in one transaction: its photos, and the page or windows that come next.
 
-        The window is done after its last page, or once it is `split` into narrower spans.
+        Photos whose ids are `selected` are new ones to fetch. All that is said of a photo that is known already, and
+        not fetched, takes the place of what was known, so that its licence is the newest; a kept one has the licence
+        under which it was fetched. The window is done after its last page, or once it is `split` into narrower spans.
         """
-        columns = [*_PHOTO, "licence", "licence_url", "keyword", "class_index", "state"]
-        rows = []
+        described = [*_PHOTO, "licence", "licence_url"]
+        columns = [*described, "keyword", "class_index", "state"]
+        known, new = [], []
         for photo, licence in photos:
+            row = (*astuple(photo), licence.title, licence.url)
             is_listed = self.taken_down & {photo.photo_id, photo.owner.lower(), photo.path_alias.lower()}
-            state = TAKEN_DOWN if is_listed else FOUND
-            rows.append((*astuple(photo), licence.title, licence.url, keyword, class_index, state))
+            known.append((*row, TAKEN_DOWN if is_listed else None, photo.photo_id, FOUND, FAILED))
+            if photo.photo_id in selected:
+                new.append((*row, keyword, class_index, TAKEN_DOWN if is_listed else FOUND))
         with self.db:
+            changes = ", ".join([*(f"{name} = ?" for name in described), "state = coalesce(?, state)"])
+            self.db.executemany(f"UPDATE photo SET {changes} WHERE photo_id = ? AND state IN (?, ?)", known)
             self.db.executemany(
-                f"INSERT OR IGNORE INTO photo ({', '.join(columns)}) VALUES ({_make_placeholders(columns)})", rows
+                f"INSERT OR IGNORE INTO photo ({', '.join(columns)}) VALUES ({_make_placeholders(columns)})", new
             )
             self.db.execute(
                 "UPDATE search SET page = page + 1, done = ? WHERE id = ?", (is_last or bool(split), window.id)

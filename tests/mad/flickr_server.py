@@ -49,8 +49,10 @@ class FlickrServer(ThreadingHTTPServer):
     """Photos with their uploads; faults by what is asked for: "licenses", "search", or a photo's id.
 
     A fault is used up by one request: a status ("429", "500", "404"), "fail CODE", "cut" (the body breaks off),
-    "truncated" (half a JPEG, sent in full), "html", "png", "huge" or "garbage". The request that makes `hang_in` zero
-    gets no answer until `go_on` is set.
+    "truncated" (half a JPEG, sent in full), "html", "png", "huge" or "garbage", "retry VALUE" (429 with that
+    Retry-After), "drip" (the body, two bytes each half second), "drip head" (the same of the header), "moved URL", or,
+    of an API's answer, "json TEXT". The request that makes `hang_in` zero gets no answer until `go_on` is set.
+    `claimed_total` is what a search says it finds, where that is not the truth.
     """
 
     daemon_threads = True
@@ -60,6 +62,7 @@ class FlickrServer(ThreadingHTTPServer):
         self.photos: list[dict] = []
         self.images: dict[str, bytes] = {}
         self.cap = 4000
+        self.claimed_total: int | None = None
         self.client: ClientName = "flickrapi"  # with which a test asks
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.asked: Counter = Counter()  # by (first, last, page) of a search, by photo id, by "licenses"
@@ -104,10 +107,9 @@ class FlickrServer(ThreadingHTTPServer):
         fields = {"id", "owner", "title"} | extras | {f"{side}_z" for side in ("width", "height")} | {"url_z"}
         rows = [matches[i % self.cap] for i in range((page - 1) * per_page, min(page * per_page, len(matches)))]
         photos = [{key: value for key, value in row.items() if key in fields} for row in rows]
-        pages = -(-len(matches) // per_page)
-        return {
-            "photos": {"page": page, "pages": pages, "perpage": per_page, "total": str(len(matches)), "photo": photos}
-        }
+        total = len(matches) if self.claimed_total is None else self.claimed_total
+        pages = -(-total // per_page)
+        return {"photos": {"page": page, "pages": pages, "perpage": per_page, "total": str(total), "photo": photos}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -134,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         signed = f'oauth_consumer_key="{KEY}"' in self.headers.get("Authorization", "")
         if not signed and arguments.get("api_key") != KEY:
             answer = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key has invalid format)"}
-        elif self._misbehaved(target, b"{}"):
+        elif self._misbehaved(target, b"{" + b" " * 200 + b"}"):
             return
         elif method == "search":
             answer = {**self.server.search(arguments), "stat": "ok"}
@@ -163,6 +165,20 @@ class Handler(BaseHTTPRequestHandler):
         if fault.startswith("fail"):
             failed = {"stat": "fail", "code": int(fault.split()[1]), "message": "Sorry"}
             self._send("200", "application/json", json.dumps(failed).encode())
+        elif fault.startswith("retry"):
+            self._send("429", "text/html", b"<html>slow down</html>", retry_after=fault.partition(" ")[2])
+        elif fault.startswith("json"):
+            self._send("200", "application/json", fault.partition(" ")[2].encode())
+        elif fault.startswith("moved"):
+            self.send_response(302)
+            self.send_header("Location", fault.partition(" ")[2])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif fault.startswith("drip"):
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
+            if fault == "drip":
+                self.wfile.write(head)
+            self._drip(body if fault == "drip" else head + body)
         elif fault == "cut":
             self._send("200", "image/jpeg", body[: len(body) // 2], length=len(body) + 10)
             self.close_connection = True
@@ -178,10 +194,21 @@ class Handler(BaseHTTPRequestHandler):
             self._send(fault, "text/html", b"<html>an error</html>")
         return bool(fault)
 
-    def _send(self, status: str, kind: str, body: bytes, length: int | None = None) -> None:
+    def _drip(self, data: bytes) -> None:
+        self.close_connection = True
+        for start in range(0, len(data), 2):
+            if self.server.go_on.is_set():
+                return
+            try:
+                self.wfile.write(data[start : start + 2])
+            except OSError:  # the other side has had enough
+                return
+            time.sleep(0.5)
+
+    def _send(self, status: str, kind: str, body: bytes, length: int | None = None, retry_after: str = "1") -> None:
         self.send_response(int(status))
         if status == "429":
-            self.send_header("Retry-After", "1")
+            self.send_header("Retry-After", retry_after)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.core.errors import UserError
 from mad.crawling import web
-from mad.crawling.clients import connect
+from mad.crawling.clients import Client, connect
 from mad.crawling.crawler import CrawlConfig, Crawler, split_window
 from mad.crawling.flickr import Flickr, Licence
 from mad.crawling.index import Index
@@ -35,12 +35,16 @@ def flickr(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 both = pytest.mark.parametrize("flickr", ["flickrapi", "requests"], indirect=True)
 
 
+def connect_to(server: FlickrServer) -> Client:
+    return connect(server.client, KEY, SECRET, server.api)
+
+
 def crawl(server: FlickrServer, folder: Path, *texts: str, **limits: int) -> dict[str, int]:
     """Crawl for `texts` in order; photos by state."""
     index = Index(folder)
     try:
         keywords = [Keyword(text, number) for number, text in enumerate(texts or ("hen",))]
-        api = Flickr(connect(server.client, KEY, SECRET, server.api), web.Pace(0))
+        api = Flickr(connect_to(server), web.Pace(0))
         Crawler(index, api, web.Pace(0), CrawlConfig(keywords, BY, *SPAN, **limits)).run(progress=False)
         return index.count_by_state()
     finally:
@@ -145,7 +149,7 @@ def test_what_passes_by_itself_is_asked_again(flickr: FlickrServer, tmp_path: Pa
     (photo,) = flickr.add("a hen")
     request = photo if target == "image" else target
     flickr.faults[request] = [fault]
-    known = Flickr(connect(flickr.client, KEY, SECRET, flickr.api), web.Pace(0)).list_licences()
+    known = Flickr(connect_to(flickr), web.Pace(0)).list_licences()
     assert [licence.id for licence in known] == [licence[0] for licence in LICENCES]
     assert crawl(flickr, tmp_path) == {"kept": 1}
     assert_sound(tmp_path)

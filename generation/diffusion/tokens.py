@@ -135,15 +135,16 @@ def _read_hub(source: str) -> Read:
         except EntryNotFoundError:
             return None
 
-    archive: list[Read] = []
+    archive: Read | None = None
+    is_archive_asked_for = False
 
     def read(name: str) -> bytes | None:
-        if not archive:
-            path = fetch(name)
-            if path is not None:
-                return path.read_bytes()
-            whole = fetch(ARCHIVE)
-            archive.append(_read_zip(whole) if whole is not None else lambda _: None)
-        return archive[0](name)
+        nonlocal archive, is_archive_asked_for
+        if archive is None and (path := fetch(name)) is not None:
+            return path.read_bytes()
+        if not is_archive_asked_for:
+            whole, is_archive_asked_for = fetch(ARCHIVE), True
+            archive = _read_zip(whole) if whole is not None else None
+        return archive(name) if archive is not None else None
 
     return read

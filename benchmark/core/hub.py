@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmark.core.errors import UserError, first_line
-
-log = logging.getLogger(__name__)
 
 TIMEOUT = 10  # seconds; the Hub's clients themselves try for a minute and more
 _MISSING = "the Hub has nothing of that name, or it is private and you need `hf auth login`"
@@ -37,6 +35,14 @@ def from_hub(subject: str, advice: str, here: bool = False) -> Iterator[bool]:
         raise
     except Exception as error:
         raise UserError(f"{subject} cannot be had ({_reason(error, silence)}); {advice}") from error
+
+
+def resolve_commit(data_set: str, revision: str | None) -> str:
+    """The commit that a revision of a data set names, by the Hub's word, or the last one where it is silent."""
+    from huggingface_hub import snapshot_download
+
+    always_there = ["README.md", ".gitattributes"]  # so that the cache has something to keep the commit by
+    return Path(snapshot_download(data_set, repo_type="dataset", revision=revision, allow_patterns=always_there)).name
 
 
 def _silence() -> str | None:

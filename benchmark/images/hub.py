@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
-from benchmark.core.hub import from_hub
+from benchmark.core.hub import from_hub, resolve_commit
 from benchmark.core.text import printable
 from benchmark.images.cells import image_column, read_cell, stamp_of_path
 from benchmark.images.shards import check_shards, list_parquet, verify
@@ -80,6 +80,7 @@ class HubImages(ImageSource):
 def open_hub(name: str, split: str | None = None, labelled: bool = False) -> HubImages:
     """The images of a data set: of ``NAME:SPLIT`` or `split` that one, else all splits; of ``NAME@REVISION`` at that.
 
+    Its title names the commit, so that whoever writes it down can open the same images again.
     With labels it is one split, the first of `SPLITS` unless one is named, with one of `LABELS` as a column.
 
     Raises:
@@ -88,28 +89,31 @@ def open_hub(name: str, split: str | None = None, labelled: bool = False) -> Hub
     import datasets
 
     address, _, named = name.partition(":") if not Path(name).is_dir() else (name, "", "")
-    repository, _, revision = address.partition("@") if not Path(name).is_dir() else (name, "", "")
-    requested = named or split
+    repository, _, revision = address.partition("@") if not Path(address).is_dir() else (address, "", "")
+    is_here, requested = Path(repository).is_dir(), named or split
     advice = "give a folder of images (where labels are needed, a folder of images per class), or of its parquet files"
-    with from_hub(f"{name}: no images here, and the data set", advice, here=Path(repository).is_dir()):
-        split_names = datasets.get_dataset_split_names(repository, revision=revision or None)
+    with from_hub(f"{name}: no images here, and the data set", advice, here=is_here):
+        commit = None if is_here else resolve_commit(repository, revision or None)
+        split_names = datasets.get_dataset_split_names(repository, revision=commit)
         if labelled and not requested:
             requested = next((split for split in SPLITS if split in split_names), None)
         if requested is None:
-            loaded = dict(datasets.load_dataset(repository, revision=revision or None))
+            loaded = dict(datasets.load_dataset(repository, revision=commit))
         else:
-            loaded = (
-                {requested: _load_split(repository, requested, revision or None)} if requested in split_names else {}
-            )
+            loaded = {requested: _load_split(repository, requested, commit)} if requested in split_names else {}
     if not loaded:
         raise UserError(f"{repository} has no split {requested}; it has {', '.join(split_names)}")
-    if Path(repository).is_dir():
+    if is_here:
         _check_files(Path(repository), list(loaded))
+    for rows in loaded.values():  # without the Hub, `datasets` takes whatever was loaded last, of any revision
+        if commit is not None and not all(commit in file["filename"] for file in rows.cache_files):
+            raise UserError(f"{name}: without the Hub, the cache gives another commit than {commit}; go online once")
     labels = _read_labels(repository, next(iter(loaded.values()))) if labelled else None
     splits = [(split, *_select_images(repository, rows)) for split, rows in loaded.items()]
     if not any(len(rows) for _, _, rows in splits):
         raise UserError(f"{name}: no images in it")
-    return HubImages(name, splits, labels, _folders_of(repository, next(iter(loaded.values()))))
+    title = name if commit is None else f"{repository}@{commit}{':' * bool(named)}{named}"
+    return HubImages(title, splits, labels, _folders_of(repository, next(iter(loaded.values()))))
 
 
 def _check_files(folder: Path, splits: Sequence[str]) -> None:
@@ -144,7 +148,7 @@ def _load_split(repository: str, split: str, revision: str | None) -> datasets.D
             return datasets.load_dataset(
                 repository, data_files={split: f"**/{split}-*"}, split=split, revision=revision
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # without the Hub, the cache is not found by the files' names
             pass
     return datasets.load_dataset(repository, split=split, revision=revision)
 

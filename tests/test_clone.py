@@ -25,7 +25,7 @@ name = "{NAME}"
 mini, by_name = load("mini"), load(name)
 cli.run(hydrate.main, [name])
 cli.run(inspect.main, [name, "--out", "shown"])
-cli.run(submit.main, ["null-edit", "--limit", "1", "--data", name, "--images", name, "--out", "runs"])
+cli.run(submit.main, ["null-edit", "--in-process", "--limit", "1", "--data", name, "--images", name, "--out", "runs"])
 (record,) = Path("runs").rglob("record.json")
 print(json.dumps({{
     "package": inspect.__file__,

@@ -35,7 +35,7 @@ def test_it_is_the_same_as_its_folder_and_its_source_is_the_commit(commits: list
     assert benchmark.source == f"{NAME}@{commits[1]}"
     assert benchmark.fingerprint == folder.fingerprint, "what is scored is the same, wherever it lies"
     assert (benchmark.name, benchmark.version) == ("noise", "local")
-    assert len(training_images(benchmark.train, benchmark)) == 9
+    assert len(training_images(benchmark.train)) == 9
     earlier = load(f"{NAME}@{commits[0]}")
     assert earlier.source == f"{NAME}@{commits[0]}" and len(training_images(earlier.train)) == 6
     assert load(benchmark.source).source == benchmark.source
@@ -47,7 +47,9 @@ def test_a_run_records_the_commit_and_goes_on_from_the_cache(
     """Online, while the Hub is out of order, with HF_HUB_OFFLINE, and of the folder itself: one run."""
 
     def submit_on(data: str) -> bytes:
-        cli.run(submit.main, ["null-edit", "--limit", "1", "--out", str(tmp_path / "runs"), "--data", data])
+        cli.run(
+            submit.main, ["null-edit", "--in-process", "--limit", "1", "--out", str(tmp_path / "runs"), "--data", data]
+        )
         (path,) = (tmp_path / "runs").rglob("record.json")
         return path.read_bytes()
 

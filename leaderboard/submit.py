@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,7 @@ def main(
     sweep: tuple[float, ...] | None = None,
     interpolate: tuple[float, ...] = (),
     in_process: bool = False,
+    edit_timeout: float | None = None,
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
     device: options.Device = "cpu",
@@ -136,11 +138,14 @@ def main(
         editors: Editors to score, one or more.
         sweep: Score each editor at several values of its knob; without values, at those the editor names.
         interpolate: Score theta0 + alpha (theta1 - theta0) at these alphas; 1 is the edited model, 0 the base.
+        edit_timeout: Seconds after which an edit has failed; without it, an edit may take its time.
         in_process: Let editors work in the judge's own process, to debug one; the record says so.
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    settings = Settings(seed, limit, groups)
+    if edit_timeout is not None and not 0 < edit_timeout < math.inf:
+        raise UserError(f"--edit-timeout must be more than 0, in seconds, not {edit_timeout:g}")
+    settings = Settings(seed, limit, groups, edit_timeout=edit_timeout)
     records = score(editors, base, data, out, settings, sweep, interpolate, device, images, in_process)
     show(records)
     print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")

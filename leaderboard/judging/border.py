@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from editors.core.base import Editor, TrainingImages
-from editors.core.edit import Edit
+from editors.core.edit import Edit, FailedEdit
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.checks import Surroundings
@@ -80,23 +80,34 @@ class Border:
             described, _ = line.ask("describe", spec, base)
         return _foreign(Path(head), described)
 
-    def open(self, chosen_editor: ChosenEditor, base: BaseModel) -> EditorBehindBorder:
-        """Start a process for one run of an editor."""
-        return EditorBehindBorder(chosen_editor, base, self._hidden)
+    def open(
+        self, chosen_editor: ChosenEditor, base: BaseModel, edit_timeout: float | None = None
+    ) -> EditorBehindBorder:
+        """Start a process for one run of an editor, each of whose edits may take `edit_timeout` seconds."""
+        return EditorBehindBorder(chosen_editor, base, self._hidden, edit_timeout)
 
 
 class EditorBehindBorder:
     """An `EditorAtWork` in a process of its own, with the same methods.
 
+    An edit that takes too long ends that process, which alone stops any code, and has failed; the editor is made and
+    fitted again for the next.
     hidden: whether that process cannot see the files it is not to see; False where there are none.
     """
 
-    def __init__(self, chosen_editor: ChosenEditor, base: BaseModel, hidden: Sequence[Path]) -> None:
+    def __init__(
+        self, chosen_editor: ChosenEditor, base: BaseModel, hidden: Sequence[Path], edit_timeout: float | None
+    ) -> None:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0
-        self._line = Line(chosen_editor.name, hidden)
+        self._hidden, self._edit_timeout = hidden, edit_timeout
+        self._fitted_on: tuple[TrainingImages, int] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._line = Line(self.chosen_editor.name, self._hidden)
         try:
-            begun, _ = self._line.ask("begin", _order(chosen_editor), base, Surroundings.settings())
+            begun, _ = self._line.ask("begin", _order(self.chosen_editor), self.base, Surroundings.settings())
         except BaseException:
             self.close()
             raise
@@ -105,6 +116,7 @@ class EditorBehindBorder:
 
     def fit(self, training: TrainingImages, seed: int) -> float:
         """Let the editor learn from training images, if it wants to; seconds it took."""
+        self._fitted_on = training, seed
         return float(self._line.ask("fit", training, seed)[0]["seconds"])
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -118,7 +130,16 @@ class EditorBehindBorder:
 
     def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
         """See `EditorAtWork.edit`."""
-        header, tensors = self._line.ask("edit", images, labels, list(seeds), sample)
+        limit = self._edit_timeout and self._edit_timeout * len(seeds)
+        try:
+            header, tensors = self._line.ask("edit", images, labels, list(seeds), sample, within=limit)
+        except TimeoutError:
+            self.close()
+            self._begin()
+            if self._fitted_on:
+                self._line.ask("fit", *self._fitted_on)
+            self.seconds = limit or 0.0
+            return [FailedEdit(f"took more than {self._edit_timeout:g} s")] * len(seeds)
         self.seconds = float(header["seconds"])
         own: list[dict[str, Tensor]] = [{} for _ in header["edits"]]
         for key, value in tensors.items():
@@ -145,7 +166,12 @@ class EditorBehindBorder:
         self._line.close()
 
     def _call(self, number: int, inputs: Tensor) -> Tensor:
-        header, tensors = self._line.ask("call", number, inputs)
+        try:
+            header, tensors = self._line.ask("call", number, inputs, within=self._edit_timeout)
+        except TimeoutError:
+            raise UserError(
+                f"its edited model took more than {self._edit_timeout:g} s for {len(inputs)} images"
+            ) from None
         return tensors["logits"].to(header["device"]) if header["device"] != "meta" else tensors["logits"].to("meta")
 
 
@@ -167,14 +193,20 @@ class Line:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, request: str, *arguments: Any) -> Message:
-        """The answer to a request. Raises `UserError` for what went wrong there, and where the process died."""
+    def ask(self, request: str, *arguments: Any, within: float | None = None) -> Message:
+        """The answer to a request. Raises `UserError` for what went wrong there, and where the process died.
+
+        Raises `TimeoutError` where it takes more than `within` seconds.
+        """
+        late = False
         try:
             self._connection.send_bytes(pickle.dumps((request, arguments)))
-            wait([self._connection, self._process.sentinel])
+            late = not wait([self._connection, self._process.sentinel], within)
             answer = self._connection.recv_bytes() if self._connection.poll() else b""
         except (EOFError, OSError):
             answer = b""
+        if late:
+            raise TimeoutError
         if not answer:
             raise UserError(f"{self._name}: its process {self._end()} before it answered")
         with self.understood():

@@ -53,9 +53,11 @@ def evaluate(
     ``samples.parquet`` and, at the end, ``record.json``. Behind a `border` the editor works in another process;
     without one, in this. Raises `UserError` if another run lies there, and for an editor that breaks.
     """
-    in_process = border is None
+    in_process, limit = border is None, settings.edit_timeout
+    if in_process and limit is not None:
+        raise UserError("--edit-timeout ends the editor's process, so it needs one; leave --in-process out")
     with closing(
-        EditorAtWork(chosen_editor, judge.base) if border is None else border.open(chosen_editor, judge.base)
+        EditorAtWork(chosen_editor, judge.base) if border is None else border.open(chosen_editor, judge.base, limit)
     ) as editor:
         return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process)
 

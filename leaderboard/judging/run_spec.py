@@ -151,6 +151,7 @@ def _protocol(judge: Judge, settings: Settings, edit_batch: int, in_process: boo
         score_batch=judge.score_batch,
         samples_per_edit=settings.samples_per_edit,
         in_process=in_process,
+        edit_timeout=settings.edit_timeout,
     )
 
 

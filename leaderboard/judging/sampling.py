@@ -16,7 +16,8 @@ class Settings:
     """Sampling and seeds of a run.
 
     `limit` and `groups` (ids or names) choose the samples to edit, never the images that an edit is judged on. With
-    `samples_per_edit` n above 1, each sample is edited together with n - 1 others of its group.
+    `samples_per_edit` n above 1, each sample is edited together with n - 1 others of its group. An edit that takes more
+    than `edit_timeout` seconds has failed.
     """
 
     seed: int = 0
@@ -24,6 +25,7 @@ class Settings:
     groups: tuple[str, ...] = ()
     edit_batch: int | None = None
     samples_per_edit: int = 1
+    edit_timeout: float | None = None
 
 
 def edited_groups(benchmark: Benchmark, settings: Settings) -> list[str] | None:

@@ -117,6 +117,8 @@ class Protocol(_Section):
     """Samples of one group that each edit is made on together."""
     in_process: bool | None = None
     """Whether the editor worked in the judge's own process; None in records from before, whose editors did."""
+    edit_timeout: float | None = None
+    """Seconds after which an edit has failed; None: it may take its time."""
 
 
 class Environment(_Section):
@@ -211,6 +213,7 @@ class Comparable(NamedTuple):
     edit_batch: int
     score_batch: int
     samples_per_edit: int
+    edit_timeout: float | None
     libraries: str
 
 
@@ -279,6 +282,7 @@ class Record(_Section):
             edit_batch=protocol.edit_batch,
             score_batch=protocol.score_batch,
             samples_per_edit=protocol.samples_per_edit,
+            edit_timeout=protocol.edit_timeout,
             libraries=", ".join(releases),
         )
 

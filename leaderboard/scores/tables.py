@@ -72,12 +72,13 @@ def details(record: Record) -> str:
 
 
 def edits_of(record: Record) -> str:
-    """The edited samples in words: their number, drawn or all, their groups, and the number an edit."""
+    """The edited samples in words: their number, drawn or all, their groups, the number an edit, and its time limit."""
     protocol, total = record.protocol, record.data.groups
     samples = f"all {record.outcomes.edits:,}" if protocol.limit is None else f"{protocol.limit:,} drawn"
     chosen = protocol.edited_groups
     groups = f"{total} groups" if chosen is None else f"{len(chosen)} of {total} groups ({', '.join(chosen)})"
-    return f"{samples} editing samples from {groups}, {protocol.samples_per_edit} an edit"
+    limit = "" if protocol.edit_timeout is None else f", at most {protocol.edit_timeout:g} s each"
+    return f"{samples} editing samples from {groups}, {protocol.samples_per_edit} an edit{limit}"
 
 
 def editor_cell(record: Record) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +75,10 @@ class Dies(Editor):
     def edit(self, model, images, labels):
         os._exit(4)
 
+class Killed(Editor):
+    def edit(self, model, images, labels):
+        os.kill(os.getpid(), 9)
+
 class Looks(Editor):
     def edit(self, model, images, labels):
         sizes = [len(file.read_bytes()) for file in (Path(os.environ["DATA"]) / "data").glob("*it*.parquet")]
@@ -132,6 +138,7 @@ def test_a_model_that_cannot_cross_is_asked_and_said_to_be(judge: Judge, file: P
         ("Hooks", "strangers.py:Hooks changed the base model: a hook of blocks.1"),
         ("Exits", r"strangers.py:Exits broke at sample \w+: SystemExit: 4 \(strangers.py, line \d+\)"),
         ("Dies", r"strangers.py:Dies: its process ended \(exit code 4\)"),
+        ("Killed", r"strangers.py:Killed: its process was ended by SIGKILL"),
     ],
 )
 def test_what_goes_wrong_there_is_one_line_here(
@@ -139,6 +146,29 @@ def test_what_goes_wrong_there_is_one_line_here(
 ) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         run(judge, f"{file}:{name}", tmp_path / "run", Border())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_an_editor_that_never_comes_back_ends_with_the_judge(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import os\nprint(os.getpid(), os.getppid(), flush=True)\nwhile True: pass")
+    script = (
+        f"from leaderboard.judging.border import Line\nLine('x').ask('describe', '{tmp_path}/mine.py:Mine', 'small')"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as judge:
+        assert judge.stdout is not None
+        pids = judge.stdout.readline().split()
+        judge.kill()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(pids) == 2 and not any(alive(pid) for pid in pids)
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="namespaces are Linux's")

@@ -42,6 +42,7 @@ def test_the_record_names_everything_that_was_asked_for(
         "score_batch": 5,
         "samples_per_edit": 2,
         "in_process": True,
+        "edit_timeout": None,
     }
     data = result.data
     assert (data.groups, data.editing_samples, data.locality_images) == (4, 13, 12)

@@ -54,6 +54,7 @@ OTHER_CONDITIONS = [
     ("edit_batch", {"protocol": {"edit_batch": 1}}),
     ("score_batch", {"protocol": {"score_batch": 1}}),
     ("samples_per_edit", {"protocol": {"samples_per_edit": 2}}),
+    ("edit_timeout", {"protocol": {"edit_timeout": 60.0}}),
     *(
         ("libraries", {"environment": {"versions": {"torch": "2.15.0", "torchvision": "0.29.2", "timm": "1.0.31",
                                                     "pillow": "13.0.0", "numpy": "2.4.6", library: "0.1"}}})

@@ -213,6 +213,8 @@ def load(name: str) -> Benchmark:
     build = read_build(folder) if is_built else {"name": own_name, "version": "local"}
     edit_images, locality_images = (read_split(folder / "data", split) for split in ("edit", "locality"))
     _require_labels(edit_images, f"{folder}: an editing sample")
+    if edit_images.table[["group_id", "subset"]].isna().any(axis=None):
+        raise UserError(f"{folder}: an editing sample has no group_id or no subset; build the data set again")
     if is_built:
         check_counts(folder, build, edit_images.table["group_id"], len(locality_images))
     check_twins(folder, edit_images.table, locality_images.table, paper_counted(folder, build) if is_built else set())

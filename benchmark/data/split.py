@@ -38,6 +38,9 @@ def read_rows(folder: Path, split: str) -> tuple[pd.DataFrame, EncodedImages]:
     missing = [name for name in NEEDED if name not in first.names]
     if missing:
         raise UserError(f"{folder}: the {split} split lacks the column {missing[0]}; build it again")
+    for name in ("group_id", "sha256", "subset"):
+        if not _is_text(first.field(name).type):
+            raise UserError(f"{folder}: the column {name} of the {split} split holds no text; build it again")
     if image_column(first, f"{folder}, split {split}") != "image":
         raise UserError(f"{folder}: the column image of the {split} split holds no images; build it again")
     folders = (folder, folder.parent)
@@ -62,6 +65,12 @@ def class_names(schema: pa.Schema, column: str) -> list[str] | None:
     except (KeyError, TypeError, AttributeError, ValueError):  # of another writer
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def _is_text(data_type: pa.DataType) -> bool:
+    """True for text, also where each value is stored once, and for a column of nulls."""
+    kind = data_type.value_type if pa.types.is_dictionary(data_type) else data_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
 
 
 def _check_pixels(cells: pa.ChunkedArray, folder: Path, split: str) -> None:

@@ -45,6 +45,16 @@ def embedded_bytes(cells: pa.Array) -> pa.Array:
     return pc.struct_field(cells, "bytes") if pa.types.is_struct(cells.type) else cells
 
 
+def paths_in(cells: pa.Array) -> pa.Array:
+    """The paths in a column's cells, text (n,), null where there are none: a file's name where there are bytes, too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _has_paths(cells.type):
+        return pc.struct_field(cells, "path")
+    return cells if _is_text(cells.type) else pa.nulls(len(cells), pa.string())
+
+
 def given_paths(cells: pa.Array | pa.ChunkedArray) -> list[str | None]:
     """The path in each cell of a column that has no bytes, else None."""
     import pyarrow as pa
@@ -52,10 +62,7 @@ def given_paths(cells: pa.Array | pa.ChunkedArray) -> list[str | None]:
 
     if isinstance(cells, pa.ChunkedArray):
         return [path for chunk in cells.chunks for path in given_paths(chunk)]
-
-    paths = cells if _is_text(cells.type) else pa.nulls(len(cells), pa.string())
-    if _has_paths(cells.type):
-        paths = pc.struct_field(cells, "path")
+    paths = paths_in(cells)
     absent = pc.and_(pc.is_null(embedded_bytes(cells)), pc.not_equal(paths, ""))
     return pc.if_else(absent, paths, pa.scalar(None, paths.type)).to_pylist()
 

@@ -165,7 +165,7 @@ def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
+        opened = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_formats())
         if opened.width * opened.height > MAX_PIXELS:
             raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
         if max(opened.size) > MAX_ASPECT * min(opened.size):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.core.errors import UserError
 from benchmark.core.hub import from_hub, resolve_commit
 from benchmark.core.text import printable
-from benchmark.images.cells import image_column, read_cell, stamp_of_path
+from benchmark.images.cells import image_column, paths_in, read_cell, stamp_of_path
 from benchmark.images.shards import check_shards, list_parquet, verify
 from benchmark.images.source import ImageSource
 from benchmark.labels.columns import UNKNOWN, read_labels
@@ -181,11 +181,4 @@ def _read_labels(where: str, rows: datasets.Dataset) -> np.ndarray:
 
 
 def _read_paths(rows: datasets.Dataset, column: str) -> list[str | None]:
-    chunks = rows.data.column(column).chunks
-    paths = [
-        path
-        for chunk in chunks
-        if hasattr(chunk, "field") and chunk.type.get_field_index("path") >= 0
-        for path in chunk.field("path").to_pylist()
-    ]
-    return paths or [None] * len(rows)
+    return [path for chunk in rows.data.column(column).chunks for path in paths_in(chunk).to_pylist()]

@@ -157,3 +157,15 @@ def test_every_embedded_image_is_what_its_hash_names() -> None:
     for file in MINI.glob("*.parquet"):
         images = read_split(MINI, file.name.partition("-")[0])
         assert images.labels.min() >= 0 and images.labels.max() < 1000
+
+
+@pytest.mark.parametrize("column", ["group_id", "subset"])
+@pytest.mark.parametrize("value", [None, 7])
+def test_an_editing_sample_has_a_group_and_a_subset(small_data: Path, column: str, value: int | None) -> None:
+    """Of a sample without a group no edit would be made, and nobody would say so."""
+    rows = rows_of({("1-2", "pairs"): 3}, seed=7)
+    for row in rows[2:] if value is None else rows:
+        row[column] = value
+    write_split(small_data / "data", "edit", rows)
+    with pytest.raises(UserError, match=r"no group_id or no subset|holds no text"):
+        load(str(small_data))

@@ -5,13 +5,29 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark.core.errors import UserError
+from benchmark.images.decode import BrokenImage
 from benchmark.images.hub import open_hub
 from benchmark.images.open import open_images
-from tests.benchmark.images.test_parquet import write
+from benchmark.labels.imagenet import full_names
+from tests.benchmark.images.test_parquet import encoded, path_cells, write
+from tests.conftest import rows_of, write_split
 from tests.hub_server import HubServer, serving
+
+
+@pytest.fixture
+def datasets_hub(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """The Hub on loopback, for `datasets` too."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "cache" / "downloads")
+    return hub
 
 
 def test_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,3 +118,97 @@ def test_labels_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert images.known_labels.tolist() == [2, 3, 4] and open_images(tmp_path / "photos").labels is None
     with pytest.raises(UserError, match="images without labels; give a folder of images per class"):
         open_images(tmp_path / "photos" / "data" / "test-00000.parquet", labelled=True)
+
+
+def write_labelled(folder: Path, names: list[str] | None, labels: list, wnid: list[str] | None = None) -> Path:
+    """A validation split, as `datasets` writes it: with a ClassLabel of these names, or without."""
+    import datasets
+
+    label = datasets.Value("int64") if names is None else datasets.ClassLabel(names=names)
+    features = {"image": datasets.Image(), "label": label}
+    columns = {"image": [{"bytes": encoded(red), "path": None} for red in range(len(labels))], "label": labels}
+    if wnid is not None:
+        features["wnid"], columns["wnid"] = datasets.Value("string"), wnid
+    rows = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(str(folder / "data" / "validation-00000-of-00001.parquet"))
+    return folder
+
+
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_class_label_is_read_by_its_names(datasets_hub: HubServer, tmp_path: Path, numbers: bool) -> None:
+    """In a folder and on the Hub: ImageNetV2's folders are numbers, which are sorted as strings."""
+    true = [0, 2, 10, 890, 999]
+    of_class = [str(index) for index in range(1000)] if numbers else list(full_names())
+    of_class[517] = of_class[517].replace("crane", "crane2")  # as the Hub has it: no two names are the same
+    names = sorted(of_class)
+    folder = write_labelled(tmp_path / "v2", names, [names.index(of_class[index]) for index in true])
+    assert open_images(folder, labelled=True).known_labels.tolist() == true
+    datasets_hub.add("datasets", "some/v2", folder)
+    assert open_images("some/v2", labelled=True).known_labels.tolist() == true
+
+
+@pytest.mark.parametrize(
+    ("labels", "wnid", "problem"),
+    [
+        ([3, 1000], None, "label 1000 is no class"),
+        ([3, -1], None, "1 rows have no label; name a split"),
+        ([3, None], None, "1 rows have no label"),
+        ([0, 1], ["n04540053", "n01440764"], "columns label and wnid name other classes"),
+    ],
+)
+def test_labels_that_are_none_are_refused(tmp_path: Path, monkeypatch, labels: list, wnid, problem: str) -> None:
+    """A test split on the Hub has the label -1; a label from 0 to 199 beside ImageNet-R's ids is no class index."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    with pytest.raises(UserError, match=problem):
+        open_images(write_labelled(tmp_path / "photos", None, labels, wnid), labelled=True)
+
+
+def test_a_folder_of_images_on_the_hub_is_read(datasets_hub: HubServer, tmp_path: Path) -> None:
+    """`datasets` leaves such images where it downloaded them, and gives their paths."""
+    for red, name in enumerate(("n01440764", "n04540053")):
+        (tmp_path / "photos" / "train" / name).mkdir(parents=True)
+        (tmp_path / "photos" / "train" / name / "a.png").write_bytes(encoded(red))
+    datasets_hub.add("datasets", "some/photos", tmp_path / "photos")
+    images = open_images("some/photos", labelled=True)
+    assert images.known_labels.tolist() == [0, 890]
+    assert [images.read(position) for position in (0, 1)] == [encoded(0), encoded(1)]
+
+
+def test_paths_in_a_data_set_lead_nowhere_but_below_its_folder(datasets_hub: HubServer, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "data").mkdir(parents=True)
+    (folder / "a.png").write_bytes(encoded(1))
+    (tmp_path / "private.png").write_bytes(encoded(2))
+    paths = ["a.png", "../private.png", str(tmp_path / "private.png")]
+    table = pa.table({"image": path_cells(paths), "label": [1, 2, 3]})
+    pq.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+    images = open_images(folder, split="train")
+    assert images.read(0) == encoded(1)
+    stamps = images.stamps
+    (folder / "a.png").write_bytes(encoded(77) + b"?")
+    assert stamps[0] != open_images(folder, split="train").stamps[0]
+    datasets_hub.add("datasets", "some/photos", folder)
+    for source, positions in ((images, (1, 2)), (open_images("some/photos", split="train"), (0, 1, 2))):
+        for position in positions:
+            with pytest.raises(BrokenImage, match="given by path"):
+                source.read(position)
+
+
+def test_a_split_lacks_no_shard_and_has_the_bytes_that_it_names(tmp_path: Path, monkeypatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = rows_of({(None, "train"): 3}, seed=1)
+    write_split(tmp_path / "photos" / "data", "train", rows)
+    assert len(open_images(tmp_path / "photos", split="train")) == 3
+    rows[0]["sha256"] = "0" * 64
+    write_split(tmp_path / "photos" / "data", "train", rows)
+    with pytest.raises(UserError, match="1 of 3 images are other bytes"):
+        open_images(tmp_path / "photos", split="train")
+    data = tmp_path / "photos" / "data"
+    (data / "train-00000-of-00001.parquet").rename(data / "train-00000-of-00002.parquet")
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet is missing"):
+        open_images(tmp_path / "photos", split="train")

@@ -60,6 +60,14 @@ def test_names_in_another_order_mean_themselves(words: list[str], order: str) ->
             read_labels([places.index(134)], "here", shown)
 
 
+def test_a_name_that_is_none_goes_by_its_place_among_imagenets() -> None:
+    """The Hub's ImageNet calls the second crane "crane2", since names of a ClassLabel are distinct."""
+    words = ["crane2" if index == 517 else name for index, name in enumerate(full_names())]
+    assert read_labels(TRUE, "here", words).tolist() == TRUE
+    with pytest.raises(UserError, match=r"crane2|did you mean"):
+        read_labels([words[::-1].index("crane2")], "here", words[::-1])
+
+
 def test_names_of_another_label_space_are_refused() -> None:
     for words in ([str(index) for index in range(1, 1001)], ["airplane", "automobile", "bird"], ["truck", "5000"]):
         with pytest.raises(UserError):

@@ -29,6 +29,7 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_classes
 from mad.crawling.attribution import write_attribution
@@ -96,7 +97,7 @@ def main(
             write_attribution(index)
     flickr = _connect(client, api, Pace(min(requests_per_second, CALLS_A_SECOND)))
     licence_of_id = choose_licences(licences, flickr.list_licences())
-    titles = sorted({licence.title for licence in licence_of_id.values()})
+    titles = sorted({printable(licence.title) for licence in licence_of_id.values()})
     print(f"{len(keywords):,} keywords, licences {', '.join(titles)}")
 
     with _open_index(out) as index:

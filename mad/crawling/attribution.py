@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime, timezone
+from urllib.parse import quote
 
 from benchmark.core.files import replacing
 from mad.crawling.index import IMAGES, KEPT, Index, image_name
@@ -35,7 +36,7 @@ def write_attribution(index: Index) -> None:
         table.writerow(COLUMNS)
         for photo_id, owner, owner_name, title, licence, licence_url, uploaded, date_taken, sha256, *rest in rows:
             image = f"{IMAGES}/{image_name(sha256)}"
-            page = f"https://www.flickr.com/photos/{owner}/{photo_id}/"
+            page = f"https://www.flickr.com/photos/{quote(owner, safe='@')}/{photo_id}/"
             date_upload = datetime.fromtimestamp(uploaded, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             table.writerow((
                 image, photo_id, owner, owner_name, title, page, licence, licence_url, date_upload, date_taken, sha256,

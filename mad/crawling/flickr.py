@@ -24,6 +24,7 @@ EXTRAS = ("license", "date_upload", "date_taken", "owner_name", "path_alias", *(
 # "creative commons" leaves open. A name means every version, whatever id Flickr gives it (SPEC, section 7).
 CREATIVE_COMMONS = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nd", "by-nc-nd", "cc0", "pdm")
 PHOTO_ID = re.compile(r"[0-9]{1,20}")  # Flickr's have 11 digits today; it becomes part of a file's name
+LONGEST_TEXT = 10_000  # characters; Flickr's longest title has 255
 REFUSED = (96, 97, 98, 100, 401)  # signature, signature missing, login, key; "unauthorised" as an HTTP status
 UNAVAILABLE = (0, 10, 105, 106)  # "not currently available", "service unavailable", "write failed"
 
@@ -218,8 +219,8 @@ def _read_number(value: object) -> int:
 
 
 def _read_text(value: object) -> str:
-    """Text that any file can hold: JSON can write halves of characters, which UTF-8 cannot."""
-    return ("" if value is None or value is False else str(value)).encode("utf-8", "replace").decode()
+    """Text that any file can hold: JSON can write halves of characters, which UTF-8 cannot, and has no longest text."""
+    return ("" if value is None or value is False else str(value))[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
 def _in_words(error: Exception) -> str:

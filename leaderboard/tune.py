@@ -109,10 +109,11 @@ def main(
         editors: Editors to choose for.
         rates: Learning rates to try; where the best is the first or the last of them, try more.
     """
-    if data == "mini":
+    benchmark = dataset.load(data)
+    if benchmark.source == "mini":  # by whatever name
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
-    border = Border(dataset.scored_files(data))
-    judge = Judge(load_base(base, device=pick(device)), dataset.load(data))
+    border = Border(dataset.scored_files(benchmark.source))
+    judge = Judge(load_base(base, device=pick(device)), benchmark)
     path, base_name = out / SETTINGS.name, judge.base.name
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in editors:
@@ -121,7 +122,7 @@ def main(
         write_text(path, json.dumps(known, indent=2) + "\n")
         log = out / "tuned" / f"{base_name}-{name}.json"
         fields = {
-            "data": data,
+            "data": benchmark.source,
             "fingerprint": judge.benchmark.fingerprint,
             "base": judge.base.weights_sha256,
             "limit": limit,

@@ -20,12 +20,16 @@ from benchmark import hydrate, inspect, load, load_base, open_images
 from benchmark.core import cli
 from benchmark.data.dataset import training_images
 from editors.training.images import open_training_images
-from leaderboard import submit
+from leaderboard import submit, tune
 name = "{NAME}"
 mini, by_name = load("mini"), load(name)
 cli.run(hydrate.main, [name])
 cli.run(inspect.main, [name, "--out", "shown"])
 cli.run(submit.main, ["null-edit", "--in-process", "--limit", "1", "--data", name, "--images", name, "--out", "runs"])
+try:
+    cli.run(tune.main, ["ft", "--data", name])
+except SystemExit as stop:
+    assert stop.code == 2
 (record,) = Path("runs").rglob("record.json")
 print(json.dumps({{
     "package": inspect.__file__,
@@ -54,6 +58,7 @@ def test_the_name_is_the_mini_for_every_command(clone: Path, hub: HubServer) -> 
     done = hub.python(clone, "-c", SCRIPT, PYTHONPATH=str(clone))
     assert done.returncode == 0, done.stderr
     assert f"{NAME}: no image is left out" in done.stdout
+    assert "error: mini is what is scored" in done.stderr
     shown = json.loads(done.stdout.splitlines()[-1])
     assert Path(shown.pop("package")) == clone / "benchmark" / "inspect.py"
     assert shown == {

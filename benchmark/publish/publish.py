@@ -156,7 +156,7 @@ def push(folder: Path, repo: str, confirm: Callable[[dict[str, int]], bool], api
         )
     except Exception as error:  # the client's errors are other classes in each of its versions
         raise _upload_error(error, repo) from error
-    return f"https://huggingface.co/datasets/{repo}"
+    return f"{huggingface_hub.constants.ENDPOINT}/datasets/{repo}"
 
 
 def _list_files(folder: Path) -> list[str]:

@@ -50,6 +50,8 @@ def read_rows(folder: Path, split: str) -> tuple[pd.DataFrame, EncodedImages]:
         verify(file, folders)
     labels = read_labels(table["label"].to_pylist(), f"{folder}, split {split}", class_names(first, "label"))
     rows = table.drop_columns(["image"]).to_pandas().assign(label=labels)
+    if "group" not in rows:
+        rows["group"] = rows["group_id"]  # a group without a name is called by its id
     title, hashes = f"{folder}/{split}", rows["sha256"].tolist()
     encoded = pa.chunked_array([embedded_bytes(chunk) for chunk in table["image"].chunks])
     if encoded.null_count:

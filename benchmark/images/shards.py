@@ -28,10 +28,15 @@ def list_parquet(folder: Path) -> list[Path]:
 
 
 def check_shards(files: Sequence[Path]) -> None:
-    """Raise `UserError` unless files called ``NAME-00000-of-00002.parquet`` are all of one set, and each once."""
+    """Raise `UserError` unless files called ``NAME-00000-of-00002.parquet`` are all of one set, and each once.
+
+    A pipe or a device, from which reading might never end, is refused, and so is a folder.
+    """
     sets: dict[tuple[Path, str], dict[int, Path]] = {}
     totals: dict[tuple[Path, str], int] = {}
     for file in files:
+        if file.exists() and not file.is_file():
+            raise UserError(f"{file}: must be a file; take it away")
         name = SHARD.fullmatch(file.name)
         if name is None:
             if AS_SHARD.search(file.name):

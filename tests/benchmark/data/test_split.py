@@ -169,3 +169,9 @@ def test_an_editing_sample_has_a_group_and_a_subset(small_data: Path, column: st
     write_split(small_data / "data", "edit", rows)
     with pytest.raises(UserError, match=r"no group_id or no subset|holds no text"):
         load(str(small_data))
+
+
+def test_a_group_without_a_name_is_called_by_its_id(small_data: Path) -> None:
+    rows = rows_of({("1-2", "pairs"): 3}, seed=7)
+    write_split(small_data / "data", "edit", [{k: v for k, v in row.items() if k != "group"} for row in rows])
+    assert load(str(small_data)).group("1-2") == "1-2"

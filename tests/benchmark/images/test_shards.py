@@ -50,6 +50,15 @@ def test_sets_that_lack_or_mix_files(names: list[str], problem: str) -> None:
         check_shards([Path(f"{name}.parquet") for name in names])
 
 
+def test_what_is_no_file_is_refused_and_not_read(tmp_path: Path) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "waits-for-ever.parquet")
+    (tmp_path / "folder.parquet").mkdir()
+    for path in tmp_path.iterdir():
+        with pytest.raises(UserError, match="must be a file"):
+            check_shards([path])
+
+
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five images and their hashes."""

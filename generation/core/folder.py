@@ -82,7 +82,9 @@ class GeneratedImages:
             }
         self._write_table()
         for job, image, _ in images:
-            if image is not None:
+            if image is None:
+                self._visible_path(*job).unlink(missing_ok=True)
+            else:
                 self._show(job)
 
     def summarise(self, jobs: Iterable[Job]) -> str:
@@ -94,8 +96,11 @@ class GeneratedImages:
         """The rows whose images are there as listed, after images that a killed run had listed got their names."""
         rows = {}
         for row in read_table(self.path) if (self.path / TABLE).is_file() else ():
+            if not {"class_index", "number", "file", "sha256"} <= row.keys():  # an older table's: made again
+                continue
             job = row["class_index"], row["number"]
             if row["file"] is None:
+                self._visible_path(*job).unlink(missing_ok=True)
                 rows[job] = row
                 continue
             if not self._visible_path(*job).is_file() and self._hidden_path(*job).is_file():

@@ -19,7 +19,7 @@ from benchmark.data.schema import features
 from benchmark.images.decode import decode
 from benchmark.models.load import load_base
 from generation import procedural
-from generation.core.folder import read_table
+from generation.core.folder import read_table, write_table
 from generation.looks import painting, shifting, spotlight
 from generation.looks.painting import paint_in_oil
 from generation.looks.spotlight import find_subject, light_stage
@@ -237,3 +237,18 @@ def test_a_photograph_that_was_replaced_is_shifted_again(tmp_path: Path, picture
     procedural.main(tmp_path / "out", images=photographs)
     changed = {path.name for path, data in before.items() if path.read_bytes() != data}
     assert changed == {"00001.png"}
+    Image.new("RGB", (40, 36)).save(photographs / "6" / "1.png")
+    procedural.main(tmp_path / "out", images=photographs)
+    assert {path.name for path in (tmp_path / "out").rglob("*.png")} == {"00000.png"}, "it shows nothing now"
+
+
+def test_a_folder_whose_table_is_older_is_brought_up_to_date(tmp_path: Path, pictures) -> None:
+    """Its rows had neither number nor hash of the image, and nothing of what was thrown away."""
+    photographs = pictures(tmp_path / "photographs", {"6": 1})
+    procedural.main(tmp_path / "out", images=photographs)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+    table = tmp_path / "out" / "stage_light"
+    old = ("file", "class_index", "source_id", "source_sha256", "seed", "scores")
+    write_table(table, [{name: row[name] for name in old} for row in read_table(table)])
+    procedural.main(tmp_path / "out", images=photographs)
+    assert {path: path.read_bytes() for path in before} == before

@@ -161,6 +161,10 @@ class EditorBehindBorder:
         """Compare the whole base with what it was."""
         self._line.ask("check_base")
 
+    def cpu_seconds(self) -> float:
+        """Seconds that the processor has worked for its process, since that was forked."""
+        return float(self._line.ask("cpu_seconds")[0]["seconds"])
+
     def close(self) -> None:
         """End the process."""
         self._line.close()

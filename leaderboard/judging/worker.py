@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -152,6 +153,10 @@ class Worker:
         """Compare the base with what it was."""
         self.editor.check_base()
         return {}, {}
+
+    def cpu_seconds(self) -> Message:
+        """Seconds that the processor has worked for this process."""
+        return {"seconds": time.process_time()}, {}
 
     def _keep(self, edit: ModuleEdit | TailEdit) -> int:
         self._kept.append(edit)

@@ -17,7 +17,7 @@ def test_the_command_prints_a_ratio_and_keeps_the_numbers(
 ) -> None:
     monkeypatch.setattr(scoring, "random_base", lambda *_, **__: base)
     monkeypatch.setattr(scoring, "matmul_ceiling", lambda _: 1e9)
-    bench.main("mini", quick=True, limit=40, json=tmp_path)
+    bench.score("mini", quick=True, limit=40, json=tmp_path)
     assert "score: " in capsys.readouterr().out
     kept = json.loads((tmp_path / "score-mini-cpu.json").read_text())
     assert kept["images"] == 40 and kept["speed"]["plain_flops"] > 2 * kept["speed"]["ours_flops"]

@@ -1,22 +1,13 @@
 """The border: an editor works in another process than the judge, which takes nothing but tensors and plain values.
 
-The process is forked, once a run, from a server that imported everything and has seen no data. So a stranger's code
-shares no memory with what judges it. Where there is no such server (Windows), a process is started anew.
+A stranger's code shares no memory with what judges it: its process is begun once a run (`leaderboard.judging.line`).
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import pickle
-import signal
-import sys
-import types
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
-from multiprocessing import forkserver
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +20,11 @@ from editors.core.edit import Edit, FailedEdit
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.checks import Surroundings
-from leaderboard.judging.wire import METHODS, Message, as_error, decode_edit, unpack
-from leaderboard.judging.worker import serve
+from leaderboard.judging.line import Line, start_server
+from leaderboard.judging.wire import METHODS, decode_edit
+from leaderboard.judging.worker import PROBED
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Border:
 
     def __init__(self, hidden: Sequence[Path] = ()) -> None:
         self._hidden = list(hidden)
-        _start_server()  # it imports while the command loads its data
+        start_server()  # it imports while the command loads its data
 
     def choose(self, spec: str, base: str) -> ChosenEditor:
         """`editors.core.registry.choose`, but a stranger's file is imported in another process."""
@@ -113,6 +107,20 @@ class EditorBehindBorder:
             raise
         self.hidden, self.one_by_one = bool(begun["hidden"]), bool(begun["one by one"])
         self.edit_at = str(begun["edit at"])
+        self.by_handle = self._cross_by_handle()
+
+    def _cross_by_handle(self) -> bool:
+        """Try whether tensors can cross without a copy to the host: on a GPU, and where the platform allows it."""
+        if self.base.device.type != "cuda":
+            return False
+        try:
+            probe = self._line.ask("cross_by_handle", True)[1]["probe"]
+            if probe.is_cuda and probe.tolist() == list(range(PROBED)):
+                return True
+        except UserError as error:
+            log.info("%s: edits are copied to the host and back (%s)", self.chosen_editor.name, error)
+        self._line.ask("cross_by_handle", False)
+        return False
 
     def fit(self, training: TrainingImages, seed: int) -> float:
         """Let the editor learn from training images, if it wants to; seconds it took."""
@@ -179,70 +187,6 @@ class EditorBehindBorder:
         return tensors["logits"].to(header["device"]) if header["device"] != "meta" else tensors["logits"].to("meta")
 
 
-class Line:
-    """A process at work for `name`, and the line to it."""
-
-    def __init__(self, name: str, hidden: Sequence[Path] = ()) -> None:
-        self._name = name
-        context = _start_server()
-        self._connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=serve, args=(theirs, hidden), daemon=True)  # type: ignore[attr-defined]
-        with _without_main():
-            self._process.start()
-        theirs.close()
-
-    def __enter__(self) -> Line:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def ask(self, request: str, *arguments: Any, within: float | None = None) -> Message:
-        """The answer to a request. Raises `UserError` for what went wrong there, and where the process died.
-
-        Raises `TimeoutError` where it takes more than `within` seconds.
-        """
-        late = False
-        try:
-            self._connection.send_bytes(pickle.dumps((request, arguments)))
-            late = not wait([self._connection, self._process.sentinel], within)
-            answer = self._connection.recv_bytes() if self._connection.poll() else b""
-        except (EOFError, OSError):
-            answer = b""
-        if late:
-            raise TimeoutError
-        if not answer:
-            raise UserError(f"{self._name}: its process {self._end()} before it answered")
-        with self.understood():
-            header, tensors = unpack(answer)
-        if "error" in header:
-            raise as_error(header, self._name)
-        return header, tensors
-
-    @contextmanager
-    def understood(self) -> Iterator[None]:
-        """Turn what is no answer into a `UserError`."""
-        try:
-            yield
-        except Exception as error:
-            raise UserError(f"{self._name}: its process answered with what is no answer ({error})") from error
-
-    def close(self) -> None:
-        """Hang up, and end the process, whatever it is doing."""
-        self._connection.close()
-        self._process.kill()
-        self._process.join()
-
-    def _end(self) -> str:
-        self._process.join(10)
-        code = self._process.exitcode
-        if code is None or code >= 0:
-            return f"ended (exit code {code})"
-        names = {number.value: number.name for number in signal.Signals}
-        hint = "; out of memory?" if names.get(-code) == "SIGKILL" else ""
-        return f"was ended by {names.get(-code, -code)}{hint}"
-
-
 def _order(chosen_editor: ChosenEditor) -> ChosenEditor | tuple[str, dict[str, Any]]:
     """The request for an editor: a choice that comes with this project as it is, a file's by its spec and values."""
     if isinstance(chosen_editor, ForeignChoice):
@@ -271,24 +215,3 @@ def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:
         file=file,
         fixed=tuple(described["fixed"]),
     )
-
-
-def _start_server() -> multiprocessing.context.BaseContext:
-    """The way to start a process; where it is forked from a server, that is started if it is not there yet."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        context.set_forkserver_preload([serve.__module__, "timm"])  # a base is of its classes
-        forkserver.ensure_running()
-    return context
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the program's own script from multiprocessing, which would import it again in every new process."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -20,22 +20,33 @@ from benchmark.core.blame import defined_at
 from benchmark.core.errors import UserError
 from benchmark.models.vit import Cut
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+from leaderboard.judging.handles import export, take
 
 METHODS = "editors.methods."  # the modules whose tails cross by name
 HEADER = "message"  # the metadata's key
+HANDLES = "handles"  # the header's key
 Message = tuple[dict[str, Any], dict[str, Tensor]]
 Keep = Callable[[ModuleEdit | TailEdit], int]  # the number under which an editor's process keeps what cannot cross
 Call = Callable[[int, Tensor], Tensor]  # logits of what is kept under a number
 
 
-def pack(header: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> bytes:
-    """A message as the bytes of a safetensors file, the header in its metadata. Tensors keep format, shape and bits."""
-    body = {name: value.detach().contiguous().cpu() for name, value in (tensors or {}).items()}
-    return bytes(save(body, metadata={HEADER: json.dumps(header)}))
+def pack(header: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None, by_handle: bool = False) -> bytes:
+    """A message as the bytes of a safetensors file, the header in its metadata. Tensors keep format, shape and bits.
+
+    With `by_handle`, those on a GPU stay there, where the platform allows it, and their handles cross.
+    """
+    tensors = tensors or {}
+    exported = {name: export(value) for name, value in tensors.items()} if by_handle else {}
+    handles = {name: handle for name, handle in exported.items() if handle}
+    body = {name: value.detach().contiguous().cpu() for name, value in tensors.items() if name not in handles}
+    return bytes(save(body, metadata={HEADER: json.dumps({**header, HANDLES: handles})}))
 
 
 def unpack(message: bytes) -> Message:
-    """The header and tensors, on the CPU, of a message. Raises `ValueError` for what is none."""
+    """The header and tensors of a message, on the CPU but for those that crossed by a handle.
+
+    Raises `ValueError` for what is no message.
+    """
     length = int.from_bytes(message[:8], "little")  # of the JSON that a safetensors file begins with
     try:
         tensors = load(message)
@@ -44,7 +55,8 @@ def unpack(message: bytes) -> Message:
         raise ValueError(str(error)) from error
     if not isinstance(header, dict):
         raise ValueError("no header")
-    return header, tensors
+    handles = header.pop(HANDLES, {})
+    return header, {**tensors, **{name: take(handle) for name, handle in handles.items()}}
 
 
 def encode_edit(edit: Edit, keep: Keep) -> Message:

@@ -32,6 +32,7 @@ from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.sandbox import hide
 from leaderboard.judging.wire import Message, encode_edit, pack
 
+PROBED = 8  # numbers of which the probe consists: 0, 1, ...
 SCALARS = (bool, int, float, str, type(None))
 
 
@@ -62,7 +63,8 @@ def _end_with_the_judge() -> None:
 
 def _answer(worker: Worker, name: str, arguments: tuple[Any, ...]) -> bytes:
     try:
-        return pack(*getattr(worker, name)(*arguments))
+        header, worker.sent = getattr(worker, name)(*arguments)
+        return pack(header, worker.sent, worker.by_handle)
     except BaseException as error:
         header = {"error": f"{type(error).__name__}: {first_line(error)}", "kind": "unforeseen"}
         if isinstance(error, UserError):
@@ -76,10 +78,14 @@ class Worker:
     """Answers to the judge, one method a request.
 
     is_hidden: whether the files that this process is not to see are hidden from it.
+    by_handle: whether tensors on a GPU cross by their handles.
+    sent: tensors of the last answer, which must live until the judge has copied them: until it asks again.
     """
 
     def __init__(self, is_hidden: bool) -> None:
         self._is_hidden = is_hidden
+        self.by_handle = False
+        self.sent: dict[str, Tensor] = {}
         self._editor: EditorAtWork | None = None
         self._kept: list[ModuleEdit | TailEdit] = []
 
@@ -123,6 +129,11 @@ class Worker:
         self._editor = EditorAtWork(chosen_editor, base)
         editor = self._editor
         return {"hidden": self._is_hidden, "one by one": editor.one_by_one, "edit at": editor.edit_at}, {}
+
+    def cross_by_handle(self, by_handle: bool) -> Message:
+        """Let tensors on the GPU cross by handles, or no longer; the first to cross so is a probe."""
+        self.by_handle = by_handle
+        return {}, {"probe": torch.arange(PROBED, device=self.editor.base.device)}
 
     def fit(self, training: TrainingImages, seed: int) -> Message:
         """Let the editor learn."""

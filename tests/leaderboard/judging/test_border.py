@@ -151,9 +151,7 @@ def test_what_goes_wrong_there_is_one_line_here(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_an_editor_that_never_comes_back_ends_with_the_judge(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import os\nprint(os.getpid(), os.getppid(), flush=True)\nwhile True: pass")
-    script = (
-        f"from leaderboard.judging.border import Line\nLine('x').ask('describe', '{tmp_path}/mine.py:Mine', 'small')"
-    )
+    script = f"from leaderboard.judging.line import Line\nLine('x').ask('describe', '{tmp_path}/mine.py:Mine', 'small')"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as judge:
         assert judge.stdout is not None
         pids = judge.stdout.readline().split()

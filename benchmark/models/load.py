@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from benchmark.core.errors import UserError, first_line
+from benchmark.core.hub import from_hub
 from benchmark.images.decode import Preprocessing
 from benchmark.labels.imagenet import CLASSES
 from benchmark.models.convert import check_config, is_transformers
@@ -164,12 +165,8 @@ def _filled(architecture: str, blank: Any, path: Path | None) -> tuple[nn.Module
     import timm
 
     if path is None:
-        try:
+        with from_hub(f"the weights of {architecture}", "give them as NAME=FILE"):
             return timm.create_model(architecture, pretrained=True), ()
-        except Exception as error:
-            raise UserError(
-                f"timm has no weights of {architecture} that can be had ({first_line(error)}); give them as NAME=FILE"
-            ) from error
     config, expected = blank.pretrained_cfg, blank.state_dict()
     weights = read_weights(path)
     if is_transformers(weights.tensors) and getattr(blank, "blocks", None):

@@ -43,7 +43,7 @@ def load(
     The base's predictions are computed once and kept on disk, where the harness finds them, too.
 
     Args:
-        name_or_folder: ``mini``, ``mini-dev``, or a folder in the Hub's layout.
+        name_or_folder: ``mini``, ``mini-dev``, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION.
         base: a base model as on the command lines (``vits16``, ``NAME=FILE``, ...); without one, all samples.
         weights: a local file with the base's weights.
         device: where the base runs, ``cpu`` or ``cuda``.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import LONGEST, UserError
 from benchmark.labels.imagenet import CLASSES
-from benchmark.labels.names import class_index, known_class
+from benchmark.labels.names import class_index, classes_called, known_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,10 @@ def read_names(names: Sequence[str], where: str) -> list[int | None]:
 
 
 def _single_class(name: str) -> int | None:
+    """The one class that a name means; of "134: crane" and "n02012849 crane" both parts must agree."""
+    both = re.fullmatch(r"(\d+|n\d{8})[\s:,._-]+(.+)", name.strip())
+    if both is not None and (index := class_index(both[1])) is not None:
+        return index if index in classes_called(both[2]) else None
     try:
         return class_index(name)
     except UserError:  # the name of several classes

@@ -29,11 +29,16 @@ def class_index(name: str) -> int | None:
         return int(word) if int(word) < CLASSES else None
     if re.fullmatch(r"n\d{8}", word):
         return index_of().get(word)
-    heads, synonyms = _by_name()
-    indices = heads.get(_plain(word)) or synonyms.get(_plain(word), ())
+    indices = classes_called(word)
     if len(indices) > 1:
         raise UserError(f'"{name}" is the name of the classes {" and ".join(map(str, indices))}; use the index instead')
     return indices[0] if indices else None
+
+
+def classes_called(word: str) -> tuple[int, ...]:
+    """The classes with this first or full name; if there are none, those with this synonym."""
+    heads, synonyms = _by_name()
+    return heads.get(_plain(word)) or synonyms.get(_plain(word), ())
 
 
 def known_class(name: str, where: str) -> int:

@@ -68,6 +68,13 @@ def test_a_name_that_is_none_goes_by_its_place_among_imagenets() -> None:
         read_labels([words[::-1].index("crane2")], "here", words[::-1])
 
 
+def test_a_name_behind_a_number_or_an_id_must_agree_with_it() -> None:
+    for words in (["134: crane", "517 crane"], ["n02012849 crane", "n03126707, crane"], ["134_crane", "517. crane"]):
+        assert read_labels([0, 1], "here", words).tolist() == [134, 517]
+        with pytest.raises(UserError):
+            read_labels([0], "here", [words[0].replace("crane", "tench"), words[1]])
+
+
 def test_names_of_another_label_space_are_refused() -> None:
     for words in ([str(index) for index in range(1, 1001)], ["airplane", "automobile", "bird"], ["truck", "5000"]):
         with pytest.raises(UserError):

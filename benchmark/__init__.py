@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.core.lazy import lazy
 from benchmark.core.moved import tell_moved
+from benchmark.core.notes import install
 from benchmark.images.open import register
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ else:
             "benchmark.predict.benchmark": ("load",),
         },
     )
+
+install()
 
 __all__ = [
     "BaseModel",

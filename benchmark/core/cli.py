@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import inspect
 import io
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.notes import all_notes
 
 Command = Callable[..., None]
-OURS = ("benchmark", "mad", "generation", "editors", "leaderboard", "__main__")  # whose log is shown
 
 
 def run(
@@ -54,7 +52,7 @@ def run(
         if isinstance(stream, io.TextIOWrapper):  # a sign that a terminal lacks costs that sign and not the result
             stream.reconfigure(errors="replace")
     try:
-        with _notes():
+        with all_notes():
             if isinstance(command, Mapping):
                 tyro.extras.subcommand_cli_from_dict(dict(command), args=arguments, prog=prog, description=description)
             else:
@@ -69,32 +67,6 @@ def run(
         if debug or (error.filename is None and error.errno is None):
             raise
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
-
-
-class _NoteHandler(logging.Handler):
-    """Writes each record as "note: ..." to standard error, above a progress bar if there is one."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm.auto import tqdm
-
-        tqdm.write(f"note: {record.getMessage()}", file=sys.stderr)
-
-
-@contextmanager
-def _notes() -> Iterator[None]:
-    """Show what our modules log from `INFO` on, while a command runs."""
-    handler = _NoteHandler(logging.INFO)
-    loggers = [logging.getLogger(name) for name in OURS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
 
 
 def _prog() -> str:

@@ -132,6 +132,13 @@ def test_a_command_beside_its_subcommands(capsys) -> None:
         assert expected in capsys.readouterr().out
 
 
+def test_a_program_that_imports_us_reads_our_warnings(capsys) -> None:
+    logging.getLogger("editors.x").warning("odd")
+    logging.getLogger("editors.x").info("unseen")
+    logging.getLogger("a_library").warning("not ours")
+    assert capsys.readouterr().err == "note: odd\n"
+
+
 def test_what_our_modules_log_is_a_note(capsys) -> None:
     def command() -> None:
         """Log."""

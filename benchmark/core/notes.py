@@ -1,4 +1,4 @@
-"""What our modules log, as notes on standard error: warnings always, all from `INFO` on while a command runs.
+"""Notes on standard error: the warnings that our modules log, and all from `INFO` on while a command runs.
 
 A program that imports the packages reads the same warnings, as it does of other libraries that load models; to be rid
 of them: ``logging.getLogger("benchmark").setLevel(logging.ERROR)``.

@@ -20,6 +20,7 @@ from benchmark.models.vit import Cut
 from editors.core.base import Editor
 from editors.core.edit import Edit, TailEdit, WeightEdit
 from editors.core.registry import ChosenEditor
+from leaderboard.judging import run_spec
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
@@ -58,6 +59,12 @@ BROKEN: dict[str, tuple[Callable[[nn.Module], Edit | nn.Module], str]] = {
     "a half weight": (lambda model: WeightEdit({"head.bias": model.head.bias.half()}), "must be torch.float32"),
     "a shape": (lambda model: WeightEdit({"head.bias": torch.zeros(7)}), "cannot be called as the base can"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the hashes of code, which take longer than these runs do."""
+    monkeypatch.setattr(run_spec, "hash_sources", lambda entries: {})
 
 
 @pytest.fixture

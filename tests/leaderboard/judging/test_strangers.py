@@ -11,6 +11,7 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
 from editors.core.registry import choose
+from leaderboard.judging import run_spec
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
@@ -130,6 +131,12 @@ IMPORTS = {
 @pytest.fixture(scope="module")
 def border() -> Border:
     return Border()
+
+
+@pytest.fixture(autouse=True)
+def _unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the hashes of code, which take longer than these runs do."""
+    monkeypatch.setattr(run_spec, "hash_sources", lambda entries: {})
 
 
 @pytest.fixture

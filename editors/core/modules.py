@@ -57,7 +57,7 @@ def to_edit(base: nn.Module, edited: Edit | nn.Module, probes: Tensor) -> Edit:
 
 def _from_module(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
     slow = ModuleEdit(edited)
-    if repr(base) != repr(edited) or _types(base) != _types(edited) or _hooked(edited):
+    if repr(base) != repr(edited) or _types(base) != _types(edited) or is_hooked(edited):
         return slow
     ours, theirs = base.state_dict(), edited.state_dict()
     if ours.keys() != theirs.keys() or any(_format(ours[k]) != _format(theirs[k]) for k in ours):
@@ -86,7 +86,8 @@ def _types(module: nn.Module) -> list[type]:
     return [type(submodule) for submodule in module.modules()]
 
 
-def _hooked(module: nn.Module) -> bool:
+def is_hooked(module: nn.Module) -> bool:
+    """Return whether a module has hooks, or a submodule a forward that is not its class's."""
     return any(getattr(submodule, hooks) for submodule in module.modules() for hooks in HOOKS) or any(
         "forward" in vars(submodule) for submodule in module.modules()
     )

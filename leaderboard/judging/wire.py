@@ -21,6 +21,7 @@ from benchmark.core.errors import UserError
 from benchmark.models.vit import Cut
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
 from leaderboard.judging.handles import export, take
+from leaderboard.judging.module_spec import build, describe
 
 METHODS = "editors.methods."  # the modules whose tails cross by name
 HEADER = "message"  # the metadata's key
@@ -59,16 +60,21 @@ def unpack(message: bytes) -> Message:
     return header, {**tensors, **{name: take(handle) for name, handle in handles.items()}}
 
 
-def encode_edit(edit: Edit, keep: Keep) -> Message:
-    """An edit as a header and tensors; what cannot cross stays behind as a number that `keep` gives it."""
+def encode_edit(edit: Edit, keep: Keep, base: nn.Module, probes: Tensor) -> Message:
+    """An edit as a header and tensors; what cannot cross stays behind as a number that `keep` gives it.
+
+    A module crosses if one that is built of its spec has the same logits of `probes`, images (n, 3, H, W).
+    """
     header: dict[str, Any] = {"steps": int(edit.steps)}
     match edit:
         case FailedEdit(reason):
             return {**header, "kind": "failed", "reason": str(reason)}, {}
         case WeightEdit(overrides):
             return {**header, "kind": "weights"}, overrides
-        case ModuleEdit():
-            return {**header, "kind": "kept module", "kept": keep(edit), "where": defined_at(edit.module)}, {}
+        case ModuleEdit(module):
+            if described := describe(base, module, probes):
+                return {**header, "kind": "module", "spec": described[0]}, described[1]
+            return {**header, "kind": "kept module", "kept": keep(edit), "where": defined_at(module)}, {}
         case TailEdit(tail, cut):
             header |= {"block": cut.block, "ffn": cut.ffn}
             kind = type(tail)
@@ -91,6 +97,8 @@ def decode_edit(header: Mapping[str, Any], tensors: dict[str, Tensor], base: nn.
             return FailedEdit(str(header["reason"]), steps)
         case "weights":
             return WeightEdit(tensors, steps)
+        case "module":
+            return ModuleEdit(build(base, header["spec"], tensors), steps)
         case "kept module":
             return ModuleEdit(Kept(call, int(header["kept"]), str(header["where"])), steps)
         case "kept tail":

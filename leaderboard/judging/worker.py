@@ -151,7 +151,8 @@ class Worker:
         """Edits, each with its tensors under its number; those that stay here replace those of the last request."""
         self._kept.clear()
         edits = self.editor.edit(images, labels, seeds, sample)
-        encoded = [encode_edit(edit, self._keep) for edit in edits]
+        base = self.editor.base.module
+        encoded = [encode_edit(edit, self._keep, base, probes) for edit, probes in zip(edits, images, strict=True)]
         tensors = {f"{number}/{name}": value for number, (_, own) in enumerate(encoded) for name, value in own.items()}
         return {"edits": [header for header, _ in encoded], "seconds": self.editor.seconds}, tensors
 

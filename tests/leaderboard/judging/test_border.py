@@ -88,6 +88,21 @@ class Looks(Editor):
 """
 
 
+SETTLES = """
+import copy
+import torch
+from editors import Editor
+
+class Settles(Editor):
+    def edit(self, model, images, labels):
+        edited = copy.deepcopy(model)
+        edited.norm.eps = 0.5
+        edited.blocks[3].mlp.act = torch.nn.Hardswish()
+        edited.head.bias.data += 1e-3
+        return edited
+"""
+
+
 @pytest.fixture(autouse=True)
 def _unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the hashes of code, which take longer than these runs do."""
@@ -137,6 +152,15 @@ def test_a_model_that_cannot_cross_is_asked_and_said_to_be(judge: Judge, file: P
     assert set(theirs.edits["scored"]) == {"editor"} and result.outcomes.judged_by_editor == 4
     assert result.scores["lr_agreement"].value == 1 and result.scores["gr"] == null.scores["gr"]
     assert tables.rows([result])[1][0] == "strangers.py:Wraps (judged by the editor)"
+
+
+def test_a_copy_with_other_settings_crosses_and_is_called_by_the_judge(judge: Judge, tmp_path: Path) -> None:
+    file = tmp_path / "settles.py"
+    file.write_text(SETTLES)
+    result, theirs = run(judge, f"{file}:Settles", tmp_path / "there", Border())
+    _, ours = run(judge, f"{file}:Settles", tmp_path / "here", None)
+    assert outcomes.digest(ours) == outcomes.digest(theirs)
+    assert (result.outcomes.called, result.outcomes.judged_by_editor) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +221,7 @@ def test_edits_survive_the_way_and_code_does_not(base: BaseModel) -> None:
         TailEdit(Memory(module, 2, keys, keys * 2, 0.5), Cut(2), 4),
     ]
     for edit in edits:
-        header, tensors = unpack(pack(*encode_edit(edit, lambda edit: 0)))
+        header, tensors = unpack(pack(*encode_edit(edit, lambda edit: 0, module, torch.rand(1, 3, 32, 32))))
         back = decode_edit(header, tensors, module, lambda number, inputs: inputs)
         assert (type(back), back.steps) == (type(edit), edit.steps)
     assert isinstance(back, TailEdit) and torch.equal(back.tail.keys, keys) and back.tail.model is module  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,16 +46,22 @@ class Line:
     def ask(self, request: str, *arguments: Any, within: float | None = None) -> Message:
         """The answer to a request. Raises `UserError` for what went wrong there, and where the process died.
 
-        Raises `TimeoutError` where it takes more than `within` seconds.
+        Raises `TimeoutError` where the whole of it takes more than `within` seconds; the process is then killed, since
+        one that sends half an answer could hold the judge for ever.
         """
-        late = False
+        late = threading.Event()
+        timer = threading.Timer(within or 0, self._give_up, [late])
         try:
+            if within is not None:
+                timer.start()
             self._connection.send_bytes(pickle.dumps((request, arguments)))
-            late = not wait([self._connection, self._process.sentinel], within)
+            wait([self._connection, self._process.sentinel])
             answer = self._connection.recv_bytes() if self._connection.poll() else b""
         except (EOFError, OSError):
             answer = b""
-        if late:
+        finally:
+            timer.cancel()
+        if late.is_set():
             raise TimeoutError
         if not answer:
             raise UserError(f"{self._name}: its process {self._end()} before it answered")
@@ -77,6 +84,10 @@ class Line:
         self._connection.close()
         self._process.kill()
         self._process.join()
+
+    def _give_up(self, late: threading.Event) -> None:
+        late.set()
+        self._process.kill()
 
     def _end(self) -> str:
         self._process.join(10)

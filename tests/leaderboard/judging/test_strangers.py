@@ -203,6 +203,22 @@ def test_an_edit_that_takes_too_long_has_failed_and_the_next_is_made(
         evaluate(choose("ft", "small"), judge, settings, tmp_path / "here", False)
 
 
+def test_half_an_answer_holds_the_judge_no_longer_than_an_edit_may_take(
+    judge: Judge, border: Border, tmp_path: Path
+) -> None:
+    body = (
+        "def made(self, model, images):\n"
+        "        import gc\n"
+        "        from multiprocessing.connection import Connection\n"
+        "        for line in [each for each in gc.get_objects() if isinstance(each, Connection) and not each.closed]:\n"
+        "            os.write(line.fileno(), (1000).to_bytes(4, 'big') + b'half')\n"
+        "        time.sleep(1000)\n"
+    )
+    choice = border.choose(write(tmp_path, body), "small")
+    evaluate(choice, judge, Settings(limit=1, edit_timeout=1.0), tmp_path / "run", False, border)
+    assert list(outcomes.read(tmp_path / "run").edits["failure"]) == ["took more than 1 s"]
+
+
 def test_a_folder_that_it_goes_to_changes_nothing(judge: Judge, border: Border, tmp_path: Path) -> None:
     folder = Path.cwd()
     body = "def made(self, model, images):\n        os.chdir('/')\n        return WeightEdit({})\n"

@@ -1,4 +1,4 @@
-"""Measure the speed of judging an edit beside plain code, and the cost of the border, with equal predictions."""
+"""Measure the speed of judging an edit and the cost of the border, with equal predictions."""
 
 from __future__ import annotations
 

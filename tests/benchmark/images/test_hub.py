@@ -19,17 +19,6 @@ from tests.conftest import rows_of, write_split
 from tests.hub_server import HubServer, serving
 
 
-@pytest.fixture
-def datasets_hub(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
-    """The Hub on loopback, for `datasets` too."""
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "cache" / "downloads")
-    return hub
-
-
 def test_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 

@@ -54,7 +54,7 @@ def test_batches_are_those_of_a_plain_loop(base: BaseModel, small_benchmark: Ben
 def test_damaged_predictions_are_computed_again(base: BaseModel, small_benchmark: Benchmark, tmp_path: Path) -> None:
     edit = small_benchmark.edit
     expected = predict_samples(base, edit, 5, use_store=False)["base_label"].to_numpy(np.int16)
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "predictions").exists()
     assert np.array_equal(predict_samples(base, edit, 5)["base_label"].to_numpy(np.int16), expected)
     (file,) = (tmp_path / "cache" / "predictions").rglob("shard-*.parquet")
     whole = file.read_bytes()

@@ -11,6 +11,7 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import MINI, read_split
 from editors.training.images import open_training_images
 from tests.conftest import png, rows_of, write_split
+from tests.hub_server import HubServer
 
 
 @pytest.fixture
@@ -46,17 +47,12 @@ def test_the_embedded_training_images_are_the_train_split_of_the_mini() -> None:
     assert open_training_images("mini-dev").signature == images.signature
 
 
-def test_a_data_set_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    items = [{"bytes": png(np.random.default_rng(n)), "path": None} for n in range(3)]
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-    table = datasets.Dataset.from_dict({"image": items, "label": [0, 1, 2]}, features=features)
-    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda name: ["train", "test"])
-    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name: ["default"])
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, data_files, split: {"train": table}[split])
+def test_a_data_set_on_the_hub(datasets_hub: HubServer, tmp_path: Path) -> None:
+    write_split(tmp_path / "set" / "data", "train", rows_of({(None, "train"): 3}, seed=1))
+    write_split(tmp_path / "set" / "data", "test", rows_of({(None, "test"): 2}, seed=2))
+    datasets_hub.add("datasets", "somebody/images", tmp_path / "set")
     images = open_training_images("somebody/images")
-    assert len(images) == 3 and images.open(2).size == (32, 32)
+    assert len(images) == 3 and images.read(2) == read_split(tmp_path / "set" / "data", "train").image_bytes(2)
 
 
 def test_too_few_images_are_refused(folder: Path) -> None:

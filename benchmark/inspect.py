@@ -16,6 +16,7 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.files import replacing
+from benchmark.core.terminal import console
 from benchmark.core.text import printable
 from benchmark.data.dataset import EMBEDDED, Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_LOCALITY
@@ -117,32 +118,29 @@ def _file_name(text: str) -> str:
 
 
 def show(benchmark: Benchmark) -> None:
-    """Print both tables, groups that miss the paper's count in red; text from outside is printed without markup."""
+    """Print both tables, groups that miss the paper's count in red; text from outside is printed as it is."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console, groups = Console(highlight=False), count_groups(benchmark)
-    title = Text(printable(f"{benchmark.name} {benchmark.version}"), style="bold")
-    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
+    screen, groups, title = console(), count_groups(benchmark), f"{benchmark.name} {benchmark.version}"
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_style="bold", title_justify="left", padding=(0, 1, 0, 0))
     for column in groups.columns:
         shown.add_column(column, justify="right" if column in COUNTS else "left", overflow="fold")
     for row in groups.to_dict("records"):
         is_off = not pd.isna(row["expected"]) and row["expected"] != row["images"]
         texts = ["-" if pd.isna(value) else value if isinstance(value, str) else f"{value:,}" for value in row.values()]
-        shown.add_row(*map(Text, texts), style="red" if is_off else None)
-    console.print(shown)
+        shown.add_row(*texts, style="red" if is_off else None)
+    screen.print(shown)
     sources = count_sources(benchmark)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("source", overflow="fold")
     for column in sources.columns:
-        shown.add_column(Text(column), justify="right")
+        shown.add_column(column, justify="right")
     for source, counts in sources.iterrows():
-        shown.add_row(Text(str(source)), *(f"{count:,}" if count else "" for count in counts))
-    console.print(shown)
+        shown.add_row(str(source), *(f"{count:,}" if count else "" for count in counts))
+    screen.print(shown)
     edit = groups[groups["id"] != LOCALITY]
-    console.print(
+    screen.print(
         f"{(edit['images'] > 0).sum()} groups, {edit['images'].sum():,} editing samples, "
         f"{len(benchmark.locality):,} locality images"
     )

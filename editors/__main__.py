@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from benchmark.core.commands import show
+from benchmark.core.terminal import console
 from editors.core.base import knob_of
 from editors.core.registry import built_in, choose
 
 
 def main() -> None:
     """Print a table of all editors, then the commands."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Editors", title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -23,8 +22,8 @@ def main() -> None:
         knob, config = knob_of(chosen.config), dataclasses.asdict(chosen.config)
         sweep = f"{knob.name}: {', '.join(f'{value:g}' for value in knob.sweep)}" if knob else ""
         defaults = ", ".join(f"{key}={value}" for key, value in config.items() if value is not None)
-        table.add_row(name, escape((chosen.editor_class.__doc__ or "").partition("\n")[0]), sweep, defaults)
-    Console().print(table)
+        table.add_row(name, (chosen.editor_class.__doc__ or "").partition("\n")[0], sweep, defaults)
+    console().print(table)
     print("\nA setting is written behind the name: ft-l2:c=0.01. Settings chosen for a base go before defaults.\n")
     show("editors")
 

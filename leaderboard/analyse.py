@@ -17,6 +17,7 @@ from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
+from benchmark.core.terminal import console
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
@@ -238,7 +239,6 @@ def _shared(record: Record) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), caption="per cent", caption_justify="left")
@@ -246,7 +246,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(name, justify="right" if position > 1 else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console().print(table)
 
 
 def _written(path: Path) -> None:

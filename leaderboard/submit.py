@@ -15,6 +15,7 @@ from benchmark.core import options
 from benchmark.core.cli import run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
+from benchmark.core.terminal import console
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
@@ -68,7 +69,6 @@ def score(
 
 def show(records: Sequence[Record]) -> None:
     """Print the table of these records on the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
     header, *body = tables.rows(records)
@@ -99,7 +99,7 @@ def show(records: Sequence[Record]) -> None:
         )
     for cells in body:
         table.add_row(cells[0].replace(":", "\n  ").replace(",", "\n  "), *(cells[position] for position in shown[1:]))
-    Console().print(table)
+    console().print(table)
 
 
 def _at_knobs(chosen_editor: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.notes import all_notes
+from benchmark.core.terminal import one_line, printing_visibly
 
 Command = Callable[..., None]
 
@@ -54,9 +55,10 @@ def run(
     try:
         with all_notes():
             if isinstance(command, Mapping):
-                tyro.extras.subcommand_cli_from_dict(dict(command), args=arguments, prog=prog, description=description)
+                visible = {name: printing_visibly(function) for name, function in command.items()}
+                tyro.extras.subcommand_cli_from_dict(visible, args=arguments, prog=prog, description=description)
             else:
-                tyro.cli(command, args=arguments, prog=prog, description=description)
+                tyro.cli(printing_visibly(command), args=arguments, prog=prog, description=description)
     except UserError as error:
         if debug:
             raise
@@ -76,7 +78,7 @@ def _prog() -> str:
 
 def _fail(message: str, code: int) -> None:
     sys.stdout.flush()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.stderr.flush()
     if code == 130:
         os._exit(code)  # a second Ctrl-C must not meet half-stopped worker threads

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmark.core.errors import unknown
+from benchmark.core.text import printable
 
 PACKAGES = ("mad", "benchmark", "generation", "editors", "leaderboard")  # in the order in which one needs them
 
@@ -46,7 +47,7 @@ def main() -> None:
     name = sys.argv[1]
     known = {name for package in PACKAGES for name in commands(package)}
     if name not in {*known, *PACKAGES}:
-        print(f"error: {unknown('command', name, known)}", file=sys.stderr)
+        print(printable(f"error: {unknown('command', name, known)}"), file=sys.stderr)
         sys.exit(2)
     sys.argv = sys.argv[1:]
     runpy.run_module(name, run_name="__main__", alter_sys=True)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmark.core.terminal import one_line
+
 OURS = ("benchmark", "mad", "generation", "editors", "leaderboard")
 
 
@@ -21,7 +23,7 @@ class NoteHandler(logging.Handler):
         """Write one record."""
         from tqdm.auto import tqdm
 
-        tqdm.write(f"note: {record.getMessage()}", file=sys.stderr)
+        tqdm.write(f"note: {one_line(record.getMessage())}", file=sys.stderr)
 
 
 def install() -> None:

@@ -1,18 +1,54 @@
-"""Text from outside (file names, licences) as text that may be shown: in a terminal, in Markdown."""
+"""Text from outside (names of files and people, titles, messages of libraries) as text that may be shown.
+
+It is `printable` in terminals, tables and pages, and `escape`d in Markdown. A name is known by its `name_key`.
+"""
 
 from __future__ import annotations
 
-import os
 import re
+import unicodedata
+from pathlib import Path
 
 
-def printable(name: str) -> str:
-    """A file's name as Unicode text without control characters; Linux allows other bytes in names."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: object) -> str:
+    """Text on one line, in which control characters and other invisible ones are escapes such as ``\x1b``.
+
+    So are bytes that are no Unicode, which Linux allows in the names of files.
+    """
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name, as `os.fsdecode` keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def escape(text: object) -> str:
     """Text as plain Markdown text on one line: no markup, no HTML, no table cell of its own."""
     visible = "".join(c if c.isprintable() else " " for c in str(text))
     return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(visible.split()))
+
+
+def name_key(name: str) -> str:
+    """The key under which two spellings are one name: whatever their case, and however accents are encoded.
+
+    >>> name_key("\u00c9ve") == name_key("e\u0301ve")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def fill_template(template: Path, **values: object) -> str:
+    """The page of HTML that a file of jinja2 makes of `values`, in which all text is escaped and printable."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def visible(value: object) -> object:
+        return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)

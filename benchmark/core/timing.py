@@ -15,6 +15,7 @@ import torch
 
 from benchmark.core.devices import wait
 from benchmark.core.files import write_text
+from benchmark.core.terminal import console
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ class Comparison:
 
     def show(self, title: str) -> None:
         """Print both variants as a table; a command calls this in the end."""
-        from rich.console import Console
         from rich.table import Table
 
         table = Table(title=title, title_justify="left")
@@ -65,7 +65,7 @@ class Comparison:
         table.caption = (
             f"ceiling: {self.ceiling / 1e9:,.0f} GFLOP/s, measured; arithmetic alone allows {self.allowed:.1f}x"
         )
-        Console().print(table)
+        console().print(table)
 
 
 def interleaved(variants: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Timing]:

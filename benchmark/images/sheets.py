@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from benchmark.core.text import printable
+
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
@@ -55,6 +57,7 @@ def contact_sheet(cells: Sequence[Cell], title: str, about: Sequence[tuple[str, 
     draw.text((MARGIN, MARGIN - 8), _fit(draw, title, _font(24), room), INK, _font(24))
     left = float(MARGIN)
     for text, colour in about:
+        text = printable(text)
         draw.text((left, MARGIN + 26), text, colour, _font(14))
         left += draw.textlength(text, _font(14))
     for i, cell in enumerate(cells):
@@ -86,7 +89,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> str:
     """`text` on one line, cut short to `width` pixels."""
-    text = " ".join(text.splitlines())
+    text = printable(" ".join(text.splitlines()))
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(text + "...", font) > width:

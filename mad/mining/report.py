@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core import files
+from benchmark.core.text import fill_template
 from benchmark.images import sheets
 from benchmark.images.decode import BrokenImage
 from benchmark.images.sheets import FAINT, THUMBNAIL, Cell, Line, thumbnail
@@ -178,8 +179,6 @@ def render_page(
 
     Its links lead to a place on the page, or to the page of a picture whose licence asks for it.
 
-    Text from outside (file names, error messages) is escaped by jinja2.
-
     Args:
         names: the models' names.
         overview: pool, models and rules of the search, in order.
@@ -187,11 +186,9 @@ def render_page(
         groups: from `mad.mining.competition.find_groups`.
         skipped: `image` and `error` of images that did not open.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["data_uri"] = _encode_data_uri
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return fill_template(
+        TEMPLATE,
+        encode=_encode_data_uri,
         names=names,
         overview=overview,
         sections=sections,

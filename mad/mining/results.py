@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.core import files
-from benchmark.core.text import printable
+from benchmark.core.terminal import console
 from benchmark.labels import imagenet
 
 if TYPE_CHECKING:
@@ -86,15 +86,16 @@ def describe(
 def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, out: Path) -> None:
     """Print the top of the ranking, the largest groups and where the rest is; a command calls this in the end."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    screen = console()
     class_names = imagenet.names()
     share = f"{result.disagreements / result.images:.1%}"
-    console.print(
-        f"\n[bold]{result.disagreements:,}[/] of {result.images:,} images divide the models ({share})"
+    screen.print(
+        Text.assemble(
+            "\n", (f"{result.disagreements:,}", "bold"), f" of {result.images:,} images divide the models ({share})"
+        )
         + (f"; {skipped:,} skipped, listed in skipped.csv" if skipped else "")
     )
     if result.ranking.empty:
@@ -103,20 +104,20 @@ def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, o
     top.add_column("#", justify="right", style="dim")
     top.add_column("image", max_width=20, no_wrap=True, style="dim")
     for name, colour in ((model_names.strong, "green"), (model_names.base, "red")):
-        top.add_column(Text(f"{name} says"), style=colour)
+        top.add_column(f"{name} says", style=colour)
         top.add_column("", justify="right", style=colour)
     top.add_column("apart", justify="right")
     for row in result.ranking.head(SHOWN).to_dict("records"):
         top.add_row(
             str(row["rank"]),
-            Text(printable(row["image"])),
+            row["image"],
             class_names[row["strong_index"]],
             f"{row['strong_probability']:.0%}",
             class_names[row["base_index"]],
             f"{row['base_probability']:.0%}",
             f"{row['distance']:.4g}",
         )
-    console.print(top)
+    screen.print(top)
 
     largest = Table(box=box.SIMPLE_HEAD, title="The largest groups", title_justify="left", title_style="bold")
     largest.add_column("id", style="dim")
@@ -126,10 +127,10 @@ def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, o
     for row in result.groups.head(SHOWN).to_dict("records"):
         group = Text.assemble((row["strong_class"], "green"), "-", (row["base_class"], "red"))
         largest.add_row(row["group_id"], group, f"{row['size']:,}", f"{row['distance']:.4g}")
-    console.print(largest)
+    screen.print(largest)
     for title, file in (
         ("contact sheet", "sheets/ranking.png"),
         ("report", "report.html"),
         ("groups", "groups.csv"),
     ):
-        console.print(Text(f" {title:<14}{out / file}"), soft_wrap=True)
+        screen.print(f" {title:<14}{out / file}", soft_wrap=True)

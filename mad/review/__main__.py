@@ -18,6 +18,7 @@ import tyro
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
+from benchmark.core.terminal import console
 
 Groups = Annotated[
     Path,
@@ -98,15 +99,13 @@ def status(groups: Groups, db: options.AnswersFile = None, out: options.Optional
     import math
 
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from benchmark.core import files
     from mad.review import agreement
 
     candidates, _, table = _read_answers(groups, db)
-    console = Console(highlight=False)
+    screen = console()
     people = Table("annotator", box=box.SIMPLE_HEAD)
     for column in ("answered", "of", "accepted", "rejected"):
         people.add_column(column, justify="right")
@@ -114,23 +113,21 @@ def status(groups: Groups, db: options.AnswersFile = None, out: options.Optional
         verdicts = table[name].dropna()
         n_accepted = int(verdicts.sum())
         counts = (len(verdicts), len(table), n_accepted, len(verdicts) - n_accepted)
-        people.add_row(Text(name), *(f"{count:,}" for count in counts))
-    console.print(people)
+        people.add_row(name, *(f"{count:,}" for count in counts))
+    screen.print(people)
     for pair in agreement.compare_annotators(table):
         share = f"{pair.agree / pair.both:.1%}" if pair.both else "–"
         kappa = "–" if math.isnan(pair.kappa) else f"{pair.kappa:.3f}"
-        console.print(
-            Text(
-                f" {pair.first}, {pair.second}: both answered {pair.both:,} images, agree on {share}, "
-                f"Cohen's kappa {kappa}, {pair.both - pair.agree:,} conflicts"
-            ),
+        screen.print(
+            f" {pair.first}, {pair.second}: both answered {pair.both:,} images, agree on {share}, "
+            f"Cohen's kappa {kappa}, {pair.both - pair.agree:,} conflicts",
             soft_wrap=True,
         )
     path = out or candidates.folder / "conflicts.csv"
     conflicts = agreement.list_conflicts(table)
     with files.replacing(path) as temporary:
         conflicts.to_csv(temporary, index=False, lineterminator="\n")
-    console.print(Text(f" {len(conflicts):,} conflicts are listed in {path}"), soft_wrap=True)
+    screen.print(f" {len(conflicts):,} conflicts are listed in {path}", soft_wrap=True)
 
 
 def export(

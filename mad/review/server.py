@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import fill_template
 from benchmark.images.decode import BrokenImage
 from mad.review.session import Refused, Session
 
@@ -108,12 +109,8 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
 
 
 def render(annotator: str, token: str, about: str) -> str:
-    """The page; text from outside is escaped by jinja2 here, and set as text by the script."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((ASSETS / "page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(annotator=annotator, token=token, about=about)
+    """The page. What its script shows later is set as text."""
+    return fill_template(ASSETS / "page.html.jinja", annotator=annotator, token=token, about=about)
 
 
 class _Guard:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
 from benchmark.labels import imagenet
 from mad.mining import wordnet
@@ -136,7 +137,7 @@ class Session:
         }
         if upcoming:
             image = self._image_of_key[upcoming[0]]
-            view["item"] = {"key": upcoming[0], "name": image.name}
+            view["item"] = {"key": upcoming[0], "name": printable(image.name)}
             view["group"] = {
                 **self._progress(image.pair),
                 "strong": describe(image.pair.strong),

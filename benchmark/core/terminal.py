@@ -1,0 +1,61 @@
+"""What commands print. Text from outside shows in a terminal and never controls it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from benchmark.core.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class _Visible:
+    """A stream that makes all but line ends printable."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream  # where rich writes: `console` makes its text printable, and the colours stay
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write("\n".join(map(printable, text.split("\n"))))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def printing_visibly(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command, in which `print` shows control characters as escapes."""
+    if isinstance(command, functools.partial):  # a function with other defaults, whose types are the function's
+        partial = functools.partial(printing_visibly(command.func), *command.args, **command.keywords)
+        partial.__dict__.update(command.__dict__)  # what tyro notes on a command
+        return partial
+
+    @functools.wraps(command)
+    def visibly(*arguments: Any, **options: Any) -> None:
+        with redirect_stdout(cast(TextIO, _Visible(sys.stdout))):
+            command(*arguments, **options)
+
+    return visibly
+
+
+def one_line(message: str) -> str:
+    """A message on one line that a terminal shows as it is."""
+    return printable(" ".join(message.split()))
+
+
+def console() -> Console:
+    """A console of rich for tables, whose text is plain: no markup, no emoji codes, no control characters."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **settings: Any) -> Text:
+            return super().render_str("\n".join(map(printable, text.split("\n"))), **settings)
+
+    return PlainConsole(markup=False, emoji=False, highlight=False)

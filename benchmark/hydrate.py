@@ -9,14 +9,12 @@ data set are only compared, never opened.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -25,10 +23,10 @@ import tyro
 from tqdm.auto import tqdm
 
 from benchmark.core import options
+from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
-from benchmark.core.text import printable
 from benchmark.data.hub import fetch, is_on_hub
 from benchmark.data.manifest import read_build
 from benchmark.data.schema import PUG
@@ -269,12 +267,8 @@ def _link(source: str, target: str) -> None:
 
 
 def _write_problems(problems: dict[LeftOut, str], path: Path) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("file", "row", "source", "source_id", "sha256", "problem"))
-    for image, problem in problems.items():
-        writer.writerow((image.file, image.row, image.source, printable(image.source_id), image.sha256, problem))
-    write_text(path, table.getvalue())
+    columns = ("file", "row", "source", "source_id", "sha256")
+    write_csv(path, (*columns, "problem"), ((*astuple(image), problem) for image, problem in problems.items()))
 
 
 if __name__ == "__main__":

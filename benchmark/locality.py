@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.core import options
+from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
+from benchmark.core.text import plotted
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.boundary import MARGIN
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
@@ -106,7 +108,7 @@ def write_images(folder: Path, pool: Joined, predictions: pd.DataFrame, chosen: 
             "margin": round(float(predictions["base_margin"].iloc[position]), 8),
             "sha256": digest,
         }
-    pd.DataFrame(rows.values()).to_csv(folder / "selection.csv", index=False, lineterminator="\n")
+    write_frame(folder / "selection.csv", pd.DataFrame(rows.values()))
     return len(rows)
 
 
@@ -131,7 +133,7 @@ def draw_margins(path: Path, margins: dict[str, np.ndarray], counts: pd.DataFram
         )
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
-    figure.suptitle(f"Images that {base} gets right, by margin", fontsize=10)
+    figure.suptitle(f"Images that {plotted(base)} gets right, by margin", fontsize=10)
     figure.savefig(path)
 
 
@@ -201,8 +203,7 @@ def main(
     with replacing_folder(out) as folder:
         count = write_images(folder / "images", pool, predictions, chosen)
         draw_margins(folder / "margins.png", margins, counts, margin, Path(base).name)
-        broken = predictions.loc[predictions["error"] != "", ["image", "error"]]
-        broken.to_csv(folder / "skipped.csv", index=False, lineterminator="\n")
+        write_frame(folder / "skipped.csv", predictions.loc[predictions["error"] != "", ["image", "error"]])
         write_text(folder / NOTE, json.dumps(describe_choice(model, margin, counts, sources), indent=2) + "\n")
     for name, row in counts.iterrows():
         skipped = f"; {row['skipped']:,} skipped, listed in skipped.csv" if row["skipped"] else ""

@@ -28,6 +28,7 @@ import tyro
 from tqdm.auto import tqdm
 
 from benchmark.core import options
+from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.hub import from_hub
@@ -186,16 +187,16 @@ def write(decisions: pd.DataFrame, images: ImageSource, out: Path, options: dict
     for position, file in kept["file"].items():
         with replacing(out / file) as temporary:
             temporary.write_bytes(images.read(int(str(position))))
-    _write_csv(decisions, out / "scores.csv")
-    _write_csv(count_stages(decisions), out / "counts.csv")
+    write_frame(out / "scores.csv", decisions)
+    write_frame(out / "counts.csv", count_stages(decisions))
     pairs = kept.assign(
         group_id=[pair_id(a, b) for a, b in zip(kept["class_index"], kept["base_prediction"], strict=True)]
     )
     groups = pairs.groupby("group_id", sort=False).agg(
         strong_index=("class_index", "first"), base_index=("base_prediction", "first"), size=("image", "size")
     )
-    _write_csv(groups.sort_values("size", ascending=False, kind="stable").reset_index(), out / "groups.csv")
-    _write_csv(pairs[["group_id", "file"]].rename(columns={"file": "image"}), out / "membership.csv")
+    write_frame(out / "groups.csv", groups.sort_values("size", ascending=False, kind="stable").reset_index())
+    write_frame(out / "membership.csv", pairs[["group_id", "file"]].rename(columns={"file": "image"}))
     note = {"command": {"pool": str(out.resolve()), **options}, "pool": {"images": len(kept)}}
     write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
 
@@ -210,11 +211,6 @@ def keep_scores(folder: Path, decisions: pd.DataFrame) -> None:
     write_table(
         folder, [{**row, "scores": scores_of_file.get(row["file"], row["scores"])} for row in read_table(folder)]
     )
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def main(

@@ -28,7 +28,13 @@ def _escaped(character: str) -> str:
 def escape(text: object) -> str:
     """Text as plain Markdown text on one line: no markup, no HTML, no table cell of its own."""
     visible = "".join(c if c.isprintable() else " " for c in str(text))
-    return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(visible.split()))
+    markup = r"(?<![^\W_])_|_(?![^\W_])|[\\`*\[\]<>#|~&$]"  # a _ within a word is none
+    return re.sub(markup, r"\\\g<0>", " ".join(visible.split()))
+
+
+def plotted(text: object) -> str:
+    """Text for a figure of matplotlib, which takes what stands between two ``$`` for a formula."""
+    return "\n".join(map(printable, str(text).split("\n"))).replace("$", r"\$")
 
 
 def name_key(name: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from benchmark.core.csvs import plain_text
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.groups import Group
@@ -75,7 +76,7 @@ def read_csv(files: ImageFiles, name: str, columns: Sequence[str]) -> list[dict[
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
         raise UserError(f"{where}: lacks the column {missing[0]}; it must have {', '.join(columns)}")
-    return [{key: value.strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
+    return [{key: plain_text(value.strip()) for key, value in row.items() if isinstance(key, str)} for row in rows]
 
 
 def list_by_class(

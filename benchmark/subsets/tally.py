@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing
 from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.subsets.subset import LOCALITY, paper_groups
 
@@ -103,7 +102,4 @@ def _check_twins(report: Report) -> None:
 
 def write_skipped(report: Report, path: Path) -> None:
     """Write the skipped files to a CSV file with the columns path and reason."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "reason"))
-        writer.writerows(report.skipped)
+    write_csv(path, ("path", "reason"), report.skipped)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.core.files import replacing, write_text
+from benchmark.core.csvs import write_csv
+from benchmark.core.files import replacing
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,7 @@ def write(rows: Sequence[dict[str, float]], out: Path, panels: Sequence[Panel]) 
     """Write ``<out>.csv`` and ``<out>.png`` from rows that hold `iteration` and the panels' columns (or some)."""
     if not rows:
         return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(out.with_suffix(".csv"), text.getvalue())
+    write_csv(out.with_suffix(".csv"), list(rows[0]), ([*row.values()] for row in rows))
 
     from matplotlib.figure import Figure
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.files import replacing
+from benchmark.core.text import plotted
 from leaderboard.analyses.iou import Overlap
 from leaderboard.analyses.layers import COMPONENTS, Position
 from leaderboard.records.record import Score
@@ -40,7 +41,15 @@ def gr_lr(lines: Sequence[Line], title: str, path: Path) -> None:
         label = f"{line.label} ({len(line.runs)} runs)" if len(line.runs) > 1 else line.label
         marker = MARKERS[number % len(MARKERS)]
         style = "-" if number < len(COLOURS) else "--"  # when the colours begin again
-        axes.plot(*_xy(scores), color=colour, marker=marker, markersize=5, linewidth=1.6, linestyle=style, label=label)
+        axes.plot(
+            *_xy(scores),
+            color=colour,
+            marker=marker,
+            markersize=5,
+            linewidth=1.6,
+            linestyle=style,
+            label=plotted(label),
+        )
         ends = (0, -1) if len(points) > 1 else ()
         notes += [(f"{place(points[end].value):g}", *scores[end], colour) for end in ends]
     knobs = list(dict.fromkeys(line.knob for line in lines if line.knob))
@@ -85,9 +94,9 @@ def overlaps(results: Sequence[Overlap], title: str, path: Path) -> None:
         axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names), fontsize=8)
         axes.tick_params(left=axes is panels[0])
         within, across, _ = result.means.values()
-        axes.set_title(f"{result.editor}\nwithin {_per_cent(within)}, across {_per_cent(across)}", fontsize=9)
+        axes.set_title(f"{plotted(result.editor)}\nwithin {_per_cent(within)}, across {_per_cent(across)}", fontsize=9)
     figure.colorbar(image, ax=list(panels), label="mean IoU of masks (%)")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plotted(title), fontsize=11)
     _save(figure, path)
 
 
@@ -149,7 +158,7 @@ def _along(to_pixels: Any, points: np.ndarray) -> np.ndarray:
 
 def _finish(axes: Axes, title: str, note: str) -> None:
     axes.set(xlabel="generalisation rate GR (%)", ylabel="locality rate LR (%)")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(plotted(title), fontsize=9)
     axes.grid(linewidth=0.3, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if note:

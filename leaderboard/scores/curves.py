@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing
 from editors.core.registry import INTERPOLATE
 from leaderboard.records.record import Record, Score
 from leaderboard.records.runs import check_comparable
@@ -97,8 +97,7 @@ def lines(records: Sequence[Record]) -> list[Line]:
 
 def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Rows as csv, atomically."""
-    with replacing(path) as temporary:
-        pd.DataFrame(list(rows)).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_frame(path, pd.DataFrame(list(rows)), float_format="%.6g")
 
 
 def columns(scores: dict[str, Score]) -> dict[str, float | None]:

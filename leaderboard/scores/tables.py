@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.core.text import escape
 from leaderboard.records.record import Record, Score
 from leaderboard.records.runs import group_comparable
 
@@ -112,12 +113,14 @@ def markdown(records: Sequence[Record], intervals: bool = True) -> str:
     """All records as Markdown tables, one for each set of comparable runs."""
     texts = []
     for group in group_comparable(records):
-        title = f"{heading(group[0])}, {details(group[0])}"
+        title = escape(f"{heading(group[0])}, {details(group[0])}")
         header, *body = rows(group, intervals)
-        lines = [f"**{title}**", "", _line(header), _line(["---", *("---:" for _ in header[1:])]), *map(_line, body)]
+        rule = ["---", *("---:" for _ in header[1:])]
+        body = [[escape(editor), *scores] for editor, *scores in body]
+        lines = [f"**{title}**", "", *map(_line, [[escape(name) for name in header], rule, *body])]
         texts.append("\n".join(lines))
     return "\n\n".join([*texts, NOTE]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
+    return "| " + " | ".join(cells) + " |"

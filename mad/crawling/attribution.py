@@ -5,11 +5,10 @@ Creative Commons licences ask for it, and Flickr for the link back (SPEC, sectio
 
 from __future__ import annotations
 
-import csv
 from datetime import datetime, timezone
 from urllib.parse import quote
 
-from benchmark.core.files import replacing
+from benchmark.core.csvs import write_csv
 from mad.crawling.index import IMAGES, KEPT, Index, image_name
 
 COLUMNS = (
@@ -28,17 +27,17 @@ def write_attribution(index: Index) -> None:
         "keyword, class_index FROM photo WHERE state = ? ORDER BY rowid",
         (KEPT,),
     )
-    with (
-        replacing(index.folder / "attribution.csv") as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for photo_id, owner, owner_name, title, licence, licence_url, uploaded, date_taken, sha256, *rest in rows:
-            image = f"{IMAGES}/{image_name(sha256)}"
-            page = f"https://www.flickr.com/photos/{quote(owner, safe='@')}/{photo_id}/"
-            date_upload = datetime.fromtimestamp(uploaded, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            table.writerow((
-                image, photo_id, owner, owner_name, title, page, licence, licence_url, date_upload, date_taken, sha256,
-                *rest,
-            ))  # fmt: skip
+    write_csv(index.folder / "attribution.csv", COLUMNS, (_credit(*row) for row in rows))
+
+
+def _credit(
+    photo_id: str, owner: str, owner_name: str, title: str, licence: str, licence_url: str, uploaded: int,
+    date_taken: str, sha256: str, *rest: object,
+) -> tuple[object, ...]:  # fmt: skip
+    """The row of an image, in `COLUMNS`."""
+    image = f"{IMAGES}/{image_name(sha256)}"
+    page = f"https://www.flickr.com/photos/{quote(owner, safe='@')}/{photo_id}/"
+    date_upload = datetime.fromtimestamp(uploaded, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        image, photo_id, owner, owner_name, title, page, licence, licence_url, date_upload, date_taken, sha256, *rest,
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from benchmark.core.csvs import plain_text
 from benchmark.core.errors import UserError
 from benchmark.images.folder import Crawl
 from benchmark.images.open import ATTRIBUTION
@@ -30,7 +31,7 @@ def read_attribution(pool: ImageSource, images: Iterable[str]) -> pd.DataFrame:
         chunks = pd.read_csv(table, dtype=str, keep_default_na=False, chunksize=100_000)
         with chunks as rows:
             for chunk in rows:
-                chunk = chunk.rename(columns={"file": "image"})
+                chunk = chunk.map(plain_text).rename(columns={"file": "image"})
                 if missing := {*columns}.difference(chunk.columns):
                     raise UserError(f"{table}: lacks the column {min(missing)}; run mad.crawl again, which writes it")
                 tables.append(chunk.loc[chunk["image"].isin(names), columns])

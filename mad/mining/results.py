@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.core import files
+from benchmark.core.csvs import write_frame
 from benchmark.core.terminal import console
 from benchmark.labels import imagenet
 
@@ -51,8 +52,7 @@ def _write_parquet(table: pd.DataFrame, path: Path) -> None:
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     columns = [column for column in table if column.endswith("_probability")]
-    with files.replacing(path) as temporary:
-        table.assign(**table[columns].astype(float).round(6)).to_csv(temporary, index=False, lineterminator="\n")
+    write_frame(path, table.assign(**table[columns].astype(float).round(6)))
 
 
 def describe(

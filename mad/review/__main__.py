@@ -101,7 +101,7 @@ def status(groups: Groups, db: options.AnswersFile = None, out: options.Optional
     from rich import box
     from rich.table import Table
 
-    from benchmark.core import files
+    from benchmark.core.csvs import write_frame
     from mad.review import agreement
 
     candidates, _, table = _read_answers(groups, db)
@@ -125,8 +125,7 @@ def status(groups: Groups, db: options.AnswersFile = None, out: options.Optional
         )
     path = out or candidates.folder / "conflicts.csv"
     conflicts = agreement.list_conflicts(table)
-    with files.replacing(path) as temporary:
-        conflicts.to_csv(temporary, index=False, lineterminator="\n")
+    write_frame(path, conflicts)
     screen.print(f" {len(conflicts):,} conflicts are listed in {path}", soft_wrap=True)
 
 

@@ -12,7 +12,6 @@ gets onto the disk. They are copied as they are, byte for byte.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from benchmark.core import files
+from benchmark.core.csvs import write_csv
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import check_empty
 from benchmark.images.decode import BrokenImage, decode, suffix_of
@@ -71,8 +71,9 @@ def write_groups(
     """
     check_empty(out)
     with replacing_folder(out) as partial:
-        row_of_file: dict[str, dict[str, str]] = {}
-        skipped, n_without_credit = [], 0
+        columns, rows = ("file", *CREDIT), dict[str, list[str]]()
+        skipped: list[tuple[str, str, str]] = []
+        n_without_credit = 0
         for image, seen in tqdm(accepted, unit="image", desc="export", leave=False):
             try:
                 image_bytes = pool_images.read(image.name)
@@ -82,24 +83,21 @@ def write_groups(
                 if seen != {sha256}:
                     raise BrokenImage("not the file that was reviewed")
             except BrokenImage as error:
-                skipped.append({"group_id": image.pair.id, "image": image.name, "reason": str(error)})
+                skipped.append((image.pair.id, image.name, str(error)))
                 continue
             file = f"{name_folder(image.pair)}/{sha256}{suffix}"
             (partial / file).parent.mkdir(exist_ok=True)
             (partial / file).write_bytes(image_bytes)
             credit = credits.get(image.name, {})
             n_without_credit += not credit
-            row_of_file[file] = {
-                **{column: credit.get(column, "") for column in CREDIT},
-                "file": file,
-                "sha256": sha256,
-            }
-        _write_csv(partial / ATTRIBUTION, ["file", *CREDIT], list(row_of_file.values()))
+            row = {**credit, "file": file, "sha256": sha256}
+            rows[file] = [row.get(column, "") for column in columns]
+        write_csv(partial / ATTRIBUTION, columns, rows.values())
         if skipped:
-            _write_csv(partial / "skipped.csv", ["group_id", "image", "reason"], skipped)
-        counts = {"images": len(row_of_file), "skipped": len(skipped)}
+            write_csv(partial / "skipped.csv", ("group_id", "image", "reason"), skipped)
+        counts = {"images": len(rows), "skipped": len(skipped)}
         files.write_text(partial / "review.json", json.dumps({**notes, **counts}, indent=2) + "\n")
-    return len(row_of_file), len(skipped), n_without_credit
+    return len(rows), len(skipped), n_without_credit
 
 
 def find_seen_files(answers: pd.DataFrame, annotators: Sequence[str]) -> dict[tuple[str, str], frozenset[str]]:
@@ -108,10 +106,3 @@ def find_seen_files(answers: pd.DataFrame, annotators: Sequence[str]) -> dict[tu
         answers["accepted"] & answers["annotator"].str.lower().isin([name.lower() for name in annotators])
     ]
     return {key: frozenset(hashes) for key, hashes in accepted.groupby(["group_id", "image"])["sha256"]}
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.core.csvs import plain_text
 from benchmark.core.errors import UserError, first_line
 from benchmark.data.groups import pair_id
 from benchmark.labels import imagenet
@@ -97,7 +98,7 @@ def _read_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
         raise UserError(f"{path}: no such file; {HINT}") from None
     except (ValueError, UnicodeError) as error:
         raise UserError(f"{path}: not a table of mad.search ({first_line(error)}); {HINT}") from error
-    return table[columns].to_dict("records")
+    return table[columns].map(plain_text).to_dict("records")
 
 
 def _parse_class(text: str, table: Path) -> int:

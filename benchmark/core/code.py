@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.files import sha256
+from benchmark.core.files import sha256, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("benchmark", "editors", "generation", "leaderboard", "mad")  # of this project; all lie in `ROOT`
@@ -65,7 +65,8 @@ def hash_named_files(value: Any) -> dict[str, str]:
         return {}
     path = Path(value)
     try:
-        files = sorted(path.rglob("*")) if isinstance(value, Path) and path.is_dir() else [path]
+        is_folder = isinstance(value, Path) and path.is_dir()
+        files = sorted(Path(entry.path) for entry in walk(path)) if is_folder else [path]
         return {str(file): sha256(file) for file in files if file.is_file()}
     except OSError:  # a text too long for a path
         return {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from benchmark.core.text import name_key
+
 LONGEST = 200  # characters of another library's error message
 
 
@@ -15,9 +17,9 @@ class UserError(Exception):
 def unknown(noun: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
     """A `UserError` for a name that is no `noun`, with the nearest of the `known` names."""
     names = sorted(known)
-    nearest = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
-    by_lower = {n.lower(): n for n in names}
-    advice = f'did you mean "{by_lower[nearest[0]]}"?' if nearest else f"known: {', '.join(names)}"
+    name_of_key = {name_key(n): n for n in names}
+    nearest = difflib.get_close_matches(name_key(name), name_of_key, n=1, cutoff=0.5)
+    advice = f'did you mean "{name_of_key[nearest[0]]}"?' if nearest else f"known: {', '.join(names)}"
     return UserError(f'no {noun} is called "{name}"; {advice}{" " + hint if hint else ""}')
 
 

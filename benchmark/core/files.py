@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 CACHE = "VIT_EDIT_BENCH_CACHE"
@@ -41,6 +41,23 @@ def leftovers(path: Path) -> list[Path]:
     """Temporary files that `replacing` made for `path`, in processes that still run or were killed."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(path.suffix)}")
     return [file for file in path.parent.glob(".*") if pattern.fullmatch(file.name)] if path.parent.is_dir() else []
+
+
+def walk(folder: Path, is_left_out: Callable[[str], bool] | None = None) -> Iterator[os.DirEntry[str]]:
+    """Yield all that is no folder, in `folder` and below it at any depth; links to folders are not followed.
+
+    Names for which `is_left_out` is True are left out, with all below them.
+    """
+    waiting = [str(folder)] if folder.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if is_left_out is not None and is_left_out(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    yield entry
 
 
 def flush(path: Path) -> None:

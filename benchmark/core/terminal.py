@@ -13,6 +13,8 @@ from benchmark.core.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+LONGEST = 2_000  # characters of a line on standard error
+
 
 class _Visible:
     """A stream that makes all but line ends printable."""
@@ -45,8 +47,9 @@ def printing_visibly(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def one_line(message: str) -> str:
-    """A message on one line that a terminal shows as it is."""
-    return printable(" ".join(message.split()))
+    """A message on one line that a terminal shows as it is; the middle of one that is too long is left out."""
+    line = printable(" ".join(message.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def console() -> Console:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import walk
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import MAX_FILE, ImageFiles, is_hidden, metadata
@@ -44,7 +45,7 @@ class ImageFolder(ImageFiles):
     @cached_property
     def _metadata(self) -> dict[str, str]:
         """Path -> size and times of each file."""
-        return dict(_walk(self.root, ""))
+        return dict(_list_files(self.root, self.root))
 
     @cached_property
     def files(self) -> frozenset[str]:
@@ -105,7 +106,7 @@ class Crawl(ImageFolder):
 
     @cached_property
     def _metadata(self) -> dict[str, str]:
-        return dict(_walk(self.root / CRAWLED, f"{CRAWLED}/"))
+        return dict(_list_files(self.root / CRAWLED, self.root))
 
     @property
     def stamps(self) -> Sequence[str]:
@@ -118,13 +119,8 @@ class Crawl(ImageFolder):
         return data
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
-    """Path, behind `prefix`, and metadata of each regular file that is not hidden."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_hidden(entry.name):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                yield prefix + entry.name, metadata(entry.stat())
+def _list_files(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+    """Path below `root`, and metadata, of each regular file in `folder` that is not hidden."""
+    for entry in walk(folder, is_hidden):
+        if entry.is_file():
+            yield Path(entry.path).relative_to(root).as_posix(), metadata(entry.stat())

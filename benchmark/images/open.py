@@ -16,6 +16,7 @@ from benchmark.images.card import embedded_in
 from benchmark.images.decode import SUFFIXES
 from benchmark.images.files import ImageFiles
 from benchmark.images.folder import CRAWLED, ClassFolder, Crawl, ImageFolder
+from benchmark.images.shards import list_parquet
 from benchmark.images.source import ImageSource
 
 CRAWL = Path("crawl")  # where `mad.crawl` puts what it finds, seen from the working directory
@@ -117,7 +118,7 @@ def _open_folder(path: Path, labelled: bool, split: str | None) -> ImageSource:
     folder = Crawl(path) if is_crawl else ImageFolder(path)
     if len(folder):
         return folder
-    if not is_crawl and any(path.rglob("*.parquet")):
+    if not is_crawl and list_parquet(path):
         from benchmark.images.parquet import open_parquet
 
         return open_parquet(path)

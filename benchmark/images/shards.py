@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import cache_folder, write_text
+from benchmark.core.files import cache_folder, walk, write_text
 from benchmark.images.cells import embedded_bytes, given_paths, image_column, read_cell
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import is_hidden, metadata
@@ -23,8 +23,8 @@ TICK = 0.1  # seconds; a file that changed within them can change again without 
 
 def list_parquet(folder: Path) -> list[Path]:
     """The parquet files in a folder and below it, sorted; hidden ones are left out."""
-    files = sorted(folder.rglob("*.parquet"))
-    return [file for file in files if not any(map(is_hidden, file.relative_to(folder).parts))]
+    files = (Path(entry.path) for entry in walk(folder, is_hidden))
+    return sorted(file for file in files if file.suffix == ".parquet")
 
 
 def check_shards(files: Sequence[Path]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.text import name_key
 from benchmark.labels.imagenet import CLASSES, full_names, index_of, names
 
 
@@ -26,7 +27,7 @@ def class_index(name: str) -> int | None:
     """
     word = name.strip()
     if word.isascii() and word.isdigit():
-        return int(word) if int(word) < CLASSES else None
+        return numbered_class(word)
     if re.fullmatch(r"n\d{8}", word):
         return index_of().get(word)
     indices = classes_called(word)
@@ -39,6 +40,12 @@ def classes_called(word: str) -> tuple[int, ...]:
     """The classes with this first or full name; if there are none, those with this synonym."""
     heads, synonyms = _by_name()
     return heads.get(_plain(word)) or synonyms.get(_plain(word), ())
+
+
+def numbered_class(digits: str) -> int | None:
+    """The class whose index these digits are, however many; None if it is none."""
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= len(str(CLASSES)) and int(significant) < CLASSES else None
 
 
 def known_class(name: str, where: str) -> int:
@@ -82,4 +89,4 @@ def _by_name() -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
 
 
 def _plain(name: str) -> str:
-    return " ".join(re.split(r"[\s_\-]+", name.casefold())).strip()
+    return " ".join(re.split(r"[\s_\-]+", name_key(name))).strip()

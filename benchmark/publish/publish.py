@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import sha256, write_text
+from benchmark.core.files import sha256, walk, write_text
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
 from benchmark.subsets.subset import subsets
 
@@ -164,14 +164,11 @@ def _list_files(folder: Path) -> list[str]:
     if not (folder / "build.json").is_file() or not any(folder.glob("data/*.parquet")):
         raise UserError(f"{folder}: must hold build.json and data/*.parquet; build it with benchmark.build")
     names = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if any(part.startswith(".") for part in relative.parts):
-            continue
+    for path in sorted(Path(entry.path) for entry in walk(folder, lambda name: name.startswith("."))):
         if path.is_symlink():
             raise UserError(f"{path} is a link: its target may be no part of the data set; remove it")
         if path.is_file():
-            names.append(relative.as_posix())
+            names.append(path.relative_to(folder).as_posix())
     return names
 
 

@@ -17,7 +17,7 @@ from benchmark.data.groups import Group
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import ImageFiles
 from benchmark.labels.imagenet import names
-from benchmark.labels.names import known_class
+from benchmark.labels.names import known_class, numbered_class
 
 ClassNames = Callable[[str], int | None]  # from a source's own name of a class to its ImageNet index, or None
 
@@ -103,7 +103,7 @@ def _read_label(files: ImageFiles, folder: str, group: Group, classes: frozenset
         raise UserError(f"{files.name}: images lie beside the folders of classes; put each into its class's")
     last = PurePosixPath(folder).name
     number = re.match(r"(\d+)_", last, flags=re.ASCII)  # as mad.review exports groups
-    label = int(number[1]) if number else own_names(last)
+    label = numbered_class(number[1]) if number else own_names(last)
     if label is None:
         label = known_class(last, where)
     if label not in classes:

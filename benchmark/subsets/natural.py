@@ -12,10 +12,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.text import printable
+from benchmark.core.text import name_key, printable
 from benchmark.data.groups import Group
 from benchmark.data.schema import FLICKR
 from benchmark.images.files import ImageFiles
+from benchmark.labels.names import numbered_class
 from benchmark.subsets.inputs import Input, SourceImage, folder_of, read_csv
 from benchmark.subsets.subset import Subset
 
@@ -76,10 +77,10 @@ def read(files: ImageFiles) -> Input:
 
 def _find_group(files: ImageFiles, folder: str) -> Group:
     last = PurePosixPath(folder).name
-    plain = last.replace("_", " ").casefold()
+    plain = name_key(last.replace("_", " "))
     number = re.match(r"(\d+)_", last, flags=re.ASCII)
     for group in GROUPS:
-        if plain in (group.name, group.id) or (number and int(number[1]) == group.label):
+        if plain in (group.name, group.id) or (number and numbered_class(number[1]) == group.label):
             return group
     known = [group.name for group in GROUPS]
     error = unknown("natural group", printable(last), known, "(folders: <label>_<anything>, a group's name or its id)")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from benchmark.core.errors import UserError
-from benchmark.core.text import printable
+from benchmark.core.text import name_key, printable
 from benchmark.data.groups import Group
 from benchmark.data.schema import PUG
 from benchmark.images.files import ImageFiles
@@ -93,7 +93,7 @@ def _read_rows(files: ImageFiles) -> Iterator[tuple[str, str, str]]:
     root = PurePosixPath(table).parent
     for row in read_csv(files, table, NEEDED):
         label = row["character_label"]
-        if label in CLASSES and row["scene_light"].casefold() not in ("", UNCHANGED):
+        if label in CLASSES and name_key(row["scene_light"]) not in ("", UNCHANGED):
             yield _find(files, root, row["filename"], label), label, row["character_name"]
 
 

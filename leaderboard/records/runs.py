@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import walk
 from benchmark.models.identity import probes_agree
 from leaderboard.records.record import Comparable, Record, read
 
@@ -16,7 +17,7 @@ def find_runs(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
     A record with the key, the outcomes and the conditions (`Record.comparable_key`) of another is a copy, such as a
     backup, and no second run: of copies the one least deep is taken. Raises `UserError` if there is no record.
     """
-    paths = {path for folder in folders for path in folder.rglob("record.json")}
+    paths = {Path(entry.path) for folder in folders for entry in walk(folder) if entry.name == "record.json"}
     if not paths:
         where = ", ".join(map(str, folders))
         raise UserError(f"no record.json below {where}; python -m leaderboard.submit makes one")

@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import walk
 from benchmark.images.decode import SUFFIXES, BrokenImage, decode
 from mad.crawling.duplicates import compute_phash, compute_sha256
 from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
@@ -123,10 +124,7 @@ def exclude_folder(index: Index, folder: Path) -> int:
 
 
 def _find_images(root: Path) -> Iterator[Path]:
-    return (
-        Path(folder, name) for folder, _, names in os.walk(root) for name in names
-        if Path(name).suffix.lower() in SUFFIXES and Path(folder, name).is_file()
-    )  # fmt: skip
+    return (Path(entry.path) for entry in walk(root) if Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file())
 
 
 def _fingerprint(path: Path) -> tuple[str, str | None]:

@@ -19,6 +19,7 @@ from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 from benchmark.core.terminal import console
+from benchmark.core.text import name_key
 
 Groups = Annotated[
     Path,
@@ -70,7 +71,7 @@ def review(
     images = candidates.images
     if conflicts:
         table = collect_verdicts(store.read_table(), images)
-        others = table[[column for column in table if column.lower() != name.lower()]]
+        others = table[[column for column in table if name_key(column) != name_key(name)]]
         conflicts_of_others = mask_conflicts(others)
         images = [image for image, conflict in zip(images, conflicts_of_others, strict=True) if conflict]
         if not images:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.text import name_key
 from mad.review.groups import ReviewImage
 
 if TYPE_CHECKING:
@@ -99,17 +100,17 @@ def choose_annotators(present: Sequence[str], named: Sequence[str], resolver: st
     """
     if not present:
         raise UserError("nobody has answered yet")
-    name_of_key = {name.lower(): name for name in present}
+    name_of_key = {name_key(name): name for name in present}
     for name in [*named, *([resolver] if resolver else [])]:
-        if name.lower() not in name_of_key:
+        if name_key(name) not in name_of_key:
             raise unknown("annotator", name, present)
-    chosen = [name_of_key[name.lower()] for name in named] or [
-        name for name in present if resolver is None or name.lower() != resolver.lower()
+    chosen = [name_of_key[name_key(name)] for name in named] or [
+        name for name in present if resolver is None or name_key(name) != name_key(resolver)
     ]
-    if len({name.lower() for name in chosen}) != 2 or len(chosen) != 2:
+    if len({*chosen}) != 2 or len(chosen) != 2:
         names = ", ".join(chosen) or "nobody"
         raise UserError(f"an image must be verified by two annotators, not by {names}; name two with --annotators A,B")
-    if resolver and resolver.lower() in {name.lower() for name in chosen}:
+    if resolver and name_of_key[name_key(resolver)] in chosen:
         raise UserError(f"{resolver} is one of the two annotators; name a third person with --resolve")
     return chosen[0], chosen[1]
 
@@ -126,7 +127,7 @@ def decide_states(table: pd.DataFrame, annotators: tuple[str, str], resolver: st
     accepted, rejected = (first & second).fillna(False), (~first & ~second).fillna(False)
     divided = (first ^ second).fillna(False)
     if resolver is not None:
-        verdict = table[{name.lower(): name for name in table.columns}[resolver.lower()]].astype("boolean")
+        verdict = table[{name_key(name): name for name in table.columns}[name_key(resolver)]].astype("boolean")
         accepted |= divided & verdict.fillna(False)
         rejected |= divided & (~verdict).fillna(False)
     states = pd.Series("open", index=table.index, dtype=object)

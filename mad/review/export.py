@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from benchmark.core import files
 from benchmark.core.csvs import write_csv
 from benchmark.core.staging import replacing_folder
+from benchmark.core.text import name_key
 from benchmark.core.workdir import check_empty
 from benchmark.images.decode import BrokenImage, decode, suffix_of
 from benchmark.images.open import ATTRIBUTION
@@ -102,7 +103,5 @@ def write_groups(
 
 def find_seen_files(answers: pd.DataFrame, annotators: Sequence[str]) -> dict[tuple[str, str], frozenset[str]]:
     """From (group id, image) to the SHA-256 of the files that `annotators` accepted; several if the file changed."""
-    accepted = answers[
-        answers["accepted"] & answers["annotator"].str.lower().isin([name.lower() for name in annotators])
-    ]
+    accepted = answers[answers["accepted"] & answers["annotator"].map(name_key).isin(list(map(name_key, annotators)))]
     return {key: frozenset(hashes) for key, hashes in accepted.groupby(["group_id", "image"])["sha256"]}

@@ -16,6 +16,7 @@ from benchmark.core.csvs import plain_text
 from benchmark.core.errors import UserError, first_line
 from benchmark.data.groups import pair_id
 from benchmark.labels import imagenet
+from benchmark.labels.names import numbered_class
 
 GROUPS, MEMBERSHIP, SEARCH = "groups.csv", "membership.csv", "search.json"
 HINT = "GROUPS is the --out folder of mad.search, or a groups.csv in it"
@@ -102,11 +103,12 @@ def _read_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
 
 
 def _parse_class(text: str, table: Path) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < imagenet.CLASSES):
+    index = numbered_class(text) if text.isascii() and text.isdigit() else None
+    if index is None:
         raise UserError(
             f'{table}: a class index must be 0 to {imagenet.CLASSES - 1}, not "{text}"; run mad.search again'
         )
-    return int(text)
+    return index
 
 
 def _read_search(path: Path) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import name_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +20,8 @@ FILE = "review.sqlite"
 VERSION = 1  # of the table, as SQLite's user_version
 PATIENCE = 10.0  # seconds to wait for another annotator's transaction, which takes milliseconds
 LONGEST_NAME = 40
+THEIRS = "name_key(annotator) = name_key(?)"  # SQLite itself knows upper and lower case of ASCII alone
+THIS = f"group_id = ? AND image = ? AND {THEIRS}"
 SCHEMA = """
 CREATE TABLE answers (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -42,12 +46,12 @@ class Answer:
 
 
 def clean_annotator_name(name: str) -> str:
-    """`name` without surrounding blanks. Upper and lower case are one person's, lest "Ann" and "ann" be two.
+    """`name` without surrounding blanks, in NFC. Spellings of one `name_key` are one person's: "Éve" and "éve".
 
     Raises:
         UserError: if it is empty, longer than `LONGEST_NAME`, not printable, or holds a comma (which separates names).
     """
-    name = name.strip()
+    name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > LONGEST_NAME or not name.isprintable() or "," in name:
         raise UserError(f"an annotator's name must have 1 to {LONGEST_NAME} printable characters and no comma")
     return name
@@ -78,6 +82,7 @@ class AnswerStore:
         try:
             # Autocommit: each statement is a transaction.
             self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            self._db.create_function("name_key", 1, name_key, deterministic=True)
             self._prepare()
         except sqlite3.Error as error:
             raise UserError(f"{path}: cannot be used as a file of answers ({error}); name another with --db") from error
@@ -109,26 +114,26 @@ class AnswerStore:
 
     def add(self, annotator: str, answer: Answer) -> bool:
         """Keep an answer, on the disk on return; return False if this annotator has answered that already."""
+        values = (annotator, answer.group_id, answer.image, int(answer.accepted), answer.sha256)
         with self._lock:
             cursor = self._db.execute(
-                "INSERT INTO answers (annotator, group_id, image, accepted, sha256) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT DO NOTHING",
-                (annotator, answer.group_id, answer.image, int(answer.accepted), answer.sha256),
+                "INSERT INTO answers (annotator, group_id, image, accepted, sha256) SELECT ?, ?, ?, ?, ? "
+                f"WHERE NOT EXISTS (SELECT 1 FROM answers WHERE {THIS}) ON CONFLICT DO NOTHING",
+                (*values, answer.group_id, answer.image, annotator),
             )
             return cursor.rowcount == 1
 
     def remove(self, annotator: str, group_id: str, image: str) -> None:
         """Take an annotator's answer back."""
         with self._lock:
-            self._db.execute(
-                "DELETE FROM answers WHERE annotator = ? AND group_id = ? AND image = ?", (annotator, group_id, image)
-            )
+            self._db.execute(f"DELETE FROM answers WHERE {THIS}", (group_id, image, annotator))
 
     def list_answered(self, annotator: str) -> list[tuple[str, str]]:
         """(group id, image) of what one annotator has answered, in the order of answering."""
         with self._lock:
             return self._db.execute(
-                "SELECT group_id, image FROM answers WHERE annotator = ? ORDER BY number", (annotator,)
+                f"SELECT group_id, image FROM answers WHERE {THEIRS} GROUP BY group_id, image ORDER BY min(number)",
+                (annotator,),
             ).fetchall()
 
     def read_table(self) -> pd.DataFrame:
@@ -140,6 +145,6 @@ class AnswerStore:
                 "SELECT annotator, group_id, image, accepted, sha256 FROM answers ORDER BY number"
             ).fetchall()
         first_spelling: dict[str, str] = {}
-        answers = [(first_spelling.setdefault(name.lower(), name), *rest) for name, *rest in rows]
+        answers = [(first_spelling.setdefault(name_key(name), name), *rest) for name, *rest in rows]
         table = pd.DataFrame(answers, columns=["annotator", "group_id", "image", "accepted", "sha256"])
-        return table.astype({"accepted": bool})
+        return table.drop_duplicates(["annotator", "group_id", "image"], ignore_index=True).astype({"accepted": bool})

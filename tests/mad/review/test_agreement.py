@@ -112,3 +112,11 @@ def test_who_counts() -> None:
 def test_who_cannot_count(present, named, resolver, message: str) -> None:
     with pytest.raises(UserError, match=message):
         choose_annotators(present, named, resolver)
+
+
+def test_two_spellings_of_one_name_are_no_two_annotators() -> None:
+    with pytest.raises(UserError, match="verified by two annotators, not by Éve, Éve"):
+        choose_annotators(["Éve", "bo"], ["éve", "E\u0301VE"], None)
+    with pytest.raises(UserError, match="is one of the two"):
+        choose_annotators(["Éve", "bo"], ["éve", "BO"], "ÉVE")
+    assert choose_annotators(["Éve", "bo", "cy"], ["e\u0301ve", "BO"], "Cy") == ("Éve", "bo")

@@ -87,3 +87,25 @@ def test_names_that_are_none(name: str) -> None:
 
 def test_a_name_is_stripped() -> None:
     assert clean_annotator_name(" Zoë O'Neil ") == "Zoë O'Neil"
+
+
+def test_spellings_of_one_name_are_one_person(search_folder: Path, session, store: AnswerStore) -> None:
+    """Case and the encoding of accents are no second person, who could verify what the first one said."""
+    spellings = ["Éve", "éve", "E\u0301VE", "Straße", "STRASSE"]
+    assert clean_annotator_name(" E\u0301ve ") == "Éve"
+    answers = [Answer("890-430", f"{number}.jpg", True, "") for number in range(2)]
+    assert [store.add(name, answers[0]) for name in spellings] == [True, False, False, True, False]
+    assert store.add("éve", answers[1])
+    assert store.list_answered("ÉVE") == [(answer.group_id, answer.image) for answer in answers]
+    assert store.read_table()["annotator"].tolist() == ["Éve", "Straße", "Éve"]
+    store.remove("E\u0301ve", answers[1].group_id, answers[1].image)
+    assert len(store.list_answered("Éve")) == 1
+
+
+def test_answers_that_an_earlier_version_kept_for_two_spellings_count_once(store: AnswerStore) -> None:
+    insert = "INSERT INTO answers (annotator, group_id, image, accepted, sha256) VALUES (?, 'g', 'a.jpg', ?, '')"
+    store._db.executemany(insert, [("Éve", 1), ("éve", 0), ("bo", 1)])
+    assert store.read_table()[["annotator", "accepted"]].to_numpy().tolist() == [["Éve", True], ["bo", True]]
+    assert store.list_answered("éVE") == [("g", "a.jpg")]
+    store.remove("ÉVE", "g", "a.jpg")
+    assert store.read_table()["annotator"].tolist() == ["bo"]

@@ -11,7 +11,8 @@ what ``load_dataset("where2edit/vit-edit-bench")`` loads from the folder that ho
     mini/                        a copy of the embedded mini benchmark
     build.json, skipped.csv, SHA256SUMS    the inputs and counts, the files left out and why, checksums
 
-It is made beside the old folder, which stays as it is until all of the new one is on the disk.
+It is made beside the old folder, which stays as it is until all of the new one is on the disk, and is replaced only
+where it holds nothing that SHA256SUMS does not list.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.groups import PAPER_LOCALITY
 from benchmark.images.open import open_images
+from benchmark.publish import card
 from benchmark.subsets import locality
 from benchmark.subsets.inputs import Input
 from benchmark.subsets.shards import Shards, read_rows
@@ -42,7 +44,7 @@ from benchmark.subsets.subset import LOCALITY, all_groups, subsets
 from benchmark.subsets.tally import Report, check_counts, check_report, find_differences, list_first, write_skipped
 
 NAME, VERSION = "vit-edit-bench", "1.0"
-BUILD = Kind("build", "build.json", identity="name", beside=frozenset({"README.md"}))  # a fresh clone's card
+BUILD = Kind("build", "build.json", identity="name")
 
 
 def build(
@@ -65,7 +67,8 @@ def build(
             is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
     """
     recover(out)
-    check_replaceable(out, BUILD, {"name": NAME}, inputs.values())
+    kind = dataclasses.replace(BUILD, beside=frozenset({"README.md"})) if card.is_ours(out / "README.md") else BUILD
+    check_replaceable(out, kind, {"name": NAME}, inputs.values())
     report = Report()
     sources = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
     counts = Counter(image.group.id if image.group else LOCALITY for source in sources for image in source.images)
@@ -158,7 +161,7 @@ def _describe(sources: list[Input], report: Report, publish: bool, partial: bool
 def _finish(folder: Path, notes: dict[str, Any], report: Report) -> None:
     """Complete the data set: add the mini, the notes, the card and the checksums."""
     from benchmark.data.dataset import MINI
-    from benchmark.publish import card, croissant
+    from benchmark.publish import croissant
     from benchmark.publish.publish import write_checksums
 
     (folder / "mini").mkdir()

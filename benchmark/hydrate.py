@@ -23,6 +23,7 @@ import tyro
 from tqdm.auto import tqdm
 
 from benchmark.core import options
+from benchmark.core.checksums import names_below, read_checksums
 from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
@@ -211,7 +212,8 @@ def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
         write_text(new / "build.json", json.dumps(build, indent=2, ensure_ascii=False) + "\n")
         card.write(new)
         croissant.write(new)
-        write_checksums(new)
+        listed = read_checksums(folder)
+        write_checksums(new, {*names_below(folder)} - listed.keys() if listed else ())
 
 
 def _fill_file(file: Path, copies: dict[str, Copies]) -> None:

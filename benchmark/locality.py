@@ -11,6 +11,7 @@ say, and it is the 1,000-way model that is edited. Always float32. The output fo
     margins.png            the margins of all images that the base gets right, one panel a source
     skipped.csv            image, error: what did not decode
     locality.json          base, margin, inputs and counts
+    SHA256SUMS             these files: the folder is replaced as a whole as long as no others lie in it
 
 and `python -m benchmark.build --locality DIR/images` takes it. The base's predictions are kept in
 ~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a run that was stopped goes on, another --margin costs nothing.
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.core import options
+from benchmark.core.checksums import write_checksums
 from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from benchmark.models.load import BaseModel
 
 NOTE = "locality.json"
-CHOICE = Kind("choice of images", NOTE, contents=frozenset(("images", "margins.png", "skipped.csv")))
+CHOICE = Kind("choice of images", NOTE)
 BINS = 50  # of the histograms
 
 
@@ -205,6 +207,7 @@ def main(
         draw_margins(folder / "margins.png", margins, counts, margin, Path(base).name)
         write_frame(folder / "skipped.csv", predictions.loc[predictions["error"] != "", ["image", "error"]])
         write_text(folder / NOTE, json.dumps(describe_choice(model, margin, counts, sources), indent=2) + "\n")
+        write_checksums(folder)
     for name, row in counts.iterrows():
         skipped = f"; {row['skipped']:,} skipped, listed in skipped.csv" if row["skipped"] else ""
         print(f"{name}: {row['chosen']:,} chosen of {row['right']:,} right of {row['images']:,}{skipped}")

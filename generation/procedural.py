@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from benchmark.core import options
+from benchmark.core.checksums import write_checksums
 from benchmark.core.files import write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
@@ -166,6 +167,7 @@ def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict
         shutil.copytree(MINI.parent / "licences", folder / "licences")
         write_text(folder / "README.md", _render_card(note))
         write_text(folder / "build.json", json.dumps(note, indent=2) + "\n")
+        write_checksums(folder)
     return note
 
 

@@ -17,6 +17,7 @@ predictions are, and gathered into (strong, base) groups. The output folder then
     sheets/               contact sheets: ranking.png, and <group_id>.png for the largest groups
     report.html           the same to browse, in one file
     search.json           the pool, the models and the command
+    SHA256SUMS            the other files: what of them another search does not write again, it removes
 
 With --models A,B,C the pool is decoded once for all of them, and each pair has such a folder, <A>-vs-<B>. Of a
 pair, the model that was named first is the base: name the weakest first. (Neither the paper nor SPEC speaks of
@@ -160,6 +161,7 @@ def _compete(
     out: Path,
 ) -> None:
     """Run one competition: write its tables and its report, and print its summary."""
+    from benchmark.core.checksums import keep_only
     from benchmark.predict.store import NOWHERE
     from mad.crawling.credits import read_attribution
     from mad.mining import report
@@ -177,12 +179,13 @@ def _compete(
     skipped = predictions.loc[broken, ["image", "error"]]
     result = compete(predictions[~broken].drop(columns="error"), config)
     credits = read_attribution(pool, [*result.membership["image"], *result.ranking["image"].head(report.ON_SHEET)])
-    write_tables(result, predictions, skipped, credits, out)
+    tables = write_tables(result, predictions, skipped, credits, out)
     if not result.images:
         raise UserError(f"no image of {pool.title} has predictions; {out / 'skipped.csv'} says why")
     model_names = report.ModelNames(shorten_name(models[base].name), shorten_name(models[strong].name))
     overview = describe(result, len(skipped), models[base], models[strong], pool, config, draft)
-    report.write(out, result, skipped, pool, model_names, overview, credits)
+    pages = report.write(out, result, skipped, pool, model_names, overview, credits)
+    keep_only(out, [*tables, *pages])
     print_summary(result, len(skipped), model_names, out)
 
 

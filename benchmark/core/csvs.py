@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.files import replacing
-from benchmark.core.text import printable
+from benchmark.core.text import printable_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def cell(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    text = printable(value)
+    text = printable_lines(value)
     return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 

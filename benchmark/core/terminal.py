@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from benchmark.core.text import printable
+from benchmark.core.text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ class _Visible:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write("\n".join(map(printable, text.split("\n"))))
+        self._stream.write(printable_lines(text))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -59,6 +59,6 @@ def console() -> Console:
 
     class PlainConsole(Console):
         def render_str(self, text: str, **settings: Any) -> Text:
-            return super().render_str("\n".join(map(printable, text.split("\n"))), **settings)
+            return super().render_str(printable_lines(text), **settings)
 
     return PlainConsole(markup=False, emoji=False, highlight=False)

@@ -18,6 +18,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
 
 
+def printable_lines(text: str) -> str:
+    """Text whose lines stay lines, each of them `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a name, as `os.fsdecode` keeps it
@@ -32,9 +37,9 @@ def escape(text: object) -> str:
     return re.sub(markup, r"\\\g<0>", " ".join(visible.split()))
 
 
-def plotted(text: object) -> str:
+def plotted(text: str) -> str:
     """Text for a figure of matplotlib, which takes what stands between two ``$`` for a formula."""
-    return "\n".join(map(printable, str(text).split("\n"))).replace("$", r"\$")
+    return printable_lines(text).replace("$", r"\$")
 
 
 def name_key(name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.core.checksums import SUMS, names_below, read_checksums
 from benchmark.core.errors import UserError
 from benchmark.core.files import leftovers, write_text
 from benchmark.core.locks import locked
@@ -20,6 +21,7 @@ from benchmark.core.text import printable
 
 LOCK = ".claim.lock"  # in the folder, as long as its note is being written
 OF_THE_SYSTEM = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))  # file browsers leave these in any folder
+NOBODYS = frozenset((LOCK, *OF_THE_SYSTEM))
 PATIENCE = 10.0  # seconds for another process to write its note, which takes milliseconds
 
 
@@ -32,7 +34,6 @@ class Kind:
     identity: the key of the note whose value must stay the same; the rest is brought up to date. None: all of it.
     fix: what a user can do about a folder that is taken.
     beside: files that may lie in a folder before it is claimed.
-    contents: all that a folder of this kind holds. None: whatever it likes.
     """
 
     name: str
@@ -40,7 +41,6 @@ class Kind:
     identity: str | None = None
     fix: str = "name another --out, or delete it"
     beside: frozenset[str] = frozenset()
-    contents: frozenset[str] | None = None
 
 
 def claim(folder: Path, kind: Kind, note: Mapping[str, Any], *, overwrite: bool = False) -> bool:
@@ -86,9 +86,8 @@ def holds(folder: Path, kind: Kind, note: Mapping[str, Any] | None = None) -> bo
     if not folder.is_dir():
         raise taken(folder, "must be a folder, not a file", kind.fix)
     is_claimed = (folder / kind.note).is_file()
-    allowed = kind.contents if is_claimed else kind.beside
-    if allowed is not None:
-        _refuse_strangers(folder, kind, allowed)
+    if not is_claimed:
+        _refuse_strangers(folder, kind)
     if is_claimed and note is not None:
         refuse_other(folder, kind.name, _identity(_read(folder, kind), kind), _identity(_plain(note), kind), kind.fix)
     return is_claimed
@@ -99,14 +98,20 @@ def check_replaceable(
 ) -> None:
     """Raise `UserError` unless `folder` may be replaced as a whole.
 
-    It may if it is not there or empty, or holds what `holds` accepts, is no checkout of git, and none of the `inputs`
-    lies in it.
+    It may if it is not there or empty, or holds what `holds` accepts and nothing that its list of files lacks
+    (`benchmark.core.checksums`), is no checkout of git, and none of the `inputs` lies in it.
     """
     for path in inputs:
         if path.resolve().is_relative_to(folder.resolve()):
             raise taken(folder, f"will be replaced as a whole, and {path} lies in it", "name another --out")
-    if holds(folder, kind, note) and (folder / ".git").exists():
+    if not holds(folder, kind, note):
+        return
+    if (folder / ".git").exists():
         raise taken(folder, "is a checkout of git", kind.fix)
+    ours = {kind.note, SUMS, *read_checksums(folder)}
+    strangers = (name for name in names_below(folder) if name not in ours and Path(name).name not in NOBODYS)
+    if stranger := next(strangers, None):
+        raise taken(folder, f"holds {printable(stranger)}, which no {kind.name} made, as {SUMS} tells", kind.fix)
 
 
 def check_empty(folder: Path, fix: str = Kind.fix) -> None:
@@ -129,11 +134,11 @@ def taken(folder: Path, why: str, fix: str = Kind.fix) -> UserError:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name not in {LOCK, *OF_THE_SYSTEM})
+    return sorted(path.name for path in folder.iterdir() if path.name not in NOBODYS)
 
 
-def _refuse_strangers(folder: Path, kind: Kind, allowed: Iterable[str]) -> None:
-    ours = {kind.note, *allowed, *(path.name for path in leftovers(folder / kind.note))}
+def _refuse_strangers(folder: Path, kind: Kind) -> None:
+    ours = {*kind.beside, *(path.name for path in leftovers(folder / kind.note))}
     if strangers := [name for name in _names(folder) if name not in ours]:
         raise taken(folder, f"holds {printable(strangers[0])}, which no {kind.name} made", kind.fix)
 

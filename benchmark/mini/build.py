@@ -14,8 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.core.checksums import write_checksums
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, replacing, write_text
+from benchmark.core.staging import replacing_folder
+from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.dataset import MINI_VERSION
 from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+POOL = Kind("pool of views", "plan.json", fix="name another --work, or delete it")
 LINE_STYLES, SOLID_STYLES = ("streamline", "openmoji"), ("fluent-3d",)
 
 
@@ -86,12 +90,11 @@ class Art:
 
 def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
     """Write the views to mine as image files with neutral names; return, and write, the table that describes them."""
-    import shutil
-
     import pandas as pd
 
     from benchmark.mini.packing import encode
 
+    check_replaceable(folder, POOL)
     shift = [i for i, d in enumerate(art.drawings) if d.style in SHIFT_STYLES]
     regimes = ["plain"] * plan.plain_views + ["wide"] * plan.wide_views
     rows = []
@@ -100,11 +103,13 @@ def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
         rows += [{**row, "data": encode(image)} for row, image in zip(columns, images, strict=True)]
     views = pd.DataFrame(rows).sample(frac=1, random_state=plan.seed).reset_index(drop=True)
     views.insert(0, "image", [f"{i // 1000:02d}/{i:05d}.webp" for i in range(len(views))])
-    shutil.rmtree(folder, ignore_errors=True)
-    for view in views.itertuples():
-        path = folder / view.image
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(view.data)
+    with replacing_folder(folder) as new:
+        for view in views.itertuples():
+            path = new / view.image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(view.data)
+        write_text(new / POOL.note, json.dumps(asdict(plan), indent=2) + "\n")
+        write_checksums(new)
     with replacing(folder.with_suffix(".parquet")) as temporary:
         views.to_parquet(temporary)
     return views

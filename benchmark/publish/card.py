@@ -20,6 +20,7 @@ from benchmark.subsets.subset import LOCALITY, Subset, subsets
 if TYPE_CHECKING:
     import pandas as pd
 
+PRETTY_NAME = "Vision Transformer editing benchmark"
 TITLE = "A benchmark for editing Vision Transformers"
 MINI_SPLITS = ("edit", "locality", "dev_edit", "dev_locality", "train", "pool")
 MANY = 12  # sources of one subset; more of them are counted, not listed
@@ -89,6 +90,14 @@ def write(folder: Path) -> None:
     write_text(folder / "README.md", f"{_header(configs(folder))}\n{_body(folder, read_build(folder))}")
 
 
+def is_ours(file: Path) -> bool:
+    """Return whether a file is the card of this data set: one that `write` wrote, or that of the mini in a clone."""
+    try:
+        return f"\npretty_name: {PRETTY_NAME}\n" in file.read_text(encoding="utf-8").partition("\n---\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def configs(folder: Path) -> list[Config]:
     """The configs of the data set that have files in the folder, the default first.
 
@@ -118,7 +127,7 @@ def _header(present: list[Config]) -> str:
     from huggingface_hub import DatasetCardData
 
     card_data = DatasetCardData(
-        pretty_name="Vision Transformer editing benchmark",
+        pretty_name=PRETTY_NAME,
         license="other",
         license_name="several-see-column-licence",
         license_link="https://creativecommons.org/share-your-work/cclicenses/",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmark.core import checksums
 from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import sha256, walk, write_text
+from benchmark.core.files import walk
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
 from benchmark.subsets.subset import subsets
 
@@ -40,7 +41,6 @@ HOW_TO_GET = {
 }
 ANYWHERE = f"{_IMAGENET} (validation set), {_IMAGENET_R} or {_IMAGENET_SKETCH}"
 GET_IT = "; get it from "
-SUMS = "SHA256SUMS"
 NEEDED = {"image", "label", "label_origin", "subset", "source", "source_id", "licence", "attribution", "sha256"}
 STALE = ["data/*.parquet", "mini/*.parquet"]  # removed from the Hub if the new folder lacks them
 
@@ -111,10 +111,9 @@ def read_rows(file: Path) -> pa.Table:
     return table
 
 
-def write_checksums(folder: Path) -> None:
-    """Write `folder`/SHA256SUMS, the hash of every other file of the data set, as `sha256sum -c` reads it."""
-    names = [name for name in _list_files(folder) if name != SUMS]
-    write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+def write_checksums(folder: Path, others: Container[str] = ()) -> None:
+    """Write the list of the files of the data set (`benchmark.core.checksums`), without `others` that lie there."""
+    checksums.write_checksums(folder, [name for name in _list_files(folder) if name not in others])
 
 
 def push(folder: Path, repo: str, confirm: Callable[[dict[str, int]], bool], api: Any = None) -> str:

@@ -46,8 +46,8 @@ def write(
     names: ModelNames,
     overview: Mapping[str, str],
     credits: pd.DataFrame,
-) -> None:
-    """Write `sheets/*.png` and `report.html` into `out`; sheets that an earlier search left there go.
+) -> list[str]:
+    """Write `sheets/*.png` and `report.html` into `out`; return the names of the files.
 
     Args:
         out: the search's folder.
@@ -75,9 +75,8 @@ def write(
     for path, (heading, about, tiles) in zip(paths, sections, strict=True):
         with files.replacing(path) as temporary:
             draw_contact_sheet(tiles, heading, about, names).save(temporary)
-    for stale in {*(out / "sheets").glob("*.png")}.difference(paths):
-        stale.unlink()
     files.write_text(out / "report.html", render_page(names, overview, sections, result.groups, skipped))
+    return ["report.html", *(f"sheets/{path.name}" for path in paths)]
 
 
 # ---------------------------------------------------------------------------------------------- tiles

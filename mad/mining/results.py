@@ -25,8 +25,8 @@ SHOWN = 8  # rows of the tables in the terminal
 
 def write_tables(
     result: SearchResult, predictions: pd.DataFrame, skipped: pd.DataFrame, credits: pd.DataFrame, out: Path
-) -> None:
-    """Write the tables that `mad.search` lists, each replaced as a whole."""
+) -> list[str]:
+    """Write the tables that `mad.search` lists, each replaced as a whole; return the names of their files."""
     _write_parquet(predictions, out / "predictions.parquet")
     class_names = np.array(imagenet.names(), dtype=object)
     ranking = result.ranking.copy(deep=False)
@@ -39,10 +39,11 @@ def write_tables(
     columns = ["group_id", "image", "rank", "strong_probability", "base_probability"]
     _write_csv(result.membership[columns], out / "membership.csv")
     _write_csv(skipped, out / "skipped.csv")
-    if len(credits):
-        _write_csv(credits, out / "attribution.csv")
-    else:
-        (out / "attribution.csv").unlink(missing_ok=True)  # an earlier search's
+    tables = ["predictions.parquet", "ranking.parquet", "ranking.csv", "groups.csv", "membership.csv", "skipped.csv"]
+    if not len(credits):
+        return tables
+    _write_csv(credits, out / "attribution.csv")
+    return [*tables, "attribution.csv"]
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:

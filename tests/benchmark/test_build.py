@@ -18,6 +18,7 @@ from benchmark.build import build, main
 from benchmark.core.cli import run
 from benchmark.core.errors import UserError
 from benchmark.data.schema import features
+from benchmark.mini.card import CARD
 from benchmark.subsets import tally
 from benchmark.subsets.subset import paper_groups
 from tests.benchmark import released
@@ -211,7 +212,10 @@ def test_what_no_build_made_is_not_replaced(tmp_path: Path, inputs: dict[str, Pa
             build(out, inputs, allow_partial=True)
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
     (tmp_path / "clone").mkdir()
-    (tmp_path / "clone" / "README.md").write_text("the mini's card, as in a fresh clone")
+    (tmp_path / "clone" / "README.md").write_text("what I think of it")
+    with pytest.raises(UserError, match=r"holds README.md, which no build made; name another --out"):
+        build(tmp_path / "clone", inputs, allow_partial=True)
+    shutil.copyfile(CARD, tmp_path / "clone" / "README.md")  # the mini's, as in a fresh clone
     assert build(tmp_path / "clone", inputs, allow_partial=True)["name"] == "vit-edit-bench"
 
 

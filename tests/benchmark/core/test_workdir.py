@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from benchmark.core import files
+from benchmark.core.checksums import keep_only, names_below, read_checksums, write_checksums
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.core.workdir import LOCK, Kind, check_empty, check_replaceable, claim, holds
 
 RUN = Kind("run", "run.json", identity="facts")
@@ -164,23 +167,50 @@ def test_of_several_processes_one_makes_the_folder_its_own(tmp_path: Path) -> No
     assert names(tmp_path / "out") == {"run.json"}
 
 
-CHOICE = Kind("choice", "choice.json", contents=frozenset({"choice.json", "images"}))
+CHOICE = Kind("choice", "choice.json")
 
 
 def test_what_is_replaced_as_a_whole_holds_nothing_else(tmp_path: Path) -> None:
     out, inside = tmp_path / "out", tmp_path / "out" / "images" / "a.png"
     check_replaceable(out, CHOICE, inputs=[tmp_path / "elsewhere", tmp_path])
     claim(out, CHOICE, {"base": "mini"})
+    check_replaceable(out, CHOICE)
     inside.parent.mkdir()
+    inside.touch()
+    with pytest.raises(UserError, match=r"holds images/a.png, which no choice made, as SHA256SUMS tells"):
+        check_replaceable(out, CHOICE)
+    write_checksums(out)
     check_replaceable(out, CHOICE)
     for path in (out, inside):
         with pytest.raises(UserError, match=r"will be replaced as a whole, and .* lies in it; name another --out"):
             check_replaceable(out, CHOICE, inputs=[path])
     with pytest.raises(UserError, match=r"another choice \(its base is mini, yours is small\)"):
         check_replaceable(out, CHOICE, {"base": "small"})
-    (out / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"holds notes.txt, which no choice made"):
-        check_replaceable(out, CHOICE)
+    for name in ("notes.txt", "images/my.png", "new/deep/.hidden", "images/\x1b[2J.png"):
+        stranger = out / name
+        stranger.parent.mkdir(parents=True, exist_ok=True)
+        stranger.touch()
+        with pytest.raises(UserError, match=re.escape(f"holds {printable(name)}, which no choice made")):
+            check_replaceable(out, CHOICE)
+        stranger.unlink()
+    (out / ".DS_Store").touch()
+    check_replaceable(out, CHOICE)
+
+
+def test_only_what_was_written_is_removed(tmp_path: Path) -> None:
+    """Neither a stranger's file, nor one of ours that somebody changed, nor what a list outside of the folder names."""
+    out, outside = tmp_path / "out", tmp_path / "outside.png"
+    (out / "sheets").mkdir(parents=True)
+    for name in ("sheets/old.png", "sheets/painted.png", "sheets/new.png", "sheets/holiday.png", "../outside.png"):
+        (out / name).write_text(name)
+    write_checksums(out, ["sheets/old.png", "sheets/painted.png", "sheets/new.png", "../outside.png"])
+    (out / "sheets" / "painted.png").write_text("by hand")
+    keep_only(out, ["sheets/new.png"])
+    assert names_below(out) == ["SHA256SUMS", "sheets/holiday.png", "sheets/new.png", "sheets/painted.png"]
+    assert outside.is_file() and [*read_checksums(out)] == ["sheets/new.png"]
+    (out / "SHA256SUMS").write_bytes(b"\xff no list")
+    keep_only(out, ["sheets/new.png"])
+    assert len(names_below(out)) == 4
 
 
 def test_a_checkout_of_git_is_not_replaced(claimed: Path) -> None:

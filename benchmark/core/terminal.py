@@ -1,4 +1,4 @@
-"""What commands print. Text from outside shows in a terminal and never controls it."""
+"""The terminal as commands use it: text from outside shows there and never controls it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from benchmark.core.text import printable_lines
+from benchmark.core.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

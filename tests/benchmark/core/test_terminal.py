@@ -47,7 +47,7 @@ def test_what_a_command_prints_notes_and_fails_with_is_printable(
 
 
 def test_the_help_keeps_its_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the parser prints is its own, before a command begins."""
+    """The parser prints before a command begins, and its text is its own."""
 
     def command(out: Path = Path("a")) -> None:
         """Do."""

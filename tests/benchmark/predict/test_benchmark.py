@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -59,7 +61,10 @@ def test_damaged_predictions_are_computed_again(base: BaseModel, small_benchmark
     (file,) = (tmp_path / "cache" / "predictions").rglob("shard-*.parquet")
     whole = file.read_bytes()
     at = whole.index(b"PAR1", 0) + 40
-    for damaged in (whole[:-30], whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], b""):
+    wrong = io.BytesIO()
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(2, "label", pa.array([999] * len(table), pa.int64())), wrong)  # whole, and not ours
+    for damaged in (whole[:-30], whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], b"", wrong.getvalue()):
         file.write_bytes(damaged)
         assert np.array_equal(predict_samples(base, edit, 5)["base_label"].to_numpy(np.int16), expected)
         assert file.read_bytes() == whole

@@ -1,10 +1,11 @@
 # make demo: find failures of a real model, edit them, score the edits (two minutes, offline)
 # make test: what continuous integration runs
+# make test-versions: the lowest versions that pyproject.toml allows, in an environment of its own (gigabytes)
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo test lint golden
+.PHONY: demo test test-versions lint golden
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -33,6 +34,16 @@ demo: .venv/installed
 
 test: .venv/for-tests lint
 	@OMP_NUM_THREADS=1 $(RUN) pytest -n 2 -m "not slow and not gpu"
+
+# PYTHON=python3.13 RESOLUTION=highest tries the newest
+RESOLUTION ?= lowest-direct
+VERSIONS := .venv-$(notdir $(PYTHON))-$(RESOLUTION)
+test-versions:
+	@test -x $(VERSIONS)/bin/python || $(PYTHON) -m venv $(VERSIONS)
+	@$(VERSIONS)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(VERSIONS)/bin/uv pip install --quiet --python $(VERSIONS) --resolution $(RESOLUTION) -e ".[dev]"
+	@OMP_NUM_THREADS=1 $(VERSIONS)/bin/python -m pytest -m "not slow and not gpu" tests/test_examples_in_docstrings.py \
+	  tests/test_public_face.py tests/test_no_code_is_run.py tests/benchmark/core tests/benchmark/models tests/generation
 
 # only where an issue says that outcomes change (tests/golden)
 golden: .venv/for-tests

@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core import options
 from benchmark.core.csvs import write_frame
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import replacing, write_text
 from benchmark.core.hub import from_hub
 from benchmark.core.workdir import check_empty
@@ -89,19 +89,21 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
     """An open_clip model by name, with the weights of a tag that open_clip knows, or of a file.
 
     Raises:
-        UserError: if it cannot be loaded.
+        UserError: if it cannot be loaded, or is none of open_clip's own, whose tokenizers may bring code.
     """
     import open_clip
 
     from benchmark.core.devices import pick
 
+    if name not in (known := open_clip.list_models()):
+        raise unknown("CLIP model of open_clip", name, known)
     torch_device = pick(device)
     subject, advice = (
         f"the open_clip model {name} with {pretrained}",
         "download its weights elsewhere and give the file",
     )
     with from_hub(subject, f"{advice} as --pretrained FILE", here=Path(pretrained).is_file()):
-        model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained)
+        model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained, weights_only=True)
         return Clip(model.eval().to(torch_device), prepare, open_clip.get_tokenizer(name), torch_device)
 
 

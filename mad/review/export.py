@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 def name_folder(pair: ClassPair) -> str:
     """Name of the pair's folder, e.g. "890_volleyball-basketball".
 
-    Two classes are called "crane", and two "maillot". The index before the name identifies the label; a
-    base class of such a name is followed by its own index ("134_crane-crane 517").
+    Two classes are called "crane", two "maillot", and two "cardigan" on disks that know no upper case. The index before
+    the name identifies the label; a base class of such a name is followed by its own index ("134_crane-crane 517").
     """
     names = imagenet.names()
-    is_ambiguous = names.count(names[pair.base]) > 1
+    is_ambiguous = [*map(name_key, names)].count(name_key(names[pair.base])) > 1
     return f"{pair.strong}_{pair.name}{f' {pair.base}' if is_ambiguous else ''}"
 
 

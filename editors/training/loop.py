@@ -15,6 +15,7 @@ from benchmark.core import options
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.text import printable
 from benchmark.core.workdir import refuse_other
 from benchmark.images.source import ImageSource
 from benchmark.models.checks import check_supported
@@ -80,7 +81,9 @@ class TrainingLoop:
         if self.iteration == self.iterations and not out.is_file():  # only the checkpoint was deleted
             self._save(out)
         every = max(1, self.iterations // POINTS)
-        with tqdm(total=self.iterations, initial=self.iteration, unit="it", desc=out.stem, disable=not progress) as bar:
+        with tqdm(
+            total=self.iterations, initial=self.iteration, unit="it", desc=printable(out.stem), disable=not progress
+        ) as bar:
             while self.iteration < self.iterations:
                 loss = self.step(self.iteration)
                 self.iteration += 1

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from benchmark.core.devices import device_name, exact_float32, float32_settings
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.text import printable
 from benchmark.core.workdir import Kind, claim, taken
 from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
@@ -85,7 +86,9 @@ def _evaluate(
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     if not (folder / "outcomes.parquet").is_file():
         done = outcomes.parts_done(folder)
-        with tqdm(total=len(rows), unit="edit", desc=chosen_editor.name, disable=not progress, leave=False) as bar:
+        with tqdm(
+            total=len(rows), unit="edit", desc=printable(chosen_editor.name), disable=not progress, leave=False
+        ) as bar:
             for batch_index, batch_rows in enumerate(batches):
                 if batch_index not in done:
                     outcomes.write_part(

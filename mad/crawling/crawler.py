@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage, decode
 from mad.crawling import web
 from mad.crawling.duplicates import compute_phash, compute_sha256
@@ -84,7 +85,7 @@ class Crawler:
         config = self._config
         while True:
             pending = self._index.find_pending(keyword.text, config.licences, config.first, config.last)
-            with tqdm(pending, unit="photo", desc=keyword.text, leave=False, disable=not progress) as bar:
+            with tqdm(pending, unit="photo", desc=printable(keyword.text), leave=False, disable=not progress) as bar:
                 for photo_id, url in bar:
                     if self._is_full(keyword.class_index):
                         return

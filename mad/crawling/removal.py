@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import walk
+from benchmark.core.text import printable
 from benchmark.images.decode import SUFFIXES, BrokenImage, decode
 from mad.crawling.duplicates import compute_phash, compute_sha256
 from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
@@ -113,7 +114,7 @@ def exclude_folder(index: Index, folder: Path) -> int:
     removed = 0
     with (
         ThreadPoolExecutor(os.cpu_count()) as readers,
-        tqdm(total=len(new), unit="file", desc=f"exclude {folder.name}", leave=False) as bar,
+        tqdm(total=len(new), unit="file", desc=printable(f"exclude {folder.name}"), leave=False) as bar,
     ):
         for start in range(0, len(new), CHUNK):
             chunk = new[start : start + CHUNK]

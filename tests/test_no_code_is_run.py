@@ -1,4 +1,4 @@
-"""What reads files from outside can run no code of theirs: each call says so, and none unpickles."""
+"""Files from outside run no code of theirs: each call that reads them says so, and none unpickles."""
 
 from __future__ import annotations
 

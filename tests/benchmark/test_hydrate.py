@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmark import hydrate
-from benchmark.build import build
+from benchmark.build import BUILD, build
+from benchmark.core.checksums import write_checksums
 from benchmark.core.cli import run
 from benchmark.core.errors import UserError
+from benchmark.core.workdir import check_replaceable
 from benchmark.images import folder
 from benchmark.images.open import open_images
 from tests.benchmark import released
@@ -69,6 +71,17 @@ def test_all_is_as_if_it_had_never_been_left_out(bare: Path, missing: Path, tmp_
         if name.endswith(".parquet")
     )
     assert listed(missing) == [] and [p.name for p in bare.parent.iterdir()] == [bare.name]
+
+
+def test_a_strangers_file_stays_and_stays_a_strangers(bare: Path, missing: Path, tmp_path: Path) -> None:
+    write_checksums(bare)
+    (bare / "notes.txt").write_text("mine")
+    hydrate.main(
+        bare, pug=files(tmp_path / "pug", PUG_IMAGES), imagenet=files(tmp_path / "val", LOCALITY), missing=missing
+    )
+    assert (bare / "notes.txt").read_text() == "mine" and "notes.txt" not in (bare / "SHA256SUMS").read_text()
+    with pytest.raises(UserError, match=r"holds notes.txt, which no build made"):
+        check_replaceable(bare, BUILD)
 
 
 def test_a_published_build_becomes_the_whole_one(missing: Path, tmp_path: Path) -> None:

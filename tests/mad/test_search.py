@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.core.checksums import read_checksums
 from benchmark.models.load import BaseModel
 from mad.mining.models import name_folders
 from tests.mad.searching import call, fails
@@ -199,5 +200,12 @@ def test_a_crawl_brings_its_credits(pair, pictures: Path, tmp_path: Path) -> Non
     html = (out / "report.html").read_text()
     assert "https://example.org/5/" in html and "&lt;b&gt;Ann" in html
     assert "javascript:" not in html and "<b>Ann" not in html
-    call("--pair", pair, "--pool", pictures, "--out", out, "--min-group", 1, "--overwrite")
+    first = read_checksums(out)
+    mine = {out / "sheets" / "holiday.png": b"mine", out / "sheets" / "ranking.jpg": b"mine", out / "notes": b"mine"}
+    for file, data in mine.items():
+        file.write_bytes(data)
+    call("--pair", pair, "--pool", pictures, "--out", out, "--min-group", 4, "--overwrite")
     assert not (out / "attribution.csv").exists()
+    assert {file: file.read_bytes() for file in mine} == mine, "what no search wrote stays"
+    gone = first.keys() - read_checksums(out).keys()
+    assert any(name.startswith("sheets/") for name in gone) and not any((out / name).exists() for name in gone)

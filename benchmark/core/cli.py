@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.notes import all_notes
-from benchmark.core.terminal import one_line, printing_visibly
+from benchmark.core.terminal import one_line, printing_visibly, show_traceback
 
 Command = Callable[..., None]
 
@@ -36,7 +36,8 @@ def run(
     import tyro
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
+    if debug := "--debug" in arguments:
+        sys.excepthook = show_traceback
     arguments = [argument for argument in arguments if argument != "--debug"]
     prog = prog or _prog()
     epilogue = ["Add --debug to see a traceback instead of a one-line error."]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from benchmark.core.text import printable, printable_lines
@@ -50,6 +52,11 @@ def one_line(message: str) -> str:
     """A message on one line that a terminal shows as it is; the middle of one that is too long is left out."""
     line = printable(" ".join(message.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write an error's traceback to standard error, as `sys.excepthook`."""
+    sys.stderr.write(printable_lines("".join(traceback.format_exception(kind, error, trace))))
 
 
 def console() -> Console:

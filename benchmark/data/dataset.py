@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.text import name_key
 from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.hub import describe, locate
 from benchmark.data.manifest import check_counts, paper_counted, read_build
@@ -112,13 +113,16 @@ class Benchmark:
         return list(dict.fromkeys(self.edit.table["group_id"]))
 
     def group(self, name: str) -> str:
-        """The id of a group given by id or name. Raises `UserError` with the nearest one if there is none."""
+        """The id of a group given by id or name, in any spelling that is no other group's.
+
+        Raises `UserError` with the nearest one if there is none.
+        """
         id_of = dict(zip(self.edit.table["group"], self.edit.table["group_id"], strict=True))
-        if name in id_of.values():
-            return name
-        if name not in id_of:
-            raise unknown(f"group of {self.name}", name, [*id_of, *id_of.values()])
-        return id_of[name]
+        id_of |= {group_id: group_id for group_id in id_of.values()}
+        same = {group_id for known, group_id in id_of.items() if name_key(str(known)) == name_key(name)}
+        if name not in id_of and len(same) != 1:
+            raise unknown(f"group of {self.name}", name, id_of)
+        return id_of[name] if name in id_of else same.pop()
 
     def members(self, group_id: str) -> np.ndarray:
         """Row numbers of one group's editing samples."""

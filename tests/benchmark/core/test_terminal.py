@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import html
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +16,7 @@ from rich.table import Table
 from benchmark.core.cli import run
 from benchmark.core.csvs import plain_text, write_csv, write_frame
 from benchmark.core.errors import UserError
-from benchmark.core.terminal import console
+from benchmark.core.terminal import console, show_traceback
 from benchmark.core.text import escape, fill_template
 
 HOSTILE = "=\x1b[2J\rforged\u202egpj.\x9b31m<script>alert(1)</script>|`x`[bold][/][x](javascript:y):skull:\ud800\udce9"
@@ -44,6 +46,18 @@ def test_what_a_command_prints_notes_and_fails_with_is_printable(
     note, error = shown.err.splitlines()
     assert note.startswith("note: =\\x1b[2J") and note.endswith(" more")
     assert error.startswith("error: =\\x1b[2J") and error.endswith("is no name of a file")
+
+
+def test_a_traceback_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise UserError(HOSTILE)
+    except UserError as error:
+        show_traceback(type(error), error, error.__traceback__)
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback (most recent call last):\n") and not TERMINAL & {*shown}
+    code = f"from benchmark.core.cli import run\ndef f():\n  open({HOSTILE[:-2]!r})\nrun(f, ['--debug'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "FileNotFoundError" in done.stderr and "\x1b" not in done.stderr
 
 
 def test_the_help_keeps_its_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,3 +175,13 @@ def test_a_group_without_a_name_is_called_by_its_id(small_data: Path) -> None:
     rows = rows_of({("1-2", "pairs"): 3}, seed=7)
     write_split(small_data / "data", "edit", [{k: v for k, v in row.items() if k != "group"} for row in rows])
     assert load(str(small_data)).group("1-2") == "1-2"
+
+
+def test_a_group_is_found_in_any_spelling_that_is_no_other_groups(small_data: Path) -> None:
+    rows = rows_of({("a", "pairs"): 3, ("b", "pairs"): 3, ("c", "pairs"): 3}, seed=7)
+    names = {"a": "\u00c9tude", "b": "Cardigan", "c": "cardigan"}
+    write_split(small_data / "data", "edit", [{**row, "group": names[row["group_id"]]} for row in rows])
+    data = load(str(small_data))
+    assert [data.group(name) for name in ("e\u0301TUDE", "Cardigan", "cardigan", "B")] == ["a", "b", "c", "b"]
+    with pytest.raises(UserError, match=r'no group of .* is called "CARDIGAN"'):
+        data.group("CARDIGAN")

@@ -32,6 +32,7 @@ from benchmark.core.checksums import write_checksums
 from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
+from benchmark.core.ranges import Share
 from benchmark.core.text import plotted
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.boundary import MARGIN
@@ -158,7 +159,7 @@ def main(
     imagenet: options.ImageNet = None,
     imagenet_r: options.ImageNetR = None,
     imagenet_sketch: options.ImageNetSketch = None,
-    margin: float = MARGIN,
+    margin: Share = MARGIN,
     batch_size: options.BatchSize = 64,
     device: options.Device = "cpu",
     out: options.Out = Path("out/locality"),
@@ -182,10 +183,6 @@ def main(
     sources = {source: name for source, name in given.items() if name is not None}
     if not sources:
         raise UserError("no images to choose from; give --imagenet, --imagenet-r or --imagenet-sketch")
-    if not 0 < margin <= 1:
-        raise UserError(f"--margin must be above 0 and at most 1, not {margin:g}: it is a difference of probabilities")
-    if batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, not {batch_size}")
     check_replaceable(out, CHOICE, inputs=[cache_folder()])
     pool = Joined({source: open_images(name, labelled=True) for source, name in sources.items()})
     model = load_base(base, device=pick(device))

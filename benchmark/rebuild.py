@@ -17,6 +17,7 @@ from typing import Literal
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count
 
 
 def drawings(
@@ -54,7 +55,7 @@ def models(
     out: options.Out,
     iterations: options.OptionalIterations = None,
     device: options.Device = "cpu",
-    threads: int = 1,
+    threads: Count = 1,
 ) -> None:
     """Train one of the two base models and write it as a timm folder.
 

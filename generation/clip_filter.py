@@ -32,6 +32,7 @@ from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import replacing, write_text
 from benchmark.core.hub import from_hub
+from benchmark.core.ranges import Fraction
 from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
 from benchmark.images.open import open_images
@@ -223,8 +224,8 @@ def main(
     base: options.Base = "vitb16",
     clip: str = CLIP,
     pretrained: str = PRETRAINED,
-    least: float = LEAST,
-    most: float = MOST,
+    least: Fraction = LEAST,
+    most: Fraction = MOST,
     batch_size: options.BatchSize = 32,
     device: options.Device = "cpu",
 ) -> None:
@@ -246,8 +247,6 @@ def main(
     from benchmark.models.load import load_base
 
     check_empty(out)
-    if not (0 <= least <= 1 and 0 <= most <= 1) or batch_size < 1:
-        raise UserError("--least and --most must be shares between 0 and 1, --batch-size at least 1")
     candidates, photographs = open_images(generated, labelled=True), open_images(images, labelled=True)
     base_model = load_base(base, device=pick(device))
     clip_model = load_clip(clip, pretrained, device)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.core import options
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_classes
 from benchmark.subsets.oil_painting import CLASSES
@@ -66,7 +67,7 @@ def main(
     tokens: str = RELEASED,
     class_names: bool = False,
     learn_token: Path | None = None,
-    learn_steps: int = 3000,
+    learn_steps: Count = 3000,
     steps: options.Steps = diffusion.STEPS,
     guidance: options.Guidance = diffusion.GUIDANCE,
     size: options.Size = diffusion.SIZE,
@@ -88,8 +89,6 @@ def main(
         learn_steps: Optimiser steps of --learn-token.
     """
     indices = known_classes(classes, "--classes", sorted(CLASSES))
-    if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
-        raise UserError("--per-class, --batch-size, --steps and --size must be at least 1")
     if learn_token is not None:
         from generation.diffusion.learning import learn_into
 

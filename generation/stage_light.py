@@ -103,8 +103,6 @@ def main(
     indices = known_classes(classes, "--classes", sorted(CLASSES.values()))
     if (pug is None) == (model is None):
         raise UserError("give either --pug DIR or --model ID")
-    if per_class < 1 or batch_size < 1 or steps < 1 or size < 1:
-        raise UserError("--per-class, --batch-size, --steps and --size must be at least 1")
     if pug is not None:
         rows = copy_stage_light(pug, out, indices)
         kept = [row["class_index"] for row in rows if row["file"]]

@@ -17,6 +17,7 @@ from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Fraction, SeedNumber
 from benchmark.core.terminal import console
 from benchmark.data import dataset
 from benchmark.models.load import load_base
@@ -104,7 +105,7 @@ def layers(on: Annotated[On, Flat] = On(), out: options.Out = Path("out/analysis
 
 def iou(
     editors: Annotated[tuple[str, ...], tyro.conf.Positional] = ("hypernetwork", "random-mask"),
-    sparsity: float = 0.95,
+    sparsity: Fraction = 0.95,
     on: Annotated[On, Flat] = On(),
     out: options.Out = Path("out/analysis/iou"),
 ) -> None:
@@ -146,8 +147,8 @@ def ablation(
     images: options.Images = "mini",
     bank_size: options.BankSize = 1024,
     iterations: options.Iterations = 1000,
-    seeds: tuple[int, ...] = (0,),
-    sparsities: tuple[float, ...] = SPARSITIES,
+    seeds: tuple[SeedNumber, ...] = (0,),
+    sparsities: tuple[Fraction, ...] = SPARSITIES,
     on: Annotated[On, Flat] = On(data="mini-dev"),
     out: options.Out = Path("out/analysis/ablation"),
 ) -> None:

@@ -20,6 +20,7 @@ from benchmark.core.cli import run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
+from benchmark.core.ranges import Positive
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
@@ -95,7 +96,7 @@ def main(
     data: options.Data = "mini-dev",
     limit: options.Limit = 96,
     seed: options.Seed = 0,
-    rates: tuple[float, ...] = LEARNING_RATES,
+    rates: tuple[Positive, ...] = LEARNING_RATES,
     device: options.Device = "cpu",
     out: options.Out = Path("out/tuned"),
 ) -> None:

@@ -17,7 +17,6 @@ and is what `python -m mad.search --pool` takes. `class_index` is the class that
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import NotNegative
 from benchmark.core.text import printable
 from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_classes
@@ -50,10 +50,10 @@ def main(
     licences: tuple[str, ...] = CREATIVE_COMMONS,
     before: str = "2022-08-22",
     after: str = "2004-02-10",
-    per_class: options.PerClass = 0,
+    per_class: options.PerClassOrAll = 0,
     exclude: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     takedown: Path | None = None,
-    requests_per_second: float = 1.0,
+    requests_per_second: NotNegative = 1.0,
     client: ClientName = "flickrapi",
     api: str = API,
 ) -> None:
@@ -79,10 +79,6 @@ def main(
     first, last = _parse_day(after, "--after"), _parse_day(before, "--before") - 1
     if last < first:
         raise UserError(f"no day lies between --after {after} and --before {before}; swap or widen them")
-    if per_class < 0:
-        raise UserError(f"--per-class must be a number of images, or 0 for all, not {per_class}")
-    if not (requests_per_second >= 0 and math.isfinite(requests_per_second)):
-        raise UserError(f"--requests-per-second must be 0 (no limit) or more, not {requests_per_second:g}")
     if not licences:
         raise UserError(f"--licences needs a licence at least; leave it out for {' '.join(CREATIVE_COMMONS)}")
     for folder in exclude:

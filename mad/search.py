@@ -40,6 +40,7 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count, Fraction
 from benchmark.core.workdir import Kind, claim
 from mad.mining.wordnet import Measure, Over
 
@@ -64,9 +65,9 @@ def main(
     weights: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     distance: Measure = "hops",
     over: Over = "min",
-    min_probability: float = 0.0,
+    min_probability: Fraction = 0.0,
     diverse: bool = False,
-    min_group: int = 2,
+    min_group: Count = 2,
     draft: bool = False,
     batch_size: options.BatchSize = 64,
     device: options.Device = "cpu",
@@ -101,8 +102,6 @@ def main(
     from mad.mining.models import DRAFT, load_models, name_folders, parse_names
 
     config = SearchConfig(distance, over, min_probability, diverse, min_group)
-    if batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, not {batch_size}")
     names = parse_names(pair, models)
     images = open_images(pool)
     print(f"pool: {images.title}, {len(images):,} images{'' if pool else '; --pool FOLDER mines another'}")

@@ -1,21 +1,26 @@
 """The start and the end of every command.
 
 A command is a function whose parameters are its options; `tyro` makes the parser. Whatever the user can
-mend is one line on standard error and exit code 2; `--debug` shows the traceback instead. What our modules log
+mend is one line on standard error and exit code 2; `--debug` shows the traceback instead. An error that nobody foresaw
+is one line too, exit code 1, and names the file that holds its traceback. What our modules log
 (`logging.getLogger(__name__)`) are notes on standard error while a command runs.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import os
 import sys
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.core.notes import all_notes
+from benchmark.core.ranges import as_option, check_ranges
 from benchmark.core.terminal import one_line, printing_visibly, show_traceback
 
 Command = Callable[..., None]
@@ -56,10 +61,10 @@ def run(
     try:
         with all_notes():
             if isinstance(command, Mapping):
-                visible = {name: printing_visibly(function) for name, function in command.items()}
+                visible = {name: printing_visibly(_with_ranges(function)) for name, function in command.items()}
                 tyro.extras.subcommand_cli_from_dict(visible, args=arguments, prog=prog, description=description)
             else:
-                tyro.cli(printing_visibly(command), args=arguments, prog=prog, description=description)
+                tyro.cli(printing_visibly(_with_ranges(command)), args=arguments, prog=prog, description=description)
     except UserError as error:
         if debug:
             raise
@@ -70,6 +75,32 @@ def run(
         if debug or (error.filename is None and error.errno is None):
             raise
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
+    except Exception as error:
+        if debug:
+            raise
+        from benchmark.core.crash import is_out_of_memory, write_crash
+
+        if is_out_of_memory(error):
+            _fail(f"the memory does not suffice ({first_line(error)}); lower --batch-size, or what makes it large", 2)
+        log = write_crash(error, [prog, *arguments])
+        reason = ": ".join(dict.fromkeys([type(error).__name__, first_line(error)]))
+        _fail(f"{reason}; nobody foresaw this: please report it with {log}", 1)
+
+
+def _with_ranges(command: Command) -> Command:
+    """The same command, which begins with a check of all its options' ranges."""
+    if isinstance(command, functools.partial):  # a function with other defaults, whose types are the function's
+        partial = functools.partial(_with_ranges(command.func), *command.args, **command.keywords)
+        partial.__dict__.update(command.__dict__)  # what tyro notes on a command
+        return partial
+
+    @functools.wraps(command)
+    def checked(*arguments: Any, **options: Any) -> None:
+        values = inspect.signature(command).bind(*arguments, **options).arguments
+        check_ranges(values, typing.get_type_hints(command, include_extras=True), as_option)
+        command(*arguments, **options)
+
+    return checked
 
 
 def _prog() -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+from annotated_types import Ge, Le
 from typing_extensions import Doc
+
+from benchmark.core.ranges import Count, CountOrZero, Positive, SeedNumber
 
 # what is edited, and what it is judged on
 _BASE = Doc(
@@ -46,10 +49,12 @@ AllowPartial: TypeAlias = Annotated[bool, Doc("Go on where images are missing, o
 
 # how much, and of what
 Classes: TypeAlias = Annotated[tuple[str, ...], Doc("Classes of ImageNet-1k, by index, synset id or name.")]
-PerClass: TypeAlias = Annotated[int, Doc("Images of each class.")]
-Limit: TypeAlias = Annotated[int | None, Doc("Take only so many, not all.")]
+_PER_CLASS = Doc("Images of each class.")
+PerClass: TypeAlias = Annotated[Count, _PER_CLASS]
+PerClassOrAll: TypeAlias = Annotated[CountOrZero, _PER_CLASS]
+Limit: TypeAlias = Annotated[Count | None, Doc("Take only so many, not all.")]
 Quick: TypeAlias = Annotated[bool, Doc("Measure the same thing in less time, on less.")]
-Seed: TypeAlias = Annotated[int, Doc("Seed of all that is drawn at random.")]
+Seed: TypeAlias = Annotated[SeedNumber, Doc("Seed of all that is drawn at random.")]
 
 # how it is computed
 Device: TypeAlias = Annotated[Literal["cpu", "cuda"], Doc("Device to compute on.")]
@@ -57,18 +62,18 @@ Precision: TypeAlias = Annotated[
     Literal["float32", "tf32"],
     Doc("Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."),
 ]
-BatchSize: TypeAlias = Annotated[int, Doc("Images a batch.")]
+BatchSize: TypeAlias = Annotated[Count, Doc("Images a batch.")]
 
 # training
 Recipe: TypeAlias = Annotated[
     Literal["released", "paper"], Doc("Published recipe to start from: the released code's, or the paper's.")
 ]
 _ITERATIONS = Doc("Batches to train on.")
-Iterations: TypeAlias = Annotated[int, _ITERATIONS]
-OptionalIterations: TypeAlias = Annotated[int | None, _ITERATIONS]
+Iterations: TypeAlias = Annotated[Count, _ITERATIONS]
+OptionalIterations: TypeAlias = Annotated[Count | None, _ITERATIONS]
 _BANK_SIZE = Doc("Pseudo-samples in the bank of targets.")
-BankSize: TypeAlias = Annotated[int, _BANK_SIZE]
-OptionalBankSize: TypeAlias = Annotated[int | None, _BANK_SIZE]
+BankSize: TypeAlias = Annotated[Count, _BANK_SIZE]
+OptionalBankSize: TypeAlias = Annotated[Count | None, _BANK_SIZE]
 
 # Stable Diffusion
 _MODEL = Doc("Stable Diffusion on the Hub, or a folder in diffusers' layout.")
@@ -77,9 +82,11 @@ OptionalModel: TypeAlias = Annotated[str | None, _MODEL]
 Revision: TypeAlias = Annotated[
     str | None, Doc("Commit of the model on the Hub; without one, the newest is taken, and recorded.")
 ]
-Steps: TypeAlias = Annotated[int, Doc("Denoising steps.")]
-Guidance: TypeAlias = Annotated[float, Doc("Guidance scale of the prompt over no prompt.")]
-Size: TypeAlias = Annotated[int, Doc("Pixels a side of the saved images; they are made at the model's own size.")]
+Steps: TypeAlias = Annotated[Count, Doc("Denoising steps.")]
+Guidance: TypeAlias = Annotated[Positive, Doc("Guidance scale of the prompt over no prompt.")]
+Size: TypeAlias = Annotated[
+    int, Ge(1), Le(8192), Doc("Pixels a side of the saved images; they are made at the model's own size.")
+]
 
 # files
 _OUT = Doc("Folder or file to write.")

@@ -15,7 +15,6 @@ import functools
 import importlib.util
 import inspect
 import json
-import math
 import os
 import sys
 import types
@@ -24,11 +23,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from benchmark.core.blame import raised_at
 from benchmark.core.errors import UserError, first_line, unknown
 from benchmark.core.plugins import import_room
+from benchmark.core.ranges import check_fields, check_ranges
 from editors.core.base import Editor, knob_of
 
 SETTINGS = Path(__file__).parent / "settings.json"
@@ -97,6 +97,11 @@ class ChosenEditor:
         settings = [f"{name}={getattr(self.config, name)}" for name in shown]
         settings += [f"{INTERPOLATE}={self.interpolate}"] if self.interpolate != 1 else []
         return ":".join([self.name, *filter(None, [",".join(settings)])])
+
+    def __post_init__(self) -> None:
+        if dataclasses.is_dataclass(self.config):
+            check_fields(self.config, lambda setting: f"{self.name}: {setting}")
+        check_ranges({INTERPOLATE: self.interpolate}, {}, lambda setting: f"{self.name}: {setting}")
 
     @property
     def source(self) -> Path:
@@ -246,6 +251,10 @@ def _split_settings(written: str) -> list[str]:
 
 def _parse(name: str, key: str, text: str, declared: Any) -> Any:
     """A setting's text as the type its config declares."""
+    if typing.get_origin(declared) is Literal:
+        if text not in typing.get_args(declared):
+            raise UserError(f'{name}: {key} must be {" or ".join(typing.get_args(declared))}, not "{text}"')
+        return text
     allowed = typing.get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in allowed or Path in allowed:
         return Path(text) if Path in allowed else text
@@ -258,8 +267,6 @@ def _parse(name: str, key: str, text: str, declared: Any) -> Any:
     # all that literal_eval is documented to raise, and OverflowError: a whole number that no float holds
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, OverflowError):
         value = None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{name}: {key} must be a finite number, not {text}")
     if value is not None and type(value) in allowed:  # and so no bool for an int
         return value
     names = " or ".join(getattr(t, "__name__", str(t)) for t in allowed)

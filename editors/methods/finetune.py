@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.ranges import Count, NotNegative, Positive
 from benchmark.models.vit import cut_for, ffn_matrices, forward_prefix, forward_tail
 from editors.core.base import BatchEditor, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
@@ -25,15 +26,15 @@ PENALTIES = (0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1)
 class FineTuneConfig:
     """Settings of `ft`."""
 
-    lr: float = 2e-5
-    max_steps: int = MAX_STEPS
+    lr: Positive = 2e-5
+    max_steps: Count = MAX_STEPS
 
 
 @dataclass(frozen=True)
 class PenaltyConfig(FineTuneConfig):
     """Settings of `ft-l1` and `ft-l2`; `c` weighs the penalty on the change Delta of the weights."""
 
-    c: float = knob(0.001, sweep=PENALTIES)
+    c: NotNegative = knob(0.001, sweep=PENALTIES)
 
 
 @register_editor("ft")

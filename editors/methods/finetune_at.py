@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
-from benchmark.core.errors import UserError
+from benchmark.core.ranges import CountOrZero
 from benchmark.models.vit import ffn_matrices, msa_matrices
 from editors.core.registry import register_editor
 from editors.methods.finetune import FineTune, FineTuneConfig
@@ -18,12 +19,8 @@ class FineTuneAtConfig(FineTuneConfig):
 
     BLOCKS = 3  # consecutive ones, as in the paper
 
-    part: str = "ffn"
-    first: int = 0
-
-    def __post_init__(self) -> None:
-        if self.part not in ("ffn", "msa"):
-            raise UserError(f"ft-at: part must be ffn or msa, not {self.part}")
+    part: Literal["ffn", "msa"] = "ffn"
+    first: CountOrZero = 0
 
 
 @register_editor("ft-at", listed=False)

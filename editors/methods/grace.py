@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count, Positive
 from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail
 from editors.core.base import BatchEditor, TrainingImages, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
@@ -49,10 +50,10 @@ class GRACEConfig:
         default the second last, where [cls] is near to a class and the last block still reads the image beside it.
     """
 
-    lr: float = 1.0
-    epsilon: float = knob(1.0, sweep=RADII)
+    lr: Positive = 1.0
+    epsilon: Positive = knob(1.0, sweep=RADII)
     block: int = -2
-    max_steps: int = MAX_STEPS
+    max_steps: Count = MAX_STEPS
 
 
 def neighbour_distance(tokens: Tensor, labels: Tensor) -> Tensor:

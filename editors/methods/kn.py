@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.core.ranges import NotNegative
 from benchmark.models.vit import (
     Cut,
     edited_blocks,
@@ -53,8 +54,8 @@ class KnowledgeNeuronsConfig(MaskedConfig):
     """
 
     original: bool = False
-    l1: float = 1.0
-    l2: float = 8.0
+    l1: NotNegative = 1.0
+    l2: NotNegative = 8.0
 
 
 def integrated_gradients(model: nn.Module, tokens: Tensor, labels: Tensor, block: int) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count, Positive
 from benchmark.models.vit import Cut, depth, forward_prefix, forward_tail, msa_matrices
 from editors.core.base import BatchEditor, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
@@ -32,15 +32,9 @@ class LoRAConfig:
     The reference helper divides alpha by r as integers, so that r = 8 with alpha = 4 silently trains nothing.
     """
 
-    lr: float = 1e-4
-    rank: int = knob(8, sweep=RANKS)
-    max_steps: int = MAX_STEPS
-
-    def __post_init__(self) -> None:
-        """Take 4.0 for 4, as a sweep writes it. Raises `UserError` for a rank that is no whole number >= 1."""
-        if self.rank < 1 or not float(self.rank).is_integer():
-            raise UserError(f"lora: rank={self.rank} is not a whole number of at least 1; write rank=8")
-        object.__setattr__(self, "rank", int(self.rank))
+    lr: Positive = 1e-4
+    rank: Count = knob(8, sweep=RANKS)
+    max_steps: Count = MAX_STEPS
 
 
 def draw_a(model: nn.Module, rank: int, seed: int) -> Tensor:

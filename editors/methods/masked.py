@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from benchmark.core.ranges import Fraction
 from benchmark.models.vit import ffn_matrices, unit_masks
 from editors.core.base import knob
 from editors.core.descent import DescentConfig
@@ -21,7 +22,7 @@ from editors.methods.finetune import FineTune, FineTuneConfig
 class MaskedConfig(FineTuneConfig):
     """Settings of a masked editor; `sparsity` is the share of units that stay as they are: 0.95 keeps 5 %."""
 
-    sparsity: float = knob(0.95, sweep=SPARSITIES)
+    sparsity: Fraction = knob(0.95, sweep=SPARSITIES)
 
 
 class MaskedFineTune(FineTune, MaskingEditor):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count, Positive
 from benchmark.models.vit import depth, forward_prefix, forward_tail, hidden_activations
 from editors.core.base import TrainingImages, knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend
@@ -35,10 +36,10 @@ class ROMEConfig:
     ridge: added to the diagonal of C = E[k k^T], as a share of its mean; SPEC 5 leaves its size open.
     """
 
-    lr: float = 0.01
-    max_steps: int = MAX_STEPS
-    clamp: float = knob(4.0, sweep=(0.5, 1.0, 2.0, 3.0, 4.0))
-    ridge: float = 1e-3
+    lr: Positive = 0.01
+    max_steps: Count = MAX_STEPS
+    clamp: Positive = knob(4.0, sweep=(0.5, 1.0, 2.0, 3.0, 4.0))
+    ridge: Positive = 1e-3
 
 
 @register_editor("rome")

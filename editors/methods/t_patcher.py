@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.ranges import Count, NotNegative, Positive
 from benchmark.models.vit import Model, forward_prefix, forward_tail
 from editors.core.base import knob
 from editors.core.descent import MAX_STEPS, DescentConfig, Trainable, descend, weight_edits
@@ -37,9 +38,9 @@ MARGIN = 3.0  # a seen image's activation is pushed so far below the sample's, a
 class TPatcherConfig:
     """Settings of `t-patcher`; `memory_weight` weighs the losses that keep the neuron silent on seen images."""
 
-    lr: float = 5e-3
-    max_steps: int = MAX_STEPS
-    memory_weight: float = knob(5.0, sweep=(0.0, 0.001, 0.01, 0.1, 1.0, 5.0))
+    lr: Positive = 5e-3
+    max_steps: Count = MAX_STEPS
+    memory_weight: NotNegative = knob(5.0, sweep=(0.0, 0.001, 0.01, 0.1, 1.0, 5.0))
 
 
 @register_editor("t-patcher")

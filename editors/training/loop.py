@@ -15,6 +15,7 @@ from benchmark.core import options
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.ranges import Count
 from benchmark.core.text import printable
 from benchmark.core.workdir import refuse_other
 from benchmark.images.source import ImageSource
@@ -36,14 +37,12 @@ class TrainingRun:
     out: options.Out
     seed: options.Seed = 0
     device: options.Device = "cpu"
-    checkpoint_every: int = 500
+    checkpoint_every: Count = 500
     """Iterations between two checkpoints."""
 
     def __post_init__(self) -> None:
         if self.out.suffix != ".safetensors":
             raise UserError(f"--out must end in .safetensors, not {self.out.suffix or 'in nothing'}: {self.out}")
-        if self.checkpoint_every < 1:
-            raise UserError(f"--checkpoint-every must be 1 or more, not {self.checkpoint_every}")
 
     def open(self) -> tuple[BaseModel, ImageSource]:
         """The base model and the training images. Raises `UserError` for a base that no editor supports."""

@@ -6,11 +6,17 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import as_option, check_fields
 
 AnyRecipe = TypeVar("AnyRecipe", bound="TrainingRecipe")
+TopK: TypeAlias = Annotated[int, Ge(2)]
+Width: TypeAlias = Annotated[int, Ge(1), Le(100_000)]  # above, a network fits into no memory
+Clamp: TypeAlias = Annotated[float, Gt(0), Lt(0.5)]  # a distance from 0 and from 1
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,9 @@ class TrainingRecipe:
     """
 
     KEYS: ClassVar[Mapping[str, str]] = {}  # from a field to its key in checkpoints, where the two differ
+
+    def __post_init__(self) -> None:
+        check_fields(self, as_option)
 
     def but(self: AnyRecipe, **changes: Any) -> AnyRecipe:
         """This recipe with some fields changed."""
@@ -39,14 +48,3 @@ class TrainingRecipe:
         if values.keys() != keys.keys():
             raise UserError(f"its recipe differs in the fields {sorted(values.keys() ^ keys.keys())}; train it again")
         return cls(**{keys[key]: value for key, value in values.items()})
-
-    def _at_least(self, **least: int) -> None:
-        """Raise `UserError`, in the words of the command line, for a field below the value given here."""
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise UserError(f"--{name.replace('_', '-')} must be {value} or more, not {getattr(self, name)}")
-
-    def _above_zero(self, *names: str) -> None:
-        for name in names:
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")

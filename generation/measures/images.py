@@ -132,8 +132,8 @@ def measure_images(size: str, device: str, images: int, steps: int, batch_size: 
     """
     import diffusers
 
-    if images < 2 or min(steps, batch_size, repeats) < 1:
-        raise UserError("--limit must be 2 or more, --steps and --batch-size 1 or more")
+    if images < 2:
+        raise UserError(f"--limit must be 2 or more, not {images}: seeds are to make different images")
     torch_device = pick(device)
     half = torch_device.type == "cuda"
     pipe = make_random_pipeline(SIZES[size], torch_device).to(torch_device, torch.float16 if half else torch.float32)

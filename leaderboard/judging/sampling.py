@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count, Positive, SeedNumber, as_option, check_fields
 from benchmark.data.dataset import Benchmark
 
 
@@ -20,12 +20,15 @@ class Settings:
     than `edit_timeout` seconds has failed.
     """
 
-    seed: int = 0
-    limit: int | None = None
+    seed: SeedNumber = 0
+    limit: Count | None = None
     groups: tuple[str, ...] = ()
-    edit_batch: int | None = None
-    samples_per_edit: int = 1
-    edit_timeout: float | None = None
+    edit_batch: Count | None = None
+    samples_per_edit: Count = 1
+    edit_timeout: Positive | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, as_option)
 
 
 def edited_groups(benchmark: Benchmark, settings: Settings) -> list[str] | None:
@@ -45,8 +48,6 @@ def chosen_samples(benchmark: Benchmark, settings: Settings) -> np.ndarray:
     members = {group: benchmark.members(group) for group in edited_groups(benchmark, settings) or benchmark.groups}
     if settings.limit is None:
         return np.concatenate(list(members.values()))
-    if settings.limit < 1:
-        raise UserError("--limit must be 1 or more; leave it out to edit every sample")
     rng = np.random.default_rng(settings.seed)
     shuffled = [rng.permutation(rows) for rows in members.values()]
     turns = [rows[turn] for turn in range(max(map(len, shuffled))) for rows in shuffled if turn < len(rows)]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.core.errors import UserError
+from benchmark.core.ranges import Count, Fraction, as_option, check_fields
 from benchmark.data.groups import pair_id
 from benchmark.labels import imagenet
 from benchmark.labels.imagenet import CLASSES
@@ -35,15 +35,12 @@ class SearchConfig:
 
     distance: wordnet.Measure = "hops"
     over: wordnet.Over = "min"
-    min_probability: float = 0.0
+    min_probability: Fraction = 0.0
     diverse: bool = False
-    min_group: int = 2
+    min_group: Count = 2
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_probability <= 1:
-            raise UserError(f"--min-probability must be between 0 and 1, not {self.min_probability:g}")
-        if self.min_group < 1:
-            raise UserError(f"--min-group must be at least 1, not {self.min_group}")
+        check_fields(self, as_option)
 
 
 @dataclass(frozen=True)

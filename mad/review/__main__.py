@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from annotated_types import Ge, Le
 
 from benchmark.core import options
 from benchmark.core.cli import Command, run
@@ -34,7 +35,7 @@ def review(
     groups: Groups,
     annotator: str,
     conflicts: bool = False,
-    port: int = PORT,
+    port: Annotated[int, Ge(0), Le(65535)] = PORT,
     db: options.AnswersFile = None,
     pool: options.Pool = None,
     browser: bool = False,

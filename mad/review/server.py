@@ -148,8 +148,6 @@ def listen(port: int) -> socket.socket:
     Raises:
         UserError: if the port is not to be had.
     """
-    if not 0 <= port <= 65535:
-        raise UserError(f"--port must be between 0 and 65535, not {port}")
     try:
         return socket.create_server((ADDRESS, port))
     except OSError as error:

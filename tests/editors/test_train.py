@@ -143,7 +143,7 @@ def test_every_field_of_a_recipe_is_an_option_with_a_sentence(
             ["hypernetwork", "--out", "x.safetensors", *SMALL["hypernetwork"].split(), "--batch-size", "64"],
             "one batch of 64",
         ),
-        (["hypernetwork", "--out", "x.safetensors", "--blocks", "0"], "--blocks must be 1 or more, not 0"),
+        (["hypernetwork", "--out", "x.safetensors", "--blocks", "0"], "--blocks must be between 1 and 100, not 0"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else None,
 )

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.ranges import SeedNumber
 from benchmark.core.workdir import Kind, claim
 from benchmark.models.vit import edits_at_once, ffn_matrices, hidden_width
 from editors.methods.hypernetwork.meta import HypernetworkEpisodes, optimise_targets, prepare
@@ -35,7 +36,7 @@ class BankOptions:
     bank: Path | None = None
     """Folder of the bank, FILE.bank beside --out if None; one that was interrupted or is too small is gone on with."""
     bank_size: options.OptionalBankSize = None
-    bank_seed: int = 0
+    bank_seed: SeedNumber = 0
     """Seed of the pseudo-samples and of the random masks that their targets start from."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.ranges import Fraction
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import cls_features, ffn_matrices, unit_masks
 from editors.core.edit import Edit
@@ -31,7 +32,7 @@ class HypernetworkConfig(MaskedConfig):
     """
 
     checkpoint: Path | None = None
-    rho: float | None = None
+    rho: Fraction | None = None
 
 
 @register_editor("hypernetwork")

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le
 
 from benchmark.core.errors import unknown
-from editors.training.recipe import TrainingRecipe
+from benchmark.core.ranges import Count, NotNegative, Positive, Share
+from editors.training.recipe import Clamp, TrainingRecipe
 
 TARGET_FIELDS = (  # the fields that m~ depends on; the others only refit
     "pseudo",
@@ -44,60 +47,56 @@ class HypernetworkRecipe(TrainingRecipe):
     """Published recipe to start from: the released code's, or the paper's."""
     pseudo: Literal["cutmix", "pgd"] = "cutmix"
     """Method that makes pseudo-samples: CutMix, or PGD (paper, C.4)."""
-    crop_scale: float | None = 0.25
+    crop_scale: Share | None = 0.25
     """Least area share of a random crop of an image."""
     grid_patches: bool = True
     """Paste CutMix patches of any two sides, aligned to the patch grid; else squares of pixels."""
-    inner_steps: int = 5
+    inner_steps: Count = 5
     """Gradient steps T of the inner loop (Algorithm 1, lines 7-10)."""
-    inner_lr: float = 1e-3
+    inner_lr: Positive = 1e-3
     """Learning rate alpha of the inner loop."""
-    temperature: float = 5.0
+    temperature: Positive = 5.0
     """Temperature of both sides of the KL, which is then multiplied by its square."""
-    mask_slope: float = 10.0
+    mask_slope: Positive = 10.0
     """Slope k of the mask, sigmoid(k m) (eq. 4)."""
     second_order: bool = False
     """Differentiate through the inner loop; else hold its gradients constant."""
     form: Literal["decoupled", "standard"] = "decoupled"
     """Fit the network to an m~ optimised for each sample, or send it the outer gradient itself (lines 11-19)."""
-    sparsity_weight: float = 1.0
+    sparsity_weight: NotNegative = 1.0
     """Weight lambda of the masks' mean, beside the summed KL of 8 samples (line 11)."""
-    outer_steps: int = 10
+    outer_steps: Count = 10
     """Optimiser steps on each m~, from uniform(-1, 1)."""
-    target_lr: float = 0.1
+    target_lr: Positive = 0.1
     """Learning rate of m~."""
     target_optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """Optimiser of m~."""
-    blocks: int = 5
+    blocks: Annotated[int, Ge(1), Le(100)] = 5
     """Attention blocks of the hypernetwork."""
     wide_mlp: bool = False
     """Make the hypernetwork's FFNs as wide as the base's; else as wide as the embedding."""
     shared_head: bool = False
     """Read all tokens of the hypernetwork by one FC layer; else by one a token."""
-    score_slope: float = 3.0
+    score_slope: Positive = 3.0
     """Slope k by which the decoupled network's scores, and their targets, become values in (0, 1)."""
-    clamp_fit: float = 1e-5
+    clamp_fit: Clamp = 1e-5
     """Distance from 0 and 1 that these values keep in the fit."""
-    clamp_edit: float = 1e-7
+    clamp_edit: Clamp = 1e-7
     """Distance from 0 and 1 that these values keep in an edit."""
     fit_loss: Literal["bce", "kl"] = "bce"
     """Loss of the fit (line 21, eq. 12): 0.1 BCE, with the gradient of 0.1 KL(m~, m^), or KL(m^, m~)."""
-    lr: float = 1e-4
+    lr: Positive = 1e-4
     """Learning rate of the network."""
-    steps_a_batch: int = 4
+    steps_a_batch: Count = 4
     """RMSProp's steps on each batch (decoupled form)."""
-    cosine_over: int | None = 20_000
+    cosine_over: Count | None = 20_000
     """Iterations of the half cosine that the learning rate follows; None keeps it constant."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Images a batch."""
-    iterations: int = 7_000
+    iterations: Count = 7_000
     """Batches to train on."""
     precision: Literal["float32", "tf32"] = "float32"
     """Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."""
-
-    def __post_init__(self) -> None:
-        self._at_least(inner_steps=1, outer_steps=1, blocks=1, steps_a_batch=1, batch_size=1, iterations=1)
-        self._above_zero("inner_lr", "target_lr", "lr", "temperature")
 
     @property
     def slope(self) -> float:

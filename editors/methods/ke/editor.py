@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.core.ranges import Count, Positive
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import Model, forward_prefix, forward_tail, last_ffn_matrices
 from editors.core.base import knob
@@ -39,8 +40,8 @@ class KnowledgeEditorConfig:
     checkpoint: a trained network; by default the one that comes with the project for this base.
     """
 
-    scale: float = knob(1.0, sweep=(0.1, 0.25, 0.5, 1.0, 2.0, 4.0))
-    max_steps: int = MAX_STEPS
+    scale: Positive = knob(1.0, sweep=(0.1, 0.25, 0.5, 1.0, 2.0, 4.0))
+    max_steps: Count = MAX_STEPS
     checkpoint: Path | None = None
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from benchmark.core.errors import UserError
-from editors.training.recipe import TrainingRecipe
+from benchmark.core.ranges import Count, CountOrZero, Positive, Share
+from editors.training.recipe import TopK, TrainingRecipe, Width
 
 
 @dataclass(frozen=True)
@@ -19,41 +22,38 @@ class KERecipe(TrainingRecipe):
 
     KEYS: ClassVar[Mapping[str, str]] = {"kl_margin": "margin", "batch_size": "batch"}
 
-    top_k: int = 5
+    top_k: TopK = 5
     """Classes of the base's top k, without its prediction, from which an edit's target is drawn."""
     # paper, B.2, without a k; five, by which ImageNet is commonly judged
-    crop_scale: float = 0.25
+    crop_scale: Share = 0.25
     """Least area share of a random crop of an image."""
     # an edit is made from such crops and judged on them;
     # for the article's paraphrases; a quarter, as the released code of the paper crops for its pseudo-samples
-    others: int = 3
+    others: Count = 3
     """Unrelated images that each edit is to leave alone."""
     # taken from the batch (its code: one of four is edited)
-    condition: int = 1024
+    condition: Width = 1024
     """Width of the layer that all matrices share (its code)."""
-    hidden: int = 128
+    hidden: Width = 128
     """Width of each matrix's own layer; most of the network's size (its code)."""
-    kl_margin: float = 0.1
+    kl_margin: Positive = 0.1
     """KL on the unrelated images that costs nothing (article, section 4)."""
     # fixed, where its code lowers it by steps once most held-out edits succeed
-    alpha_lr: float = 0.1
+    alpha_lr: Positive = 0.1
     """Step size of the gradient ascent on that KL's weight alpha, from 1, never below 0 (article, section 4)."""
-    lr: float = 1e-5
+    lr: Positive = 1e-5
     """Learning rate of the network."""
     # Adam's, at its highest (paper, B.2; its code takes RMSProp)
-    warmup: int = 1_000
+    warmup: CountOrZero = 1_000
     """Iterations over which the learning rate rises; from there it falls to zero at the last one (its code)."""
-    batch_size: int = 4
+    batch_size: Annotated[int, Ge(2)] = 4
     """Images a batch."""
     # editing samples; this and the iterations are its code's
-    iterations: int = 200_000
+    iterations: Count = 200_000
     """Batches to train on."""
 
     def __post_init__(self) -> None:
-        self._at_least(top_k=2, others=1, condition=1, hidden=1, warmup=0, batch_size=2, iterations=1)
-        self._above_zero("crop_scale", "kl_margin", "alpha_lr", "lr")
-        if self.crop_scale > 1:
-            raise UserError(f"--crop-scale must be 1 or less, not {self.crop_scale}")
+        super().__post_init__()
         if self.warmup > self.iterations:
             raise UserError(f"--warmup must be at most --iterations ({self.iterations}), not {self.warmup}")
         if self.others >= self.batch_size:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.ranges import Count, Positive
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import ffn_cut, forward_prefix, last_ffn_matrices
 from editors.core.base import knob
@@ -40,8 +41,8 @@ class MENDConfig:
     checkpoint: a trained editor network; by default the one that comes with the project for this base.
     """
 
-    step_scale: float = knob(1.0, sweep=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0))
-    max_steps: int = MAX_STEPS
+    step_scale: Positive = knob(1.0, sweep=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0))
+    max_steps: Count = MAX_STEPS
     checkpoint: Path | None = None
 
 

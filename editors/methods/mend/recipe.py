@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchmark.core.errors import UserError
-from editors.training.recipe import TrainingRecipe
+from benchmark.core.ranges import Count, NotNegative, Positive, Share
+from editors.training.recipe import TopK, TrainingRecipe, Width
 
 
 @dataclass(frozen=True)
@@ -20,41 +20,35 @@ class MENDRecipe(TrainingRecipe):
 
     KEYS: ClassVar[Mapping[str, str]] = {"others": "locality", "max_norm": "clip", "batch_size": "batch"}
 
-    top_k: int = 10
+    top_k: TopK = 10
     """Classes of the base's top k, without its prediction, from which an edit's target is drawn."""
     # the paper names no k; ten are classes that the image resembles, as a failure's right class usually is
-    crop_scale: float = 0.25
+    crop_scale: Share = 0.25
     """Least area share of a random crop of an image."""
     # No source. An edit is judged on such crops of its own image and of unrelated ones: of crops a base is less sure
     # than of its own training images as they are, so that keeping them is a task; the share is that of the
     # hypernetwork's training.
-    others: int = 1
+    others: Count = 1
     """Unrelated images that each edit is to leave alone."""
     # of the training images, one a sample (its code)
-    edit_weight: float = 0.1
+    edit_weight: Positive = 0.1
     """Weight of the cross-entropy of the other view under the edit (MEND, section 3.2: c_edit)."""
-    locality_weight: float = 1.0
+    locality_weight: NotNegative = 1.0
     """Weight of KL(base || edited) on the unrelated images (MEND, section 3.2)."""
-    rank: int = 1920
+    rank: Width = 1920
     """Rank of the network's layers, at most their width; the checkpoint's size goes with it (MEND, B.1)."""
-    step_size: float = 1e-4
+    step_size: Positive = 1e-4
     """Step size of every matrix at the start; it is trained too (its code)."""
-    lr: float = 1e-5
+    lr: Positive = 1e-5
     """Learning rate of the network."""
     # Adam's (paper, B.2; MEND has 1e-6)
-    step_lr: float = 1e-4
+    step_lr: Positive = 1e-4
     """Adam's learning rate of the step sizes (its code)."""
-    max_norm: float = 100.0
+    max_norm: Positive = 100.0
     """Largest norm of the gradient of all that is trained; a larger one is scaled down to it (its code)."""
-    batch_size: int = 10
+    batch_size: Count = 10
     """Images a batch."""
     # editing samples (its code accumulates ten)
-    iterations: int = 20_000
+    iterations: Count = 20_000
     """Batches to train on."""
     # the paper gives none, and its code stops early, on validation data
-
-    def __post_init__(self) -> None:
-        self._at_least(top_k=2, others=1, rank=1, batch_size=1, iterations=1)
-        self._above_zero("lr", "step_lr", "max_norm", "edit_weight")
-        if not 0 < self.crop_scale <= 1:
-            raise UserError(f"--crop-scale must be above 0 and at most 1, not {self.crop_scale}")

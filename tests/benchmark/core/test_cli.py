@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import tyro
 
 from benchmark.core import cli
@@ -45,11 +46,41 @@ def test_what_a_user_can_mend_is_one_line(error, code, line, capsys) -> None:
     assert capsys.readouterr().err == line
 
 
-def test_debug_and_bugs_keep_their_traceback() -> None:
-    with pytest.raises(UserError):
-        cli.run(raises(UserError("x")), ["--debug"])
-    with pytest.raises(ZeroDivisionError):
-        cli.run(raises(ZeroDivisionError()), [])
+@pytest.mark.parametrize("error", [UserError("x"), ZeroDivisionError("x")])
+def test_debug_shows_the_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        cli.run(raises(error), ["--debug"])
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_and_a_file(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path))
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raises(ZeroDivisionError("by\nzero")), ["--count", "7"], "python -m some.command")
+    (log,) = tmp_path.rglob("*.log")
+    error = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert error.startswith("error: ZeroDivisionError: by; ") and error.count("\n") == 1 and str(log) in error
+    text = log.read_text(encoding="utf-8")
+    assert text.startswith("python -m some.command --count 7\n") and "Traceback (most recent call last)" in text
+
+
+def test_the_traceback_lies_elsewhere_where_the_cache_cannot_be_written(capsys, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit):
+        cli.run(raises(KeyError("x")), [])
+    (log,) = tmp_path.glob("vit-edit-bench-*.log")
+    assert str(log) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_one_line(error, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.run(raises(error), [])
+    assert stop.value.code == 2 and "--batch-size" in capsys.readouterr().err
 
 
 def test_help_and_wrong_options(capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,23 @@ CONFIGS = {name: type(choose(name, "mini").config) for name in built_in()}
 BASES = st.sampled_from(["mini", "vitb16", "a base without settings"])
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
-    float: FLOATS | st.integers(-(10**9), 10**9),
-    int: st.integers(min_value=1),
     bool: st.sampled_from(["true", "false"]),
     Path: st.text(st.characters(exclude_categories=["Cs"], exclude_characters=","), max_size=8),
 }
 
 
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of a setting's type, in its range, as one would write them."""
+    for of, values in VALUES.items():
+        if of in (hint, *typing.get_args(hint)):
+            return values
+    return st.from_type(hint).filter(lambda value: value is not None and abs(value) < math.inf)
+
+
 def written_settings(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Some of an editor's settings, each with a value of its type."""
-    types_of = typing.get_type_hints(CONFIGS[name])
-    fields = {
-        field.name: next(
-            VALUES[of] for of in VALUES if of in (types_of[field.name], *typing.get_args(types_of[field.name]))
-        )
-        for field in dataclasses.fields(CONFIGS[name])
-    }
+    """Some of an editor's settings, each with a value of its type and in its range."""
+    hints = typing.get_type_hints(CONFIGS[name], include_extras=True)
+    fields = {field.name: values_of(hints[field.name]) for field in dataclasses.fields(CONFIGS[name])}
     return st.fixed_dictionaries({}, optional={**fields, INTERPOLATE: FLOATS})
 
 
@@ -51,7 +53,7 @@ def test_a_spec_chooses_its_own_choice_again(chosen: tuple[str, dict[str, Any]],
     assert (again.name, again.config, again.interpolate) == (choice.name, choice.config, choice.interpolate)
     assert again.spec == choice.spec
     if knob_of(choice.config) is not None:
-        swept = choice.at_knob(4)
+        swept = choice.at_knob(knob_of(choice.config).sweep[0])
         assert choose(swept.spec, base).config == swept.config
 
 

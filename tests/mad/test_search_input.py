@@ -116,8 +116,8 @@ def test_an_unknown_model_is_answered_with_the_nearest(tmp_path: Path, pictures:
         (["--weights", "mini"], "--weights must be ALIAS=FILE"),
         (["--weights", "mini-stong=x.safetensors"], 'did you mean "mini-strong"?'),
         (["--min-probability", "80"], "between 0 and 1"),
-        (["--min-group", "0"], "at least 1"),
-        (["--batch-size", "0"], "at least 1"),
+        (["--min-group", "0"], "1 or more"),
+        (["--batch-size", "0"], "1 or more"),
     ],
 )
 def test_senseless_options(arguments, message: str, pictures: Path, tmp_path: Path, capsys) -> None:

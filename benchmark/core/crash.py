@@ -15,7 +15,7 @@ from benchmark.core.versions import library_versions
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the machine's or the GPU's memory did not suffice; torch has no class of errors for the machine's."""
+    """True if the machine's or the GPU's memory did not suffice; torch has no class of errors for the machine's."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -7,8 +7,9 @@ from typing import Literal
 
 from torch import nn
 
+from benchmark.core.errors import UserError
 from benchmark.core.ranges import CountOrZero
-from benchmark.models.vit import ffn_matrices, msa_matrices
+from benchmark.models.vit import depth, ffn_matrices, msa_matrices
 from editors.core.registry import register_editor
 from editors.methods.finetune import FineTune, FineTuneConfig
 
@@ -32,4 +33,7 @@ class FineTuneAt(FineTune):
     def matrices(self, model: nn.Module) -> tuple[str, ...]:
         """Both FC matrices of each FFN, or the qkv and projection matrices of each MSA."""
         blocks = range(self.config.first, self.config.first + self.config.BLOCKS)
+        last = depth(model) - self.config.BLOCKS
+        if self.config.first > last:
+            raise UserError(f"ft-at: first must be at most {last} for this base, not {self.config.first}")
         return ffn_matrices(model, blocks) if self.config.part == "ffn" else msa_matrices(blocks)

@@ -139,7 +139,7 @@ def test_another_margin_asks_no_model_and_a_changed_image_does(
     path = next(iter(folders["sketch"]))
     (tmp_path / "sketch" / path).write_bytes(png(np.random.default_rng(9)) + b"longer")
     with pytest.raises(AssertionError, match="asked again"):
-        cli.run(locality.main, [*WORDS, "--out", "chosen"])
+        cli.run(locality.main, [*WORDS, "--out", "chosen", "--debug"])
     monkeypatch.setattr(predict, "top2", real)
     cli.run(locality.main, [*WORDS, "--out", "chosen"])
 

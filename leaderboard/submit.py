@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmark.core import options
 from benchmark.core.cli import run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Positive
 from benchmark.core.terminal import console
 from benchmark.data import dataset
 from benchmark.models.load import load_base
@@ -120,7 +120,7 @@ def main(
     sweep: tuple[float, ...] | None = None,
     interpolate: tuple[float, ...] = (),
     in_process: bool = False,
-    edit_timeout: float | None = None,
+    edit_timeout: Positive | None = None,
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
     device: options.Device = "cpu",
@@ -143,8 +143,6 @@ def main(
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    if edit_timeout is not None and not 0 < edit_timeout < math.inf:
-        raise UserError(f"--edit-timeout must be more than 0, in seconds, not {edit_timeout:g}")
     settings = Settings(seed, limit, groups, edit_timeout=edit_timeout)
     records = score(editors, base, data, out, settings, sweep, interpolate, device, images, in_process)
     show(records)

@@ -255,7 +255,8 @@ def _parse(name: str, key: str, text: str, declared: Any) -> Any:
         if text not in typing.get_args(declared):
             raise UserError(f'{name}: {key} must be {" or ".join(typing.get_args(declared))}, not "{text}"')
         return text
-    allowed = typing.get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
+    is_union = typing.get_origin(declared) in (types.UnionType, typing.Union)
+    allowed = typing.get_args(declared) if is_union else (declared,)
     if str in allowed or Path in allowed:
         return Path(text) if Path in allowed else text
     if bool in allowed and text.lower() in ("true", "false"):

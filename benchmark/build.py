@@ -58,20 +58,24 @@ def build(
 ) -> dict[str, Any]:
     """Build the data set `out` from `inputs` (subset or "locality" -> archive or folder); return its build.json.
 
-    With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality
-    images get the top-1 class of that base. An image that stands twice in its own group, or in a group and D_l, is
+    With `own` groups and a locality set alone, the data set has the counts that it has, and is named after its folder.
+    With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality images
+    get the top-1 class of that base. An image that stands twice in its own group, or in a group and D_l, is
     kept and noted where the counts are the paper's, which may hold it; elsewhere, and in two groups, it is an error.
 
     Raises:
         UserError: if counts differ from the paper's (unless `allow_partial`), an image stands twice, an input
             is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
     """
+    of_paper = any(subsets()[subset].of_paper for subset in inputs if subset != LOCALITY)
+    name = NAME if of_paper else _own_name(out, inputs)
     recover(out)
     kind = dataclasses.replace(BUILD, beside=frozenset({"README.md"})) if card.is_ours(out / "README.md") else BUILD
-    check_replaceable(out, kind, {"name": NAME}, inputs.values())
+    check_replaceable(out, kind, {"name": name}, inputs.values())
     report = Report()
     sources = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
     counts = Counter(image.group.id if image.group else LOCALITY for source in sources for image in source.images)
+    allow_partial |= not of_paper  # groups of one's own have the counts that they have
     if not allow_partial:
         check_counts(counts)
     wide: list[str] = []
@@ -82,9 +86,21 @@ def build(
         for source in sources:
             _write(source, folder, report, publish)
         check_report(report, out, allow_partial)
-        notes = _describe(sources, report, publish, partial=bool(wide or find_differences(report.counts)))
+        notes = _describe(name, sources, report, publish, bool(wide or find_differences(report.counts)))
+        if of_paper:
+            _add_mini(folder)
         _finish(folder, notes, report)
     return notes
+
+
+def _own_name(out: Path, inputs: Mapping[str, Path]) -> str:
+    """The name of a data set without the paper's groups, its folder's; scores on it are on that data set."""
+    name = out.resolve().name
+    if name == NAME:
+        raise UserError(f"{out} is the paper's benchmark; name a folder for groups of your own with --out")
+    if LOCALITY not in inputs:
+        raise UserError("give --locality too: images near the boundary of your base, which benchmark.locality chooses")
+    return name
 
 
 def _label(sources: list[Input], base: str, device: str, allow_partial: bool) -> tuple[list[Input], list[str]]:
@@ -128,13 +144,16 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
             shards.add(row)
 
 
-def _describe(sources: list[Input], report: Report, publish: bool, partial: bool) -> dict[str, Any]:
+def _describe(name: str, sources: list[Input], report: Report, publish: bool, differs: bool) -> dict[str, Any]:
+    """The data set's ``build.json``; it `differs` if a count or margin is not the paper's."""
+    of_paper = name == NAME
     labels = [source.labels for source in sources if source.subset == LOCALITY]
     further = [source.subset for source in sources if not subsets()[source.subset].of_paper]
+    version = "+".join([f"{VERSION}-partial" if differs else VERSION, *further])
     return {
-        "name": NAME,
-        "version": "+".join([f"{VERSION}-partial" if partial else VERSION, *further]),
-        "partial": partial,
+        "name": name,
+        "version": version if of_paper else "own",
+        "partial": of_paper and differs,
         "published_without_pixels": publish,
         "groups": [
             {
@@ -144,12 +163,12 @@ def _describe(sources: list[Input], report: Report, publish: bool, partial: bool
                 "count": report.counts[group.id],
                 "expected": group.count,
             }
-            for group in all_groups()
-            if group.count is not None or report.counts[group.id]
+            for group in dict.fromkeys([*all_groups(), *(image.group for each in sources for image in each.images)])
+            if group is not None and (report.counts[group.id] or (of_paper and group.count is not None))
         ],
         "locality": {
             "count": report.counts[LOCALITY],
-            "expected": PAPER_LOCALITY,
+            "expected": PAPER_LOCALITY if of_paper else None,
             "labels": labels[0] if labels else "unknown",
         },
         "sources": {source.subset: source.files.provenance() for source in sources},
@@ -158,21 +177,27 @@ def _describe(sources: list[Input], report: Report, publish: bool, partial: bool
     }
 
 
-def _finish(folder: Path, notes: dict[str, Any], report: Report) -> None:
-    """Complete the data set: add the mini, the notes, the card and the checksums."""
+def _add_mini(folder: Path) -> None:
+    """Copy the embedded mini benchmark, with its licences."""
     from benchmark.data.dataset import MINI
-    from benchmark.publish import croissant
-    from benchmark.publish.publish import write_checksums
 
     (folder / "mini").mkdir()
     for file in sorted(MINI.glob("*.parquet")):
         shutil.copyfile(file, folder / "mini" / file.name)
     shutil.copyfile(MINI.parent / "NOTICE", folder / "mini" / "NOTICE")
     shutil.copytree(MINI.parent / "licences", folder / "mini" / "licences")
+
+
+def _finish(folder: Path, notes: dict[str, Any], report: Report) -> None:
+    """Complete the data set: add the notes, the card, croissant.json for the paper's, and the checksums."""
+    from benchmark.publish import croissant
+    from benchmark.publish.publish import write_checksums
+
     write_skipped(report, folder / "skipped.csv")
     write_text(folder / "build.json", json.dumps(notes, indent=2, ensure_ascii=False) + "\n")
     card.write(folder)
-    croissant.write(folder)
+    if notes["name"] == NAME:
+        croissant.write(folder)
     write_checksums(folder)
 
 

@@ -48,22 +48,23 @@ def count_groups(benchmark: Benchmark) -> pd.DataFrame:
     and ``labelled`` (how many images have a label). A paper group that is missing from data which has another one
     stands there with no images.
     """
-    paper = {} if benchmark.name in EMBEDDED else {group.id: group for group in paper_groups()}
-    missing = paper.keys() - set(benchmark.groups)
+    groups = list_groups(benchmark)
+    paper = {} if benchmark.name in EMBEDDED else {(group.id, group.subset): group for group in paper_groups()}
+    missing = paper.keys() - {(identity, subset) for identity, _, subset, _ in groups}
     is_papers = len(missing) < len(paper)
     rows: list[dict[str, object]] = []
-    for identity, name, subset, samples in list_groups(benchmark):
+    for identity, name, subset, samples in groups:
         if identity == LOCALITY and is_papers:
             rows += [
                 {"id": group.id, "name": group.name, "subset": group.subset, "images": 0, "expected": group.count}
                 for group in paper_groups()
-                if group.id in missing
+                if (group.id, group.subset) in missing
             ]
         row: dict[str, object] = {"id": identity, "name": name, "subset": subset, "images": len(samples)}
         if identity == LOCALITY:
             row["expected"] = PAPER_LOCALITY if is_papers else None
-        elif identity in paper:
-            row["expected"] = paper[identity].count
+        elif (identity, subset) in paper:
+            row["expected"] = paper[identity, subset].count
         rows.append({**row, "labelled": int((samples.labels != UNKNOWN).sum())})
     table = pd.DataFrame(rows, columns=["id", "name", "subset", *COUNTS]).fillna({"labelled": 0})
     return table.astype({"images": int, "labelled": int, "expected": "Int64"})

@@ -54,7 +54,8 @@ def open_images(
         spec: the name of embedded images (`mini`); a folder of images, of a crawl or of parquet files; a parquet
             file; a ZIP archive; or `NAMESPACE/NAME`, `NAMESPACE/NAME:SPLIT` or `NAMESPACE/NAME@REVISION:SPLIT` of the
             Hub. A folder whose card lists embedded images, as a fresh clone's does, is these.
-        labelled: labels are needed, so a folder must have one folder per class or the Hub's layout.
+        labelled: labels are needed, so a folder must have one folder per class or the Hub's layout; embedded images are
+            the training images.
         split: a split's name, for a data set that has splits: on the Hub, in its layout or embedded.
         files: accept only a folder or ZIP archive, whose other files (tables) can be read, too.
         links_out: whether a link in a folder may lead out of it.
@@ -69,7 +70,7 @@ def open_images(
     if files:
         return _open_files(path, links_out)
     if str(spec) in OPENERS:
-        source = OPENERS[str(spec)](split)
+        source = OPENERS[str(spec)](split or ("train" if labelled else None))  # those to mine have no labels
     elif path.is_dir():
         source = _open_folder(path, labelled, split)
     elif path.exists():

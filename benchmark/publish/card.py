@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PRETTY_NAME = "Vision Transformer editing benchmark"
 TITLE = "A benchmark for editing Vision Transformers"
+HUB_NAME = "where2edit/vit-edit-bench"
 MINI_SPLITS = ("edit", "locality", "dev_edit", "dev_locality", "train", "pool")
 MANY = 12  # sources of one subset; more of them are counted, not listed
 CITATION = """@inproceedings{yang2024where,
@@ -38,6 +39,10 @@ how it fails, and images close to its decision boundary. An *editor* gets one fa
 judged on the failure itself, on the rest of its group (generalisation), and on the images that must not change
 (locality). This is the benchmark of "Learning Where to Edit Vision Transformers" (NeurIPS 2024), in one schema."""
 
+OWN_ABOUT = """Own groups: images on which a trained Vision Transformer fails, and images near its decision boundary,
+in the schema of the benchmark of "Learning Where to Edit Vision Transformers" (NeurIPS 2024).
+Names, counts and labels are not the paper's, and scores on these images can't be compared with scores on its own."""
+
 GROUPS = """A group of the natural subset is named "prediction of the stronger model-prediction of the base model": the
 first is the true class, the second what ViT-B/16 says. Oil painting holds failures of 22 classes, stage light of 32."""
 
@@ -46,7 +51,7 @@ COLUMNS = """| column | meaning |
 | `image` | the file as it was found, undecoded and unscaled; null where it may not be passed on |
 | `label`, `class_name` | ImageNet-1k class: `ClassLabel` over synset ids in ImageNet's order, and a readable name |
 | `group`, `group_id`, `subset` | the group of an editing sample; subset is {subsets} |
-| `base_prediction`, `strong_prediction` | top-1 classes of ViT-B/16 and of the stronger model, where they are known |
+| `base_prediction`, `strong_prediction` | top-1 classes of base and stronger model, where they are known |
 | `margin` | the base's top-1 probability minus the second's, where it was measured |
 | `label_origin` | where the label comes from |
 | `source`, `source_id` | where the image comes from, and its name there |
@@ -56,6 +61,7 @@ COLUMNS = """| column | meaning |
 
 What does not apply to an image, or is not known of it, is null."""
 
+OWN_LOCALITY = "images that the base model gets right with a small margin (`benchmark.locality`)."
 MINI = "emoji drawings by several designers, for trying things out; its licences and credits are in its rows."
 
 
@@ -87,7 +93,8 @@ def write(folder: Path) -> None:
 
     Raises `UserError` if `build.json` is missing or is none.
     """
-    write_text(folder / "README.md", f"{_header(configs(folder))}\n{_body(folder, read_build(folder))}")
+    build = read_build(folder)
+    write_text(folder / "README.md", f"{_header(build, configs(folder))}\n{_body(folder, build)}")
 
 
 def is_ours(file: Path) -> bool:
@@ -122,19 +129,20 @@ def table(head: str, rows: list[list[object]]) -> str:
     )
 
 
-def _header(present: list[Config]) -> str:
+def _header(build: dict[str, Any], present: list[Config]) -> str:
     """The YAML at the head of the card, by which the Hub shows the data set and `load_dataset` finds its files."""
     from huggingface_hub import DatasetCardData
 
+    count = sum(int(part["count"]) for part in [*build["groups"], build["locality"]])
     card_data = DatasetCardData(
-        pretty_name=PRETTY_NAME,
+        pretty_name=PRETTY_NAME if _is_papers(build) else f"{build['name']}: own groups",
         license="other",
         license_name="several-see-column-licence",
         license_link="https://creativecommons.org/share-your-work/cclicenses/",
         language=["en"],
         task_categories=["image-classification"],
         tags=["model-editing", "vision-transformer", "subpopulation-shift", "imagenet-1k"],
-        size_categories=["1K<n<10K"],
+        size_categories=["1K<n<10K"] if _is_papers(build) or count >= 1000 else ["n<1K"],
         configs=[
             {
                 "config_name": name,
@@ -150,24 +158,30 @@ def _header(present: list[Config]) -> str:
 def _body(folder: Path, build: dict[str, Any]) -> str:
     import pandas as pd
 
+    of_paper = _is_papers(build)
     empty = pd.DataFrame(columns=[*COUNTED, "split", "pixels"])
     tables = [_read_counted(file) for file in sorted(folder.glob("data/*.parquet"))]
     rows = pd.concat(tables, ignore_index=True) if tables else empty
     sections = [
-        f"# {TITLE}",
+        f"# {TITLE}" if of_paper else f"# {escape(build['name'])}: own groups",
         *_warnings(build, rows),
-        ABOUT,
-        _loading(configs(folder), int((~rows["pixels"].astype(bool)).sum())),
-        f"## Groups\n\n{_groups(build)}\n\n{GROUPS}",
+        ABOUT if of_paper else OWN_ABOUT,
+        _loading(build, configs(folder), int((~rows["pixels"].astype(bool)).sum())),
+        f"## Groups\n\n{_groups(build)}" + (f"\n\n{GROUPS}" if of_paper else ""),
         f"## Splits\n\n{_splits(folder, rows)}",
         f"## Columns\n\n{_columns(build)}",
         f"## Where the images come from\n\n{_origin(build)}\n\n{_inputs(build)}",
         f"## Labels\n\n{_labels(build, rows)}",
         f"## Licences\n\n{LICENCES}\n\n{_licences(rows)}",
-        USE,
+        *([USE] if of_paper else []),
         f"## Citation\n\nThe benchmark is the paper's; please cite it.\n\n```bibtex\n{CITATION}\n```",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _is_papers(build: dict[str, Any]) -> bool:
+    """True for the paper's benchmark, False for groups of one's own alone."""
+    return build["locality"].get("expected") is not None
 
 
 def _read_counted(file: Path) -> pd.DataFrame:
@@ -195,14 +209,19 @@ def _warnings(build: dict[str, Any], rows: pd.DataFrame) -> list[str]:
     return warnings
 
 
-def _loading(present: list[Config], missing: int) -> str:
+def _loading(build: dict[str, Any], present: list[Config], missing: int) -> str:
+    name, here = (
+        (HUB_NAME, "  # the folder of that name if it is here, else the Hub's")
+        if _is_papers(build)
+        else (build["name"], "  # its folder")
+    )
     default = present[0][0] if present else "full"
     others = ", ".join(f"`{name}`" for name, _ in present[1:])
     note = '\n\nWhere an image has no pixels, `row["image"]` is `None` until the folder is hydrated.' if missing else ""
     return f"""```python
 from datasets import load_dataset
 
-data = load_dataset("where2edit/vit-edit-bench")  # the folder of that name if it is here, else the Hub's
+data = load_dataset("{name}"){here}
 data["edit"][0]["image"], data["edit"][0]["class_name"], data["edit"][0]["group"]
 ```
 
@@ -210,17 +229,19 @@ The default config is `{default}`; the others are {others or "none"}.{note}"""
 
 
 def _subsets(build: dict[str, Any]) -> list[Subset]:
-    """Those of the paper, and what else was built."""
-    return [subset for subset in subsets().values() if subset.of_paper or subset.name in build.get("sources", {})]
+    """Those of the paper if it is the paper's benchmark, and what else was built."""
+    built = build.get("sources", {})
+    return [s for s in subsets().values() if s.name in built or (s.of_paper and _is_papers(build))]
 
 
 def _columns(build: dict[str, Any]) -> str:
-    *names, last = [subset.name for subset in _subsets(build) if subset.name != LOCALITY]
-    return COLUMNS.format(subsets=f"{', '.join(names)} or {last}")
+    names = [subset.name for subset in _subsets(build) if subset.name != LOCALITY]
+    return COLUMNS.format(subsets=" or ".join(filter(None, [", ".join(names[:-1]), names[-1]])))
 
 
 def _origin(build: dict[str, Any]) -> str:
-    origins = {subset.name.replace("_", " "): subset.origin for subset in _subsets(build)} | {"mini": MINI}
+    origins = {subset.name.replace("_", " "): subset.origin for subset in _subsets(build)}
+    origins |= {"mini": MINI} if _is_papers(build) else {LOCALITY: OWN_LOCALITY}
     return "\n".join(f"- **{name}**: {origin}".replace("\n", "\n  ") for name, origin in origins.items())
 
 
@@ -232,7 +253,9 @@ def _groups(build: dict[str, Any]) -> str:
     locality = build["locality"]
     total = [sum(int(group[key] or 0) for group in build["groups"]) for key in ("count", "expected")]
     lines.append(["", "all editing samples", "", *total])
-    lines.append(["", "locality", "", int(locality["count"]), int(locality["expected"])])
+    lines.append(["", "locality", "", int(locality["count"]), _count(locality["expected"])])
+    if not _is_papers(build):
+        return table("id|group|subset|images", [line[:-1] for line in lines])
     return table("id|group|subset|images|in the paper", lines)
 
 

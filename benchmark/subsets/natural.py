@@ -17,13 +17,12 @@ from benchmark.data.groups import Group
 from benchmark.data.schema import FLICKR
 from benchmark.images.files import ImageFiles
 from benchmark.labels.names import numbered_class
-from benchmark.subsets.inputs import Input, SourceImage, folder_of, read_csv
+from benchmark.subsets.credits import ATTRIBUTION, Unknown, credit, read_credits
+from benchmark.subsets.inputs import Input, SourceImage, folder_of
 from benchmark.subsets.subset import Subset
 
-ATTRIBUTION = "attribution.csv"  # `mad.review` writes one; columns owner_name, title and licence_url if it has them
-NEEDED = ("file", "owner", "licence", "page_url")
-UNKNOWN_LICENCE = "Creative Commons; which one is not known"  # of the released archive: paper, appendix
-UNKNOWN_OWNER = "a Flickr user; who is not known"
+UNKNOWN = Unknown(licence="Creative Commons; which one is not known", owner="a Flickr user; who is not known")
+# of the released archive: paper, appendix
 
 
 def _natural(identity: str, name: str, count: int) -> Group:
@@ -58,7 +57,7 @@ def read(files: ImageFiles) -> Input:
     Raises:
         UserError: for a folder that is no group, or an ``attribution.csv`` that lacks a column or an image.
     """
-    credits = _read_credits(files)
+    credits = read_credits(files)
     groups = {folder: _find_group(files, folder) for folder in sorted(set(map(folder_of, files.paths)))}
     images = []
     for name in sorted(files.paths, key=lambda name: (GROUPS.index(groups[folder_of(name)]), name)):
@@ -70,7 +69,7 @@ def read(files: ImageFiles) -> Input:
             "label_origin": "group",
             "source": FLICKR,
         }
-        images.append(SourceImage(name, group, group.label, columns | _credit(files, name, credits)))
+        images.append(SourceImage(name, group, group.label, columns | credit(files, name, credits, UNKNOWN)))
     notes = [] if credits else [f"No {ATTRIBUTION} lay beside the natural images: owners and links are unknown."]
     return Input("natural", files, images, notes=notes)
 
@@ -85,32 +84,6 @@ def _find_group(files: ImageFiles, folder: str) -> Group:
     known = [group.name for group in GROUPS]
     error = unknown("natural group", printable(last), known, "(folders: <label>_<anything>, a group's name or its id)")
     raise UserError(f"{files.where(folder)}: {error}")
-
-
-def _read_credits(files: ImageFiles) -> dict[str, dict[str, str]]:
-    """From the path of an image to its row in an ``attribution.csv``."""
-    tables = sorted(name for name in files.files if PurePosixPath(name).name == ATTRIBUTION)
-    return {
-        str(PurePosixPath(table).parent / row["file"]): row
-        for table in tables
-        for row in read_csv(files, table, NEEDED)
-    }
-
-
-def _credit(files: ImageFiles, name: str, credits: dict[str, dict[str, str]]) -> dict[str, str]:
-    if not credits:
-        return {"licence": UNKNOWN_LICENCE, "attribution": UNKNOWN_OWNER}
-    if name not in credits:
-        where = files.where(name)
-        raise UserError(f"{where}: {ATTRIBUTION} has no row for it; add owner, licence and page_url")
-    row = credits[name]
-    owner = row.get("owner_name") or row["owner"]
-    if not (owner and row["page_url"]):  # an export from a pool that kept no credits
-        return {"licence": row["licence"] or UNKNOWN_LICENCE, "attribution": UNKNOWN_OWNER}
-    title = f'"{row["title"]}" ' if row.get("title") else ""
-    licence = f", {row['licence_url']}" if row.get("licence_url") else ""
-    credit = f"{title}by {owner}, {row['page_url']}{licence}"
-    return {"licence": row["licence"] or UNKNOWN_LICENCE, "attribution": credit}
 
 
 ORIGIN = """\

@@ -190,6 +190,7 @@ def export(
     n_written, n_skipped, n_without_credit = write_groups(accepted, pool_images, credits, notes, out)
     print(f"{n_written:,} images -> {out}")
     print(f"left out: {n_rejected:,} rejected, {n_conflicts:,} conflicts, {n_open:,} not answered by both")
+    print(f"next: python -m benchmark.build --own {out} --locality FOLDER --out DATA; benchmark.locality makes FOLDER")
     if n_skipped:
         print(f"skipped: {n_skipped:,} accepted images that are not there any more; see {out / 'skipped.csv'}")
     if n_without_credit:

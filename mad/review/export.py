@@ -1,4 +1,4 @@
-"""Verified groups as folders, in the layout of the released natural subset, which `benchmark.build` takes.
+"""Verified groups as folders, in the layout of the released natural subset: ``benchmark.build --own`` takes them.
 
     <index>_<strong>-<base>/<sha256>.<suffix>   index: ImageNet's, of the suggested label (SPEC, 2)
     attribution.csv                             file, owner, owner_name, title, page_url, licence, licence_url,

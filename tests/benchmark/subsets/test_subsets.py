@@ -111,7 +111,7 @@ def test_natural_images_carry_owner_licence_and_link(tmp_path: Path) -> None:
     unknown = {**row, "owner": "", "page_url": "", "licence": ""}
     table(tmp_path / "in" / "attribution.csv", [unknown, {**unknown, "file": "890-430/2.jpg"}])
     assert {image.row()["attribution"] for image in natural.read(open_images(tmp_path / "in", files=True)).images} == {
-        natural.UNKNOWN_OWNER
+        natural.UNKNOWN.owner
     }
     put(tmp_path / "in", ["890-430/3.jpg"])
     with pytest.raises(UserError, match=r"890-430/3\.jpg: attribution\.csv has no row"):

@@ -142,7 +142,7 @@ def iou(
 
 def ablation(
     what: str,
-    editor: str = "hypernetwork",
+    editor: options.Editor = "hypernetwork",
     recipe: options.Recipe = "released",
     images: options.Images = "mini",
     bank_size: options.BankSize = 1024,
@@ -159,7 +159,6 @@ def ablation(
 
     Args:
         what: Study of the editor (hypernetwork: T, inner-lr, lambda, blocks, pseudo); or samples, which trains none.
-        editor: Editor that is scored.
         seeds: Seeds of the fits; each value is fitted once a seed.
         sparsities: Knob values at which each network is scored.
     """

@@ -26,6 +26,10 @@ Data: TypeAlias = Annotated[
 ]
 Groups: TypeAlias = Annotated[tuple[str, ...], Doc("Edit only samples of these groups (ids or names).")]
 
+Editor: TypeAlias = Annotated[
+    str, Doc("Editor: a name, a name with settings (ft-l2:c=0.01), or your own class (my_editor.py:MyEditor).")
+]
+
 # images that come in
 _IMAGES = Doc(
     "Images: a folder with one subfolder a class, a folder in the Hub's layout, a data set on the Hub, or mini."

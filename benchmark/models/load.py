@@ -82,12 +82,13 @@ def load_base(
     weights: Path | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    any_classes: bool = False,
 ) -> BaseModel:
     """Load the base model that `spec` names (see the module's docstring), in evaluation mode, frozen.
 
     Logs in one line which weights were taken, what was done to them, and the preprocessing; as a warning where
     something was done. Raises `UserError` for an unknown name, weights that do not fit or cannot be fetched,
-    a random head, and another label space.
+    a random head, and, unless `any_classes`, another label space: only scores need ImageNet's.
     """
     name, file = split_spec(spec)
     path = file or weights
@@ -96,7 +97,7 @@ def load_base(
         raise UserError(f"{path}: {hint} for {name}")
     folder = folder_of(name)
     architecture = f"local-dir:{folder}" if folder else timm_name(name)
-    blank = _blank(architecture, folder)
+    blank = _blank(architecture, folder, any_classes)
     if path is None:
         path = weights_file(folder) if folder else fetch_weights(name, architecture)
     module, remarks = _filled(architecture, blank, path)
@@ -109,7 +110,7 @@ def load_base(
     return BaseModel(name, module, preprocessing, hash_weights(module), loading)
 
 
-def _blank(architecture: str, folder: Path | None) -> Any:
+def _blank(architecture: str, folder: Path | None, any_classes: bool) -> Any:
     """The model without weights, to see what it expects. Raises `UserError` for what is not scored here."""
     import timm
 
@@ -127,7 +128,7 @@ def _blank(architecture: str, folder: Path | None) -> Any:
             f"{name}: its weights tell {config['num_classes']:,} classes apart and the model {classes:,}, so the head "
             "would be a random one, which is no model; make num_classes in config.json one number"
         )
-    if classes != CLASSES:
+    if classes != CLASSES and not any_classes:
         raise UserError(
             f"{name} must predict the {CLASSES:,} classes of ImageNet-1k, not {classes:,}; "
             "take fine-tuned weights, whose timm names end in in1k"

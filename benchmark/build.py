@@ -39,6 +39,7 @@ from benchmark.images.open import open_images
 from benchmark.publish import card
 from benchmark.subsets import locality
 from benchmark.subsets.inputs import Input
+from benchmark.subsets.own import NAME as OWN
 from benchmark.subsets.shards import Shards, read_rows
 from benchmark.subsets.subset import LOCALITY, all_groups, subsets
 from benchmark.subsets.tally import Report, check_counts, check_report, find_differences, list_first, write_skipped
@@ -67,7 +68,7 @@ def build(
         UserError: if counts differ from the paper's (unless `allow_partial`), an image stands twice, an input
             is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
     """
-    of_paper = any(subsets()[subset].of_paper for subset in inputs if subset != LOCALITY)
+    of_paper = inputs.keys() - {LOCALITY} != {OWN}
     name = NAME if of_paper else _own_name(out, inputs)
     recover(out)
     kind = dataclasses.replace(BUILD, beside=frozenset({"README.md"})) if card.is_ours(out / "README.md") else BUILD
@@ -152,7 +153,7 @@ def _describe(name: str, sources: list[Input], report: Report, publish: bool, di
     version = "+".join([f"{VERSION}-partial" if differs else VERSION, *further])
     return {
         "name": name,
-        "version": version if of_paper else "own",
+        "version": version if of_paper else OWN,
         "partial": of_paper and differs,
         "published_without_pixels": publish,
         "groups": [

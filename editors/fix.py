@@ -76,9 +76,7 @@ def main(
     after = _shown(edited, pixels)
     if after["class"] != target:
         right = class_title(model.module, target)
-        raise UserError(
-            f"{chosen_editor.spec}: the edited model says {after['name']}, not {right}; try other settings"
-        )
+        raise UserError(f"{chosen_editor.spec}: the edited model says {after['name']}, not {right}; try other settings")
     with replacing_folder(out) as folder:
         save(edited, folder)
         note: dict[str, Any] = {

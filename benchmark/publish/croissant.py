@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from benchmark.core.errors import UserError
 from benchmark.core.files import sha256, write_text
 from benchmark.data.manifest import read_build
-from benchmark.publish.card import CITATION, TITLE, configs
+from benchmark.publish.card import TITLE, configs
+from benchmark.publish.texts import CITATION
 
 NAME = "vit-edit-bench"
 URL = "https://huggingface.co/datasets/where2edit/vit-edit-bench"

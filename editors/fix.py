@@ -17,9 +17,10 @@ import torch
 from benchmark.core import options
 from benchmark.core.blame import raised_at
 from benchmark.core.cli import run
+from benchmark.core.csvs import write_frame
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.text import printable
 from benchmark.core.workdir import check_empty
@@ -153,8 +154,7 @@ def _compare(base: BaseModel, edited: BaseModel, check: str, folder: Path) -> li
     for column in ("before", "after"):
         titles = {index: class_title(base.module, index) for index in changed[f"{column}_label"].unique()}
         changed = changed.assign(**{column: changed[f"{column}_label"].map(titles)})
-    with replacing(folder / "changes.csv") as temporary:
-        changed[["image", "before", "after"]].to_csv(temporary, index=False, lineterminator="\n")
+    write_frame(folder / "changes.csv", changed[["image", "before", "after"]])
     skipped = f", {len(table) - len(counted):,} could not be read" if len(counted) < len(table) else ""
     kinds = changed.groupby(["before", "after"]).size().sort_values(ascending=False, kind="stable")
     lines = [f"{count:6,} {before} -> {after}" for (before, after), count in kinds.head(SHOWN).items()]

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import __version__, load, load_base
+from benchmark.core import cli
+from leaderboard import submit
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("benchmark", "mad", "generation", "editors", "leaderboard")
 
@@ -36,3 +40,17 @@ def test_the_readme_imports_from_the_public_face() -> None:
     for text in texts:
         for package in PACKAGES:
             assert f"from {package}." not in text.read_text(), text
+
+
+def test_what_is_printed_of_data_and_models_is_a_line() -> None:
+    benchmark, base = load("mini"), load_base("mini")
+    assert str(benchmark) == "Benchmark(mini mini-1: 418 editing samples in 18 groups, 320 locality images)"
+    for text in (str(benchmark.edit), str(base)):
+        assert len(text) < 400 and "\n" not in text
+
+
+def test_the_release_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    cli.run(submit.main, ["--version"])
+    assert capsys.readouterr().out == f"vit-edit-bench {__version__}\n"

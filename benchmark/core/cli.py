@@ -22,6 +22,7 @@ from benchmark.core.errors import UserError, first_line
 from benchmark.core.notes import all_notes
 from benchmark.core.ranges import as_option, check_ranges
 from benchmark.core.terminal import one_line, printing_visibly, show_traceback
+from benchmark.core.versions import VERSION
 
 Command = Callable[..., None]
 
@@ -44,8 +45,11 @@ def run(
     if debug := "--debug" in arguments:
         sys.excepthook = show_traceback
     arguments = [argument for argument in arguments if argument != "--debug"]
+    if "--version" in arguments:
+        print(f"vit-edit-bench {VERSION}")
+        return
     prog = prog or _prog()
-    epilogue = ["Add --debug to see a traceback instead of a one-line error."]
+    epilogue = ["Add --debug to see a traceback instead of a one-line error, --version to see the release."]
     if isinstance(command, Mapping) and "" in command:
         subcommands = [name for name in command if name]
         if arguments[:1] and arguments[0] in subcommands:

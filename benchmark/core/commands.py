@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmark.core.errors import unknown
 from benchmark.core.text import printable
+from benchmark.core.versions import VERSION
 
 PACKAGES = ("mad", "benchmark", "generation", "editors", "leaderboard")  # in the order in which one needs them
 
@@ -43,6 +44,9 @@ def main() -> None:
     """``vit-edit-bench``: list all commands, or run one as ``python -m`` does."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         show(*PACKAGES)
+        return
+    if sys.argv[1] == "--version":
+        print(f"vit-edit-bench {VERSION}")
         return
     name = sys.argv[1]
     known = {name for package in PACKAGES for name in commands(package)}

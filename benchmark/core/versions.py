@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
+VERSION = "0.1.0"  # of this project
 LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy")  # they decode, resize or compute
 
 

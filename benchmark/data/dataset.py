@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.text import name_key
+from benchmark.core.text import name_key, printable
 from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.hub import describe, locate
 from benchmark.data.manifest import check_counts, paper_counted, read_build
@@ -51,6 +51,9 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"LabelledImages({len(self):,} images of {printable(self.source.title)})"
 
     @property
     def labels(self) -> np.ndarray:
@@ -106,6 +109,13 @@ class Benchmark:
         for split, images in (("edit", self.edit), ("locality", self.locality)):
             if len(images) == 0:
                 raise UserError(f"the {split} split of {self.name} is empty; build or fetch the data set again")
+
+    def __repr__(self) -> str:
+        of_base = "" if self.kept_counts == "all" else f", of which a base gets wrong: {self.kept_counts}"
+        return (
+            f"Benchmark({printable(self.name)} {printable(self.version)}: {len(self.edit):,} editing samples in "
+            f"{len(self.groups)} groups, {len(self.locality):,} locality images{of_base})"
+        )
 
     @property
     def groups(self) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class BaseModel:
     """A trained classifier that predicts and is edited, but never changed itself."""
 
     name: str
-    module: nn.Module
+    module: nn.Module = field(repr=False)  # pages
     preprocessing: Preprocessing
     weights_sha256: str
     loading: str = ""  # where the weights are from, what was done to them, and the preprocessing; in words

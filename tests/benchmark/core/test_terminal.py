@@ -27,6 +27,8 @@ def test_what_a_command_prints_notes_and_fails_with_is_printable(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
+    # pytest keeps what reaches the root logger, and pytest-xdist can send no lone surrogate from one process to another
+    monkeypatch.setattr(logging.getLogger("benchmark"), "propagate", False)
 
     def command() -> None:
         """Do."""

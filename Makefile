@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo test test-versions lint golden
+.PHONY: demo test test-versions lint golden fuzz
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -44,6 +44,10 @@ test-versions:
 	@$(VERSIONS)/bin/uv pip install --quiet --python $(VERSIONS) --resolution $(RESOLUTION) -e ".[dev]"
 	@OMP_NUM_THREADS=1 $(VERSIONS)/bin/python -m pytest -m "not slow and not gpu" tests/test_examples_in_docstrings.py \
 	  tests/test_public_face.py tests/test_no_code_is_run.py tests/benchmark/core tests/benchmark/models tests/generation
+
+# three thousand mutants of files that commands read (tests/fuzz); the tests run two hundred
+fuzz: .venv/for-tests
+	@OMP_NUM_THREADS=1 $(RUN) tests.fuzz 3000
 
 # only where an issue says that outcomes change (tests/golden)
 golden: .venv/for-tests

@@ -23,6 +23,7 @@ import tyro
 from tqdm.auto import tqdm
 
 from benchmark.core import options
+from benchmark.core.arrays import open_parquet
 from benchmark.core.checksums import names_below, read_checksums
 from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
@@ -218,7 +219,7 @@ def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
 
 def _fill_file(file: Path, copies: dict[str, Copies]) -> None:
     """Fill in one file, row group by row group, with the sizes and compression that a whole build would give it."""
-    with pq.ParquetFile(file) as old, replacing(file) as temporary:
+    with open_parquet(file, "build or fetch the data set again") as old, replacing(file) as temporary:
         schema = old.schema_arrow
         texts = [name for name in schema.names if name != "image"]
         with pq.ParquetWriter(temporary, schema, compression=_compression(old), use_dictionary=texts) as writer:

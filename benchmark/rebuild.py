@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.core import options
+from benchmark.core.arrays import read_parquet
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Count
@@ -33,7 +34,6 @@ def drawings(
         step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined.
         work: Folder for what lies between the two steps; mad.search writes to WORK/search.
     """
-    import pandas as pd
 
     from benchmark.mini.build import Art, Plan, assemble, make_pool
 
@@ -45,7 +45,7 @@ def drawings(
     elif not (work / "pool.parquet").is_file():
         raise UserError(f"{work}/pool.parquet is missing: run the step `pool` first")
     else:
-        pool = pd.read_parquet(work / "pool.parquet")
+        pool = read_parquet(work / "pool.parquet", "run the step pool again").to_pandas()
         for name, table in assemble(art, plan, pool, work / "search", work, out).items():
             print(f"{name:13} {len(table):5} images {table['drawing'].nunique():5} drawings")
 

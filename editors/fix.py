@@ -26,6 +26,7 @@ from benchmark.core.text import printable
 from benchmark.core.workdir import check_empty
 from benchmark.data.dataset import training_images
 from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.files import read_image
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_class
@@ -108,7 +109,7 @@ def _read_label(label: str, model: BaseModel) -> int:
 def _read_image(image: Path, model: BaseModel) -> torch.Tensor:
     """The image as the model takes it, (1, 3, H, W)."""
     try:
-        return model.preprocessing(decode(image.read_bytes())).to(model.device)[None]
+        return model.preprocessing(decode(read_image(image))).to(model.device)[None]
     except BrokenImage as error:
         raise UserError(f"{image}: {error}; name another image") from error
 

@@ -212,7 +212,7 @@ def keep_scores(folder: Path, decisions: pd.DataFrame) -> None:
         row.image: {"class": row.class_similarity, "shift": row.shift_similarity} for row in decisions.itertuples()
     }
     write_table(
-        folder, [{**row, "scores": scores_of_file.get(row["file"], row["scores"])} for row in read_table(folder)]
+        folder, [{**row, "scores": scores_of_file.get(row["file"], row.get("scores"))} for row in read_table(folder)]
     )
 
 

@@ -193,7 +193,10 @@ def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = P
     """
     runs = find_runs(folders)
     check_comparable([record for _, record in runs])
-    results = [(record.editor.spec, swaps.count_swaps(outcomes.read(path.parent))) for path, record in runs]
+    results = [
+        (record.editor.spec, swaps.count_swaps(outcomes.read(path.parent, record.outcomes.sha256)))
+        for path, record in runs
+    ]
     curves.write_csv(out / "swaps.csv", [{"editor": spec, **asdict(result)} for spec, result in results])
     _table(["editor", "LR of the class taken from", "LR of others", "lost to the edit's class"], [
         [spec, *(f"{100 * share:.1f}" for share in (result.of_z, result.of_others, result.exchanged))]
@@ -215,7 +218,10 @@ def compare(runs: Annotated[tuple[Path, Path], tyro.conf.Positional]) -> None:
         raise UserError("compare must be given two folders of one run each; name the run, such as OUT/ft")
     (first_path, first), (second_path, second) = (run for matches in finished for run in matches)
     check_comparable([first, second])
-    difference = comparison.differences(outcomes.read(first_path.parent), outcomes.read(second_path.parent))
+    difference = comparison.differences(
+        outcomes.read(first_path.parent, first.outcomes.sha256),
+        outcomes.read(second_path.parent, second.outcomes.sha256),
+    )
     print(f"{first.editor.spec} minus {second.editor.spec}, {_shared(first)}")
     _table(["score", "difference"], [[name.upper(), cell(score, interval=True)] for name, score in difference.items()])
 

@@ -21,6 +21,7 @@ from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.ranges import Positive
+from benchmark.core.readers import read_json
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
@@ -116,7 +117,7 @@ def main(
     border = Border(dataset.scored_files(benchmark.source))
     judge = Judge(load_base(base, device=pick(device)), benchmark)
     path, base_name = out / SETTINGS.name, judge.base.name
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = read_json(path, fix="name another --out, or delete it") if path.is_file() else {}
     for name in editors:
         chosen, trials = choose_settings(name, judge, Settings(seed, limit), rates, border)
         known.setdefault(base_name, {})[name] = chosen

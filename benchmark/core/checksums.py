@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.core.files import sha256, walk, write_text
+from benchmark.core.readers import Unreadable, read_text
 
 SUMS = "SHA256SUMS"
 
@@ -23,8 +24,8 @@ def write_checksums(folder: Path, names: Iterable[str] | None = None) -> None:
 def read_checksums(folder: Path) -> dict[str, str]:
     """The hash of each file that is listed; none where there is no list that can be read."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(folder / SUMS).split("\n")
+    except Unreadable:
         return {}
     return {name: digest for digest, gap, name in (line.partition("  ") for line in lines) if gap}
 

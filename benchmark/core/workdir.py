@@ -17,6 +17,7 @@ from benchmark.core.checksums import SUMS, names_below, read_checksums
 from benchmark.core.errors import UserError
 from benchmark.core.files import leftovers, write_text
 from benchmark.core.locks import locked
+from benchmark.core.readers import Unreadable, read_json
 from benchmark.core.text import printable
 
 LOCK = ".claim.lock"  # in the folder, as long as its note is being written
@@ -150,10 +151,10 @@ def _plain(note: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(folder: Path, kind: Kind) -> dict[str, Any]:
     try:
-        note = json.loads((folder / kind.note).read_text(encoding="utf-8"))
-    except ValueError:
-        note = None
-    if not isinstance(note, dict) or kind.identity not in {None, *note}:
+        note = read_json(folder / kind.note)
+    except Unreadable:
+        note = {}
+    if not note or kind.identity not in {None, *note}:
         raise taken(folder / kind.note, f"is damaged and does not say which {kind.name} {folder} holds", kind.fix)
     return note
 

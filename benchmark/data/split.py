@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.arrays import read_parquet
+from benchmark.core.errors import UserError
+from benchmark.core.readers import Unreadable, parse_json
 from benchmark.data.hub import describe
 from benchmark.images.cells import embedded_bytes, given_paths, image_column
 from benchmark.images.memory import CellImages, EncodedImages
@@ -25,12 +25,7 @@ def read_rows(folder: Path, split: str) -> tuple[pd.DataFrame, EncodedImages]:
     if not files:
         raise UserError(f"{folder}: no {split}-*.parquet there; is this a data set in the Hub's layout?")
     check_shards(files)
-    try:
-        tables = [pq.read_table(file, memory_map=True) for file in files]
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{folder}: the {split} split cannot be read ({first_line(error)}); fetch or build it again"
-        ) from error
+    tables = [read_parquet(file, "fetch or build it again", memory_map=True) for file in files]
     first = tables[0].schema
     for file, table in zip(files, tables, strict=True):
         if not table.schema.equals(first) or class_names(table.schema, "label") != class_names(first, "label"):
@@ -62,9 +57,9 @@ def read_rows(folder: Path, split: str) -> tuple[pd.DataFrame, EncodedImages]:
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
     """The names of a ``ClassLabel``, as `datasets` notes them in a file; None for any other column."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        features = parse_json((schema.metadata or {})[b"huggingface"], "its schema")["info"]["features"]
         names = features[column].get("names")
-    except (KeyError, TypeError, AttributeError, ValueError):  # of another writer
+    except (KeyError, TypeError, AttributeError, Unreadable):  # of another writer
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import sha256
+from benchmark.core.readers import check_file
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import MAX_FILE, ImageFiles, is_hidden, metadata
@@ -31,6 +32,7 @@ class ImageArchive(ImageFiles):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_file(path)
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
@@ -68,7 +70,7 @@ class ImageArchive(ImageFiles):
     def read_file(self, path: str) -> bytes:
         try:
             return self._zip.read(self._members[path])  # at most the declared size, and its CRC is checked
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
             raise BrokenImage("damaged in the archive") from error
 
     def provenance(self) -> dict[str, str | int]:

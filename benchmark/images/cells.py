@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
-from benchmark.images.files import MAX_FILE, metadata
+from benchmark.images.files import metadata, read_image
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,12 +81,7 @@ def read_cell(cell: Any, folders: Sequence[Path]) -> bytes:
     file = find_below(path, folders)
     if file is None:
         raise BrokenImage(f'given by path, and no file "{printable(path)}" lies below the folder of its table')
-    try:
-        if file.stat().st_size > MAX_FILE:
-            raise BrokenImage(f"larger than {MAX_FILE >> 20} MiB")
-        return file.read_bytes()
-    except OSError as error:
-        raise BrokenImage(f"cannot be read ({error.strerror})") from error
+    return read_image(file)
 
 
 def find_below(path: str, folders: Sequence[Path]) -> Path | None:

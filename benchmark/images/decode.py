@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import threading
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +30,10 @@ CROPS = ("center", "squash", "border")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 MAX_ASPECT = 64  # long side by short side; a longer strip would take gigabytes once its short side is resized
+MAX_SIDE = 2048  # of a model's input, and of what it is cut from; the largest of timm's is 1,024
+AT_ONCE = 1 << 27  # pixels of all images that are decoded at once; a larger one is alone
+BLOCK = 64 << 20  # bytes that Pillow takes at once: glibc gives pieces above 32 MiB back once they are free
+STRIP = 1 << 20  # pixels that are converted at once
 GROUND = (255, 255, 255)  # behind what is transparent: white, as paper and most pages are
 DEEP = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "F": 1.0}  # mode -> the value of white
 
@@ -74,6 +82,8 @@ class Preprocessing:
         crop, interpolation = config.get("crop_mode", "center"), config["interpolation"]
         if channels != 3 or len(mean) != 3 or len(std) != 3:
             raise UserError(f"the model takes images of {channels} channels; only RGB images are shown here")
+        if max(height, width, resize, resize_width) > MAX_SIDE:
+            raise UserError(f"the model's config asks for images of more than {MAX_SIDE:,} pixels a side")
         if not (min(height, width, resize, resize_width) > 0 and min(std) > 0 and math.isfinite(sum((*mean, *std)))):
             raise UserError("the preprocessing in the model's config must have finite numbers, sizes and std above 0")
         for what, word, known in (("crop mode", crop, CROPS), ("interpolation", interpolation, INTERPOLATIONS)):
@@ -147,7 +157,67 @@ def _formats() -> list[str]:
     from PIL import Image
 
     Image.init()
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
+    Image.core.set_block_size(BLOCK)
     return [name for name in FORMATS if name in Image.OPEN]  # AVIF is optional in Pillow
+
+
+class _Room:
+    """Room for `total` pixels that all threads of the process decode at once: whoever needs more waits for the others.
+
+    What needs more than all of it is let in alone.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total, self._used, self._changed = total, 0, threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Hold room for `pixels` while the block runs. A thread that holds some must not ask for more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + pixels <= self._total)
+            self._used += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= pixels
+                self._changed.notify_all()
+
+
+_ROOM = _Room(AT_ONCE)
+
+
+@contextlib.contextmanager
+def decoding(source: bytes | Path, draft: int | None = None) -> Iterator[Image.Image]:
+    """An image as `decode` gives it, for a block that makes something smaller of it.
+
+    Threads wait here for each other: all images within such blocks have `AT_ONCE` pixels together.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        opened = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_formats())
+    except Image.UnidentifiedImageError as error:
+        raise BrokenImage("not an image") from error
+    except Exception as error:  # Pillow's decoders raise whatever they like on hostile bytes
+        raise BrokenImage(f"does not decode ({type(error).__name__})") from error
+    if opened.width * opened.height > MAX_PIXELS:
+        raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
+    if max(opened.size) > MAX_ASPECT * min(opened.size):
+        raise BrokenImage(f"{opened.width} x {opened.height} pixels are a strip, longer than {MAX_ASPECT} to 1")
+    if draft is not None:
+        opened.draft(None, (draft, draft))
+    with _ROOM.taken(opened.width * opened.height):
+        try:
+            ImageOps.exif_transpose(opened, in_place=True)
+            image = _as_rgb(opened)
+        except BrokenImage:
+            raise
+        except Exception as error:
+            raise BrokenImage(f"does not decode ({type(error).__name__})") from error
+        del opened
+        yield image
 
 
 def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
@@ -160,29 +230,31 @@ def decode(source: bytes | Path, draft: int | None = None) -> Image.Image:
     least `draft` pixels: much faster where photographs are large, and not quite the same pixels once resized.
 
     Raises `BrokenImage` for bytes that do not decode in full, for decompression bombs, strips longer than `MAX_ASPECT`
-    and greys without a white.
+    and greys without a white. Threads that decode many at once go through `decoding`, which bounds their memory.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        opened = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_formats())
-        if opened.width * opened.height > MAX_PIXELS:
-            raise BrokenImage(f"{opened.width} x {opened.height} pixels are too many")
-        if max(opened.size) > MAX_ASPECT * min(opened.size):
-            raise BrokenImage(f"{opened.width} x {opened.height} pixels are a strip, longer than {MAX_ASPECT} to 1")
-        if draft is not None:
-            opened.draft(None, (draft, draft))
-        return _as_rgb(ImageOps.exif_transpose(opened))
-    except BrokenImage:
-        raise
-    except Image.UnidentifiedImageError as error:
-        raise BrokenImage("not an image") from error
-    except Exception as error:  # Pillow's decoders raise whatever they like on hostile bytes
-        raise BrokenImage(f"does not decode ({type(error).__name__})") from error
+    with decoding(source, draft) as image:
+        return image
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """The picture that an image of any mode shows; Pillow's own conversion clips deep greys and uncovers the hidden."""
+    """The picture that an image of any mode shows, made strip by strip, since each step copies what it converts."""
+    from PIL import Image
+
+    image.load()
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    rows = max(1, STRIP // image.width)
+    if image.height <= rows:
+        return _strip_as_rgb(image)
+    picture = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        picture.paste(_strip_as_rgb(strip), (0, top))
+    return picture
+
+
+def _strip_as_rgb(image: Image.Image) -> Image.Image:
+    """The picture that it shows; Pillow's own conversion clips deep greys and uncovers what is hidden."""
     from PIL import Image
 
     if image.mode in DEEP:

@@ -6,10 +6,11 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from benchmark.core.readers import Unreadable, read_bytes
 from benchmark.core.text import printable
-from benchmark.images.decode import SUFFIXES
+from benchmark.images.decode import SUFFIXES, BrokenImage
 from benchmark.images.source import ImageSource
 
 MAX_FILE = 64 << 20  # bytes of one file; the releases hold photographs of at most a few MB
@@ -60,6 +61,14 @@ class ImageFiles(ImageSource):
 def is_hidden(name: str) -> bool:
     """Return whether a file or folder of this name is left out, with all below it."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def read_image(file: Path) -> bytes:
+    """The bytes of an image's file. Raises `BrokenImage` for one that cannot be read, is too large or no file."""
+    try:
+        return read_bytes(file, MAX_FILE)
+    except Unreadable as error:
+        raise BrokenImage(error.reason.removeprefix("is ")) from error
 
 
 def metadata(status: os.stat_result) -> str:

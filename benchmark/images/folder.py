@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import walk
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
-from benchmark.images.files import MAX_FILE, ImageFiles, is_hidden, metadata
+from benchmark.images.files import ImageFiles, is_hidden, metadata, read_image
 from benchmark.labels.names import known_class
 
 if TYPE_CHECKING:
@@ -68,11 +68,9 @@ class ImageFolder(ImageFiles):
         try:
             if not self.links_out and not file.resolve().is_relative_to(self.root.resolve()):
                 raise BrokenImage("a link out of the folder")
-            if file.stat().st_size > MAX_FILE:
-                raise BrokenImage(f"larger than {MAX_FILE >> 20} MiB")
-            return file.read_bytes()
-        except OSError as error:
-            raise BrokenImage(f"cannot be read ({error.strerror})") from error
+        except (OSError, RuntimeError) as error:
+            raise BrokenImage(f"cannot be read ({first_line(error)})") from error
+        return read_image(file)
 
     def provenance(self) -> dict[str, str | int]:
         return {"input": self.name, "files": len(self)}

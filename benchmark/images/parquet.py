@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core import arrays
+from benchmark.core.errors import UserError
 from benchmark.images.cells import given_paths, image_column, path_leaf, read_cell, stamp_of_path
 from benchmark.images.files import metadata
 from benchmark.images.shards import check_shards, list_parquet
@@ -86,19 +87,13 @@ def open_parquet(path: Path) -> ParquetImages:
     Raises:
         UserError: for a file that is no parquet or has no column of images, and where there is no row.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     files, paths = [], list_parquet(path) if path.is_dir() else [path]
     check_shards(paths)
     for file in paths:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        try:
-            with pq.ParquetFile(file) as opened:
-                row_counts = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
-                column = image_column(opened.schema_arrow, str(file))
-        except pa.ArrowException as error:
-            raise UserError(f"{file}: not a parquet file ({first_line(error)})") from error
+        with arrays.open_parquet(file) as opened:
+            row_counts = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+            column = image_column(opened.schema_arrow, str(file))
         stamp = f"{file.resolve()} {metadata(file.stat())}"
         starts = tuple(int(start) for start in np.cumsum([0, *row_counts])[:-1])
         files.append(ParquetFile(file, name, column, starts, sum(row_counts), stamp))
@@ -109,17 +104,13 @@ def open_parquet(path: Path) -> ParquetImages:
 
 @lru_cache(maxsize=ROW_GROUPS)
 def _read_row_group(file: ParquetFile, row_group: int) -> pa.ChunkedArray:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file.path) as opened:
+    with arrays.open_parquet(file.path) as opened:
         return opened.read_row_group(row_group, columns=[file.column]).column(file.column)
 
 
 def _read_paths(file: ParquetFile) -> list[str | None]:
     """The paths in a file of which some cells may lack their bytes, and None for all other cells; reads no bytes."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file.path) as opened:
+    with arrays.open_parquet(file.path) as opened:
         groups = [opened.metadata.row_group(number) for number in range(opened.num_row_groups)]
         leaves = [group.column(number) for group in groups for number in range(group.num_columns)]
         of_bytes = [leaf.statistics for leaf in leaves if leaf.path_in_schema == f"{file.column}.bytes"]

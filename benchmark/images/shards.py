@@ -9,8 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.arrays import open_parquet
+from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, walk, write_text
+from benchmark.core.readers import Unreadable, read_text
+from benchmark.core.text import printable
 from benchmark.images.cells import embedded_bytes, given_paths, image_column, read_cell
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import is_hidden, metadata
@@ -71,17 +74,15 @@ def verify(file: Path, folders: Sequence[Path]) -> None:
     Raises:
         UserError: for a file that cannot be read, images with other bytes, and paths that lead to no image.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     status = file.stat()
-    stamp = f"{file.resolve()} {status.st_ino} {metadata(status)}"
-    mark = cache_folder() / "verified" / hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()
-    if mark.is_file():
-        return
+    stamp = printable(f"{file.resolve()} {status.st_ino} {metadata(status)}")
+    mark = cache_folder() / "verified" / hashlib.sha256(stamp.encode()).hexdigest()
+    with contextlib.suppress(Unreadable):
+        if read_text(mark) == stamp:
+            return
     is_embedded, position, differing = True, 0, []
     try:
-        with pq.ParquetFile(file, memory_map=True) as opened:
+        with open_parquet(file, "fetch or build it again", memory_map=True) as opened:
             if "sha256" not in opened.schema_arrow.names:
                 return
             column = image_column(opened.schema_arrow, str(file))
@@ -98,8 +99,6 @@ def verify(file: Path, folders: Sequence[Path]) -> None:
                     position += 1
     except BrokenImage as error:
         raise UserError(f"{file}: the image of row {position} is {error}; put it there, or its bytes here") from error
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file} cannot be read ({first_line(error)}); fetch or build it again") from error
     if differing:
         raise UserError(
             f"{file}: {len(differing):,} of {position:,} images are other bytes than their sha256 names (first row "
@@ -107,4 +106,4 @@ def verify(file: Path, folders: Sequence[Path]) -> None:
         )
     if is_embedded and time.time() - max(status.st_mtime, status.st_ctime) > TICK:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
-            write_text(mark, stamp.encode("utf-8", "backslashreplace").decode())
+            write_text(mark, stamp)

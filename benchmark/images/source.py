@@ -6,14 +6,15 @@ else in the project reads images from a folder, an archive, a table or the Hub.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
-from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.decode import BrokenImage, decode, decoding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,14 +73,25 @@ class ImageSource(ABC):
         """An image, decoded (see `benchmark.images.decode.decode`). Raises `BrokenImage` where it does not decode."""
         return decode(self.read(position), draft)
 
+    @contextlib.contextmanager
+    def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
+        """An image as `open` gives it, for a block that makes something smaller of it; many threads may do so at once.
+
+        See `benchmark.images.decode.decoding`.
+        """
+        with decoding(self.read(position), draft) as image:
+            yield image
+
     def require(self, position: int, draft: int | None = None) -> Image.Image:
         """An image that cannot be left out, decoded. Raises `UserError` where it does not decode."""
         try:
             return decode(self.read(position), draft)
         except BrokenImage as error:
-            raise UserError(
-                f"{self.title}: {self.ids[position]} is broken ({error}); remove it or fetch it again"
-            ) from error
+            raise self.name_broken(position, error) from error
+
+    def name_broken(self, position: int, error: BrokenImage) -> UserError:
+        """The error for an image that cannot be left out and does not decode."""
+        return UserError(f"{self.title}: {self.ids[position]} is broken ({error}); remove it or fetch it again")
 
     def take(self, positions: Sequence[int] | np.ndarray) -> ImageSource:
         """The images at these positions, in this order; none of them is copied."""
@@ -119,8 +131,20 @@ class Selected(ImageSource):
     def read(self, position: int) -> bytes:
         return self._source.read(int(self._positions[position]))
 
+    @contextlib.contextmanager
+    def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
+        """An image as `open` gives it, for a block that makes something smaller of it; many threads may do so at once.
+
+        See `benchmark.images.decode.decoding`.
+        """
+        with decoding(self.read(position), draft) as image:
+            yield image
+
     def require(self, position: int, draft: int | None = None) -> Image.Image:
         return self._source.require(int(self._positions[position]), draft)
+
+    def name_broken(self, position: int, error: BrokenImage) -> UserError:
+        return self._source.name_broken(int(self._positions[position]), error)
 
     def take(self, positions: Sequence[int] | np.ndarray) -> ImageSource:
         import numpy as np

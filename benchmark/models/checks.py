@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from torch import Tensor
 
 from benchmark.core.errors import UserError
 from benchmark.models.family import Model, family_of, unsupported
+
+# Far above the largest ViT's: a network of these sizes is still described in seconds.
+MAX_DEPTH = 256  # blocks, heads; ViT-22B has 48 blocks
+MAX_WIDTH = 1 << 17  # of a layer, pixels a side, classes; ViT-22B's FFN has 24,576 units
 
 
 def check_supported(model: Model) -> None:
@@ -27,3 +34,18 @@ def check_inputs(model: Model, images: Tensor, labels: Tensor) -> None:
     if ((labels < 0) | (labels >= model.num_classes)).any():
         last = model.num_classes - 1
         raise UserError(f"labels must be class indices 0 to {last} of this base, not {labels.tolist()}")
+
+
+def check_sizes(settings: Any, where: str) -> None:
+    """Raise `UserError` if a number in a network's `settings` (JSON) is larger than any network's."""
+    waiting = [("", settings)]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += [(key, item) for item in value]
+        elif isinstance(value, (int, float)):
+            largest = MAX_DEPTH if re.search("depth|block|layer|head", key) else MAX_WIDTH
+            if not abs(value) <= largest:
+                raise UserError(f"{where}: {key} must be at most {largest:,}, not {value:,}; name another file")

@@ -6,7 +6,6 @@ forward is the test. Other models of that library are refused.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.core.readers import Unreadable, read_json
 
 PATCHES = "embeddings.patch_embeddings.projection.weight"
 # Names in files of releases 4 and 5, and in modules of release 5, to timm's.
@@ -71,8 +71,8 @@ def from_transformers(tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
 def check_config(file: Path, heads: int) -> None:
     """Raise `UserError` if the library's ``config.json`` beside weights asks for what timm's model does not compute."""
     try:
-        config = {**DEFAULTS, **json.loads(file.read_text(encoding="utf-8"))}
-    except (OSError, ValueError):
+        config = {**DEFAULTS, **read_json(file)}
+    except Unreadable:
         return  # weights alone tell no more
     if config.get("model_type") != "vit":
         return
@@ -80,5 +80,6 @@ def check_config(file: Path, heads: int) -> None:
     for key, value in required.items():
         if config.get(key, value) != value:
             raise UserError(f"{file}: {key} must be {value} as in the named model, not {config[key]}; name another one")
-    if not config["layer_norm_eps"] <= 1e-5:
+    epsilon = config["layer_norm_eps"]
+    if not (isinstance(epsilon, (int, float)) and epsilon <= 1e-5):
         raise UserError(f"{file}: layer_norm_eps must be at most 1e-5, not {config['layer_norm_eps']}")

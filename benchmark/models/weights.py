@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.arrays import HOLDS_CODE, list_members, load_pickled, read_safetensors
+from benchmark.core.errors import UserError
+from benchmark.core.readers import Unreadable, read_head
 from benchmark.models.convert import from_transformers, is_transformers
 
 Tensors = Mapping[str, Tensor]
@@ -22,6 +22,7 @@ AVERAGED = re.compile(r"ema|swa|averag|teacher", re.IGNORECASE)
 WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # of parallel training and torch.compile
 RESAMPLED = re.compile(r"pos_embed|patch_embed\.proj\.weight|relative_position_bias_table|rel_pos")
 PREFERRED = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")  # of a folder, as timm does
+MAX_NESTED = 4  # mappings around a set of weights; a trainer keeps them in one or two
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 # First bytes of files that are taken for weights, what they are, and the way out.
@@ -165,45 +166,34 @@ def check_finite(tensors: Tensors, path: Path | str) -> None:
 
 def _read(path: Path) -> Any:
     """Read a file of weights by the format that its first bytes show, whatever its name."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    damaged = f"{path}: these weights do not load: the file is truncated or damaged; download or copy it again"
+    head = read_head(path, 64)
+    fix = "the file is truncated or damaged: download or copy it again"
     if head[8:9] == b"{" and head[4:8] == bytes(4):  # the length of a header of JSON, then the header
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path, device="cpu")
-        except (SafetensorError, ValueError, EOFError) as error:
-            raise UserError(f"{damaged} ({first_line(error)})") from error
+        return read_safetensors(path, fix)[0]
     for start, message in NOT_WEIGHTS:
         if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(start):
             raise UserError(f"{path}: {message}")
-    if zipfile.is_zipfile(path):
-        names = zipfile.ZipFile(path).namelist()
-        if any(name.endswith(".npy") for name in names):
-            raise UserError(
-                f"{path}: is an archive of NumPy arrays, as JAX saves them; let timm convert it once: "
-                "model = timm.create_model(NAME), model.load_pretrained(FILE), then save model.state_dict()"
-            )
-        if any("/code/" in name for name in names):
-            raise UserError(f"{path}: these weights do not load: it is a TorchScript program; save its state_dict()")
+    names = [member.filename for member in list_members(path, path, fix)]
+    if any(name.endswith(".npy") for name in names):
+        raise UserError(
+            f"{path}: is an archive of NumPy arrays, as JAX saves them; let timm convert it once: "
+            "model = timm.create_model(NAME), model.load_pretrained(FILE), then save model.state_dict()"
+        )
+    if any("/code/" in name for name in names):
+        raise UserError(f"{path}: these weights do not load: it is a TorchScript program; save its state_dict()")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # timm's training keeps its options
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever hostile bytes make of an unpickler
-        if re.search("Unsupported|not an allowed|weights_only|Weights only", str(error)) and head[:2] == b"PK":
-            raise UserError(
-                f"{path}: these weights do not load: the file holds code, such as a whole pickled model, "
-                "and code is never run; save the model's state_dict() alone"
-            ) from error
-        raise UserError(f"{damaged} ({first_line(error)})") from error
+        return load_pickled(path, path, fix)
+    except Unreadable as error:
+        if error.reason == HOLDS_CODE:
+            reason = f"these weights do not load: the file {HOLDS_CODE}"
+            raise Unreadable(path, reason, "save the model's state_dict() alone") from error
+        raise
 
 
 def _choose_set(checkpoint: Any, path: Path) -> Weights:
     """The one set of tensors in a checkpoint; of raw and averaged ones the raw."""
     remarks: list[str] = []
-    while True:
+    for _ in range(MAX_NESTED):  # a mapping may hold itself
         if not isinstance(checkpoint, Mapping):
             raise UserError(f"{path}: holds a {type(checkpoint).__name__} and no tensors by name; save a state_dict()")
         tensors = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
@@ -224,12 +214,13 @@ def _choose_set(checkpoint: Any, path: Path) -> Weights:
         left = f", {', '.join(others)} left out" if others else ""
         remarks.append(f'{kind} weights of the key "{key}"{left}')
         checkpoint = checkpoint[key]
+    raise UserError(f"{path}: its weights lie in more than {MAX_NESTED} mappings; save a model's state_dict()")
 
 
-def _holds_weights(value: Any) -> bool:
+def _holds_weights(value: Any, depth: int = MAX_NESTED) -> bool:
     """Return whether a value is a mapping that holds tensors by name, directly or in another mapping."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    if not depth or not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return False
     return any(isinstance(item, Tensor) and item.dim() > 1 for item in value.values()) or any(
-        _holds_weights(item) for item in value.values()
+        _holds_weights(item, depth - 1) for item in value.values()
     )

@@ -6,7 +6,9 @@ The filter of a benchmark, the score of every editor and `benchmark.load` need t
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from PIL import Image
 from benchmark.core.devices import pick
 from benchmark.data import dataset
 from benchmark.data.dataset import Benchmark, LabelledImages
+from benchmark.images.decode import BrokenImage
 from benchmark.images.source import Selected
 from benchmark.models.load import BaseModel, load_base
 from benchmark.predict.engine import predict
@@ -30,9 +33,14 @@ SCORE_BATCH = 256  # images a forward; part of the protocol, because batch size 
 class RequiredImages(Selected):
     """Images of a benchmark: none may be skipped."""
 
-    def open(self, position: int, draft: int | None = None) -> Image.Image:
-        """An image, decoded. Raises `UserError` where it does not decode."""
-        return self.require(position, draft)
+    @contextlib.contextmanager
+    def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
+        """See `ImageSource.opening`. Raises `UserError` for an image that does not decode."""
+        try:
+            with super().opening(position, draft) as image:
+                yield image
+        except BrokenImage as error:
+            raise self.name_broken(position, error) from error
 
 
 def load(

@@ -155,10 +155,10 @@ def _ahead(threads: ThreadPoolExecutor, jobs: Iterable[Callable[[], Decoded]], a
 
 def _decode(source: ImageSource, position: int, needed: Iterable[Preprocessing], draft: int | None) -> Decoded:
     try:
-        image = source.open(position, draft)
+        with source.opening(position, draft) as image:
+            return {preprocessing: preprocessing(image) for preprocessing in needed}
     except BrokenImage as error:
         return str(error) or "broken"
-    return {preprocessing: preprocessing(image) for preprocessing in needed}
 
 
 @exact_float32()

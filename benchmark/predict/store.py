@@ -19,8 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmark.core.arrays import read_parquet
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder, replacing
+from benchmark.core.readers import Unreadable, read_bytes
 from benchmark.core.versions import library_versions
 from benchmark.models.load import BaseModel
 
@@ -163,9 +165,9 @@ class ModelPredictions:
 
 def _read_tables(folder: Path) -> Iterable[pa.Table]:
     for file in sorted(folder.glob("shard-*.parquet")):
-        with contextlib.suppress(OSError, pa.ArrowException):  # one that cannot be read, or is none of ours
-            if file.name == _file_name(data := file.read_bytes()):
-                yield pq.read_table(pa.BufferReader(data), schema=SCHEMA)
+        with contextlib.suppress(Unreadable):  # one that cannot be read, or is none of ours
+            if file.name == _file_name(read_bytes(file)):
+                yield read_parquet(file, schema=SCHEMA)
 
 
 def _file_name(data: bytes) -> str:

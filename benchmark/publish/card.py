@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
+from benchmark.core.arrays import open_parquet
 from benchmark.core.files import write_text
 from benchmark.core.text import escape
 from benchmark.data.manifest import read_build
@@ -217,9 +216,14 @@ def _splits(folder: Path, rows: pd.DataFrame) -> str:
     lines: list[list[object]] = []
     for name, splits in configs(folder):
         for split, pattern in splits:
-            count = sum(pq.read_metadata(file).num_rows for file in folder.glob(pattern))
+            count = sum(_count_rows(file) for file in folder.glob(pattern))
             lines.append([f"`{name}`", f"`{split}`", count])
     return table("config|split|images", lines)
+
+
+def _count_rows(file: Path) -> int:
+    with open_parquet(file, "build the data set again") as opened:
+        return int(opened.metadata.num_rows)
 
 
 def _inputs(build: dict[str, Any]) -> str:

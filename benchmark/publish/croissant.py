@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from benchmark.core.errors import UserError
+from benchmark.core.arrays import open_parquet
 from benchmark.core.files import sha256, write_text
 from benchmark.data.manifest import read_build
 from benchmark.publish.card import TITLE, configs
@@ -122,10 +121,8 @@ def _file_set(identity: str, pattern: str) -> dict[str, Any]:
 
 
 def _record_set(identity: str, config: str, split: str, file: Path) -> dict[str, Any]:
-    try:
-        schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); build the data set again") from error
+    with open_parquet(file, "build the data set again") as opened:
+        schema = opened.schema_arrow
     return {
         "@type": "cr:RecordSet",
         "@id": identity,

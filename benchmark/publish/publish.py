@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from benchmark.core import checksums
+from benchmark.core.arrays import open_parquet
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import walk
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
@@ -99,12 +99,9 @@ def read_rows(file: Path) -> pa.Table:
 
     Raises `UserError` if the file can't be read or lacks a column of the data set.
     """
-    try:
-        with pq.ParquetFile(file) as opened:
-            names = [name for name in opened.schema_arrow.names if name != "image"]
-            table = opened.read(columns=["image.path", *names])
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); build or fetch the data set again") from error
+    with open_parquet(file, "build or fetch the data set again") as opened:
+        names = [name for name in opened.schema_arrow.names if name != "image"]
+        table = opened.read(columns=["image.path", *names])
     missing = NEEDED - {*table.column_names}
     if missing:
         raise UserError(f"{file}: lacks the column {sorted(missing)[0]}; build the data set again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from benchmark.core.csvs import plain_text
 from benchmark.core.errors import UserError
+from benchmark.core.readers import parse_csv
 from benchmark.core.text import printable
 from benchmark.data.groups import Group
 from benchmark.images.decode import BrokenImage
@@ -67,16 +66,13 @@ def read_csv(files: ImageFiles, name: str, columns: Sequence[str]) -> list[dict[
     Raises:
         UserError: if it is no CSV file in UTF-8, or lacks one of `columns`.
     """
-    where = files.where(name)
+    where, fix = files.where(name), "it must be a CSV file in UTF-8"
     try:
-        reader = csv.DictReader(io.StringIO(files.read_file(name).decode("utf-8-sig"), newline=""), restval="")
-        rows = list(reader)
-    except (BrokenImage, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{where}: cannot be read ({error}); it must be a CSV file in UTF-8") from error
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise UserError(f"{where}: lacks the column {missing[0]}; it must have {', '.join(columns)}")
-    return [{key: plain_text(value.strip()) for key, value in row.items() if isinstance(key, str)} for row in rows]
+        text = io.TextIOWrapper(io.BytesIO(files.read_file(name)), "utf-8-sig", newline="")
+    except BrokenImage as error:
+        raise UserError(f"{where}: cannot be read ({error}); {fix}") from error
+    rows = parse_csv(text, where, columns, fix)
+    return [{key: value.strip() for key, value in row.items()} for row in rows]
 
 
 def list_by_class(

@@ -8,12 +8,12 @@ Any base model's failures, any labels, and as many images as there are: the pape
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import PurePosixPath
 from typing import Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.readers import Unreadable, parse_json
 from benchmark.core.text import name_key, printable
 from benchmark.data.groups import Group, pair_id
 from benchmark.data.schema import FLICKR
@@ -98,7 +98,7 @@ def _describe_review(files: ImageFiles) -> list[str]:
 def _describe(files: ImageFiles, path: str) -> str:
     where = files.where(path)
     try:
-        review = json.loads(files.read_file(path).decode("utf-8"))
+        review = parse_json(files.read_file(path), where)
         search, (first, second) = review["search"], review["annotators"]
         names = {model: printable(search[model]["name"]) for model in ("base", "strong") if model in search}
         base, strong = names.get("base", "a base model"), names.get("strong", "a stronger one")
@@ -107,7 +107,7 @@ def _describe(files: ImageFiles, path: str) -> str:
             f"Own groups: {base} and {strong} disagree on these images of {printable(search['command']['pool'])}; "
             f"{printable(first)} and {printable(second)} accepted the label that {strong} suggested{kappa}."
         )
-    except (BrokenImage, ValueError, KeyError, TypeError) as error:
+    except (BrokenImage, Unreadable, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{where}: not what mad.review writes ({type(error).__name__}); export the groups again"
         ) from error

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from benchmark.core.arrays import read_safetensors
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder, replacing
+from benchmark.core.readers import Unreadable
 from benchmark.core.versions import library_versions
 from benchmark.models.family import family_of
 from benchmark.models.identity import hash_tensors, hash_weights, model_identity
@@ -133,11 +134,12 @@ def _compute(model: nn.Module, training: TrainingImages, rows: list[int], cut: C
 def _read(path: Path) -> Tensor | None:
     """The vectors in a file, or None if there is none that is whole."""
     try:
-        with safe_open(path, "pt") as file:
-            tokens, written_hash = file.get_tensor("tokens"), (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError):
+        tensors, metadata = read_safetensors(path)
+    except Unreadable:
         return None
-    return tokens if hash_tensors({"tokens": tokens}) == written_hash else None
+    return (
+        tensors["tokens"] if tensors.keys() == {"tokens"} and hash_tensors(tensors) == metadata.get("sha256") else None
+    )
 
 
 def _write(path: Path, tokens: Tensor) -> None:

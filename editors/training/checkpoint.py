@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from benchmark.core.arrays import read_metadata, read_safetensors
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing
+from benchmark.core.readers import Unreadable, parse_json
+from benchmark.models.checks import check_sizes
 from benchmark.models.load import BaseModel
+from benchmark.models.weights import check_finite
 from editors.training.recipe import AnyRecipe, TrainingRecipe
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
@@ -76,15 +80,13 @@ class CheckpointStore:
         """A checkpoint's metadata. Raises `UserError` for a missing file and for one that is no such checkpoint."""
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint; {self.how_to_train}")
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-        except SafetensorError as error:
-            raise UserError(f"{path} is not a safetensors file ({error}); {self.how_to_train}") from error
+        metadata = read_metadata(path, self.how_to_train)
         if metadata.get("format") != self.format:
             raise UserError(
                 f'{path} holds no trained {self.name} (format "{metadata.get("format")}"); {self.how_to_train}'
             )
+        if missing := {"recipe", "shape", "base", "base_weights_sha256"} - metadata.keys():
+            raise Unreadable(path, f"its metadata lack {min(missing)}", self.how_to_train)
         return metadata
 
     def load(
@@ -107,8 +109,15 @@ class CheckpointStore:
                 f"for this base model (weights {base_weights_sha256[:12]}); {self.how_to_train}"
             )
         try:
-            recipe, network = recipe_class.from_json(metadata["recipe"]), make_network(metadata["shape"])
-            network.load_state_dict(load_file(path))
+            recipe, tensors = recipe_class.from_json(metadata["recipe"]), read_safetensors(path, self.how_to_train)[0]
+            check_finite(tensors, path)
+            check_sizes(parse_json(metadata["shape"], "its shape"), "its shape")
+            with torch.device("meta"):  # what it says of its size is no reason to take so much memory
+                shapes = {name: tensor.shape for name, tensor in make_network(metadata["shape"]).state_dict().items()}
+            if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
+                raise ValueError("its tensors are not those of its shape")
+            network = make_network(metadata["shape"])
+            network.load_state_dict(tensors)
         except (UserError, RuntimeError, TypeError, ValueError, KeyError) as error:
             raise UserError(f"{path} cannot be used: {first_line(error)}") from error
         return Checkpoint(network.eval().requires_grad_(False), recipe, metadata)

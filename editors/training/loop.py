@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from benchmark.core import options
+from benchmark.core.arrays import load_pickled
 from benchmark.core.devices import pick
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, first_line
 from benchmark.core.files import replacing
 from benchmark.core.ranges import Count
+from benchmark.core.readers import Unreadable, parse_json
 from benchmark.core.text import printable
 from benchmark.core.workdir import refuse_other
 from benchmark.images.source import ImageSource
@@ -25,6 +26,7 @@ from editors.training import curves
 from editors.training.checkpoint import CheckpointStore
 from editors.training.images import open_training_images
 
+DAMAGED = "delete it to start anew"
 POINTS = 100  # on a training curve
 
 
@@ -112,16 +114,22 @@ class TrainingLoop:
     def _restore(self, path: Path) -> None:
         if not path.is_file():
             return
+        state = load_pickled(path, path, DAMAGED, next(self.network.parameters()).device)
         try:
-            device = next(self.network.parameters()).device
-            state = torch.load(path, map_location=device, weights_only=True)
-        except Exception as error:  # a file that is no state at all fails in many ways
-            raise UserError(f"{path} cannot be read ({type(error).__name__}); delete it to start anew") from error
-        old, new = ({**json.loads(data["recipe"]), **data, "recipe": ""} for data in (state["facts"], self.metadata))
+            notes = (state["facts"], self.metadata)
+            old, new = ({**parse_json(note["recipe"], path), **note, "recipe": ""} for note in notes)
+        except (KeyError, TypeError, Unreadable) as error:
+            raise Unreadable(path, "is no state of a training run", DAMAGED) from error
         refuse_other(path, "training run", old, new)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.iteration, self.curve = state["iteration"], state["curve"]
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.iteration = int(state["iteration"])
+            self.curve = list(state["curve"])
+        except Exception as error:  # of another writer, with values that no network or optimiser takes
+            raise Unreadable(path, f"is no state of this training run ({first_line(error)})", DAMAGED) from error
+        if not 0 <= self.iteration <= self.iterations:
+            raise Unreadable(path, f"was written at iteration {self.iteration:,} of {self.iterations:,}", DAMAGED)
 
 
 def step_down(optimizer: torch.optim.Optimizer, loss: Tensor, iteration: int, advice: str) -> float:

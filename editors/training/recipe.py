@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import as_option, check_fields
+from benchmark.core.readers import parse_json
 
 AnyRecipe = TypeVar("AnyRecipe", bound="TrainingRecipe")
 TopK: TypeAlias = Annotated[int, Ge(2)]
@@ -43,7 +44,7 @@ class TrainingRecipe:
     @classmethod
     def from_json(cls: type[AnyRecipe], text: str) -> AnyRecipe:
         """The recipe that a checkpoint carries; raises `UserError` for fields that this version does not know."""
-        values = json.loads(text)
+        values = parse_json(text, "its recipe")
         keys = {cls.KEYS.get(field.name, field.name): field.name for field in dataclasses.fields(cls)}
         if values.keys() != keys.keys():
             raise UserError(f"its recipe differs in the fields {sorted(values.keys() ^ keys.keys())}; train it again")

@@ -16,15 +16,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, sha256, write_text
+from benchmark.core.readers import Unreadable, read_json, read_json_lines
 from benchmark.core.workdir import Kind, claim
-from benchmark.labels.imagenet import names, synsets
+from benchmark.labels.imagenet import CLASSES, names, synsets
 from generation.core.flaws import describe_thrown_away
 
 if TYPE_CHECKING:
     from PIL import Image
 
+FIX = "delete it and generate the images again"
 TABLE = "metadata.jsonl"
 IMAGES = Kind("set of generated images", "run.json", identity="settings")
 Job = tuple[int, int]  # ImageNet index of the class, number of the image in it
@@ -50,7 +51,7 @@ class GeneratedImages:
     @property
     def fitting_batch(self) -> int | None:
         """The batch size that an earlier run had to go down to, if one had."""
-        return json.loads((self.path / IMAGES.note).read_text(encoding="utf-8")).get("fitting_batch")
+        return read_json(self.path / IMAGES.note, fix=IMAGES.fix).get("fitting_batch")
 
     def keep_fitting_batch(self, size: int) -> None:
         """Note it, so that a resumed run makes the same batches, and with them the same bytes."""
@@ -98,6 +99,8 @@ class GeneratedImages:
         for row in read_table(self.path) if (self.path / TABLE).is_file() else ():
             if not {"class_index", "number", "file", "sha256"} <= row.keys():  # an older table's: made again
                 continue
+            if not _is_row(row):
+                raise Unreadable(self.path / TABLE, "lists what is no image of this folder", FIX)
             job = row["class_index"], row["number"]
             if row["file"] is None:
                 self._visible_path(*job).unlink(missing_ok=True)
@@ -125,10 +128,19 @@ class GeneratedImages:
 
 def read_table(folder: Path) -> list[dict[str, Any]]:
     """The rows of a folder's table. Raises `UserError` if it cannot be read."""
-    try:
-        return [json.loads(line) for line in (folder / TABLE).read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise UserError(f"{folder / TABLE}: is damaged ({error}); generate the images again") from error
+    rows = read_json_lines(folder / TABLE, FIX)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row.get("file", 0), (str, type(None))):
+            raise Unreadable(f"{folder / TABLE}, line {number}", "names no file", FIX)
+    return rows
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    """Return whether a row names its image as this folder does; a number of another type would be another path."""
+    index, number, file = (row.get(name) for name in ("class_index", "number", "file"))
+    if not (type(index) is int and type(number) is int and 0 <= index < CLASSES and number >= 0):
+        return False
+    return file is None or (file == f"{index}/{number:05d}.png" and isinstance(row.get("sha256"), str))
 
 
 def write_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

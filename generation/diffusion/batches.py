@@ -7,7 +7,6 @@ model's own size (768 px for Stable Diffusion 2), and the result resized to 512 
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.core.files import walk
 from benchmark.core.hub import from_hub
+from benchmark.core.readers import read_json
 from benchmark.core.text import printable
 from benchmark.core.workdir import taken
 from benchmark.labels.imagenet import names
@@ -102,7 +102,7 @@ def _refuse_code(folder: Path) -> None:
     """
     if code := next((entry.name for entry in walk(folder) if entry.name.endswith(".py")), None):
         raise UserError(f"{folder}: holds {printable(code)}, and a model's code is never run; name another --model")
-    parts = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    parts = read_json(folder / "model_index.json", fix="name another --model")
     for part, value in parts.items():
         library = value[0] if isinstance(value, list) and value else None
         if (part == "_class_name" and library is not None) or library not in LIBRARIES:

@@ -8,15 +8,16 @@ as well. A pickle is read with `weights_only`, so that it can run nothing.
 from __future__ import annotations
 
 import hashlib
-import io
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from benchmark.core.arrays import load_pickled, parse_tensors
 from benchmark.core.errors import UserError
 from benchmark.core.hub import from_hub
+from benchmark.core.readers import read_bytes
 from benchmark.labels.imagenet import names
 
 if TYPE_CHECKING:
@@ -81,16 +82,8 @@ def _find_tokens(source: str, classes: Iterable[int], width: int) -> dict[int, T
 def _parse_embedding(data: bytes, name: str, place: str) -> torch.Tensor:
     """The token in a file's bytes, float32 (n, width)."""
     import torch
-    from safetensors.torch import load
 
-    try:
-        loaded = (
-            load(data)
-            if name.endswith(".safetensors")
-            else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # pickles fail in many ways
-        raise UserError(f"{place}: does not load as a token ({type(error).__name__}); fetch it again") from error
+    loaded: Any = parse_tensors(data, place) if name.endswith(".safetensors") else load_pickled(data, place)
     if isinstance(loaded, dict) and len(loaded) == 1:
         (loaded,) = loaded.values()
     if not isinstance(loaded, torch.Tensor) or loaded.ndim not in (1, 2) or not loaded.is_floating_point():
@@ -104,7 +97,7 @@ def _choose_reader(source: str) -> Read:
     """A function from a file's name to its bytes, or None if there is no such file."""
     path = Path(source)
     if path.is_dir():
-        return lambda name: (path / name).read_bytes() if (path / name).is_file() else None
+        return lambda name: read_bytes(path / name) if (path / name).is_file() else None
     if path.is_file():
         return _read_zip(path)
     return _read_hub(source)
@@ -141,7 +134,7 @@ def _read_hub(source: str) -> Read:
     def read(name: str) -> bytes | None:
         nonlocal archive, is_archive_asked_for
         if archive is None and (path := fetch(name)) is not None:
-            return path.read_bytes()
+            return read_bytes(path)
         if not is_archive_asked_for:
             whole, is_archive_asked_for = fetch(ARCHIVE), True
             archive = _read_zip(whole) if whole is not None else None

@@ -18,7 +18,8 @@ from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
 from leaderboard.records import outcomes
-from leaderboard.records.record import Record, Score
+from leaderboard.records.record import Record
+from leaderboard.records.sections import Score
 from leaderboard.scores import metrics
 from leaderboard.scores.curves import Line, line
 

@@ -12,7 +12,7 @@ from benchmark.core.files import replacing
 from benchmark.core.text import plotted
 from leaderboard.analyses.iou import Overlap
 from leaderboard.analyses.layers import COMPONENTS, Position
-from leaderboard.records.record import Score
+from leaderboard.records.sections import Score
 from leaderboard.scores.curves import Line, place
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, no yellow

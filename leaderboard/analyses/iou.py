@@ -18,7 +18,7 @@ from editors.core.registry import ChosenEditor
 from leaderboard.judging.evaluate import training_pool
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
-from leaderboard.records.record import Score
+from leaderboard.records.sections import Score
 from leaderboard.scores import metrics
 from leaderboard.scores.resampling import percentiles, resample_groups
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from tqdm.auto import tqdm
 from benchmark.core.devices import device_name, exact_float32, float32_settings
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
+from benchmark.core.readers import read_json
 from benchmark.core.text import printable
 from benchmark.core.workdir import Kind, claim, taken
 from benchmark.data.dataset import training_images
@@ -34,6 +34,7 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import RunSpec
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
 from leaderboard.records import environment, outcomes, record
+from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score
 from leaderboard.scores import metrics
 
 RUN = Kind("run", "run.json", identity="facts")
@@ -176,7 +177,7 @@ def _claim(folder: Path, run_spec: RunSpec) -> None:
     """
     note = {"key": run_spec.key, "facts": run_spec.fields}
     claim(folder, RUN, note)
-    begun_with = json.loads((folder / RUN.note).read_text(encoding="utf-8")).get("probe")
+    begun_with = read_json(folder / RUN.note, fix=RUN.fix).get("probe")
     probe, precision = run_spec.base.probe or {}, run_spec.protocol.precision
     if begun_with is None:
         claim(folder, RUN, {**note, "probe": probe})
@@ -203,7 +204,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, r
         base=run_spec.base,
         data=run_spec.data,
         protocol=run_spec.protocol,
-        environment=record.Environment(
+        environment=Environment(
             versions=environment.versions(),
             commit=commit,
             dirty=dirty,
@@ -211,14 +212,14 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, r
             float32=float32_settings(),
             answers_hidden=hidden,
         ),
-        costs=record.Costs(
+        costs=Costs(
             fit_seconds=fit_seconds,
             median_edit_seconds=float(edits["seconds"].median()),
             median_score_seconds=float(edits["score_seconds"].median()),
             peak_memory_mb=environment.peak_memory_mb(judge.base.device),
         ),
-        noise_floor=record.NoiseFloor(flips=flips, images=images),
-        outcomes=record.OutcomeSection(
+        noise_floor=NoiseFloor(flips=flips, images=images),
+        outcomes=OutcomeSection(
             sha256=outcomes.digest(run),
             edits=len(edits),
             failed=int(edits["failure"].notna().sum()),
@@ -227,7 +228,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, r
             judged_by_editor=int((edits["scored"] == "editor").sum()),
         ),
         scores={
-            name: record.Score(value=value, low=intervals.get(name, (None,))[0], high=intervals.get(name, (None,))[-1])
+            name: Score(value=value, low=intervals.get(name, (None,))[0], high=intervals.get(name, (None,))[-1])
             for name, value in metrics.scores(hits).items()
         },
     )

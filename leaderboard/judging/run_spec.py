@@ -21,7 +21,8 @@ from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, edited_groups
-from leaderboard.records.record import PROTOCOL, SCORING, BaseSection, DataSection, EditorSection, Protocol
+from leaderboard.records.record import PROTOCOL, SCORING
+from leaderboard.records.sections import BaseSection, DataSection, EditorSection, Protocol
 from leaderboard.scores import metrics
 
 JUDGING = Path(__file__).with_name("evaluate.py")  # imports all that judges

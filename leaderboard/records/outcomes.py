@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmark.core.arrays import read_parquet
 from benchmark.core.files import replacing
+from benchmark.core.readers import Unreadable
 from benchmark.data.dataset import Benchmark
+from benchmark.labels.columns import UNKNOWN
+from benchmark.labels.imagenet import CLASSES
 
 SCHEMA = pa.schema(
     [
@@ -35,6 +40,21 @@ SCHEMA = pa.schema(
         ("locality_predictions", pa.list_(pa.int16())),
     ]
 )
+SAMPLES = pa.schema(
+    [
+        ("split", pa.string()),  # "edit" or "locality"
+        ("sha256", pa.string()),
+        ("label", pa.int64()),
+        ("group_id", pa.string()),
+        ("group", pa.string()),
+        ("subset", pa.string()),
+        ("drawing", pa.string()),
+        ("base", pa.int16()),  # the unedited base's prediction
+    ]
+)
+CLASSES_IN = ("label", "base", "group_predictions", "locality_predictions")  # or -1: unknown, or no prediction
+SPLITS = ("edit", "locality")
+FIX = "score that run again: delete its folder and run leaderboard.submit"
 TIMES = ("seconds", "score_seconds")  # not part of the hash: they differ from run to run
 
 
@@ -73,16 +93,82 @@ def join_parts(folder: Path, count: int) -> None:
     """Write all batches, in order, as ``outcomes.parquet``, and delete the parts."""
     files = [folder / "parts" / f"{number:06d}.parquet" for number in range(count)]
     with replacing(folder / "outcomes.parquet") as temporary:
-        table = pa.concat_tables([pq.read_table(file) for file in files])
+        table = pa.concat_tables([read_parquet(file, FIX, schema=SCHEMA) for file in files])
         pq.write_table(table.combine_chunks(), temporary, compression="zstd")
     for file in files:
         file.unlink()
     (folder / "parts").rmdir()
 
 
-def read(folder: Path) -> Outcomes:
-    """The outcomes of a finished run."""
-    return Outcomes(pd.read_parquet(folder / "samples.parquet"), pd.read_parquet(folder / "outcomes.parquet"))
+def read(folder: Path, sha256: str | None = None) -> Outcomes:
+    """The outcomes of a finished run, checked; with the hash that its record gives, they are those of the record.
+
+    Raises `Unreadable` for tables that no run writes: other columns or types, classes that are none, predictions that
+    are not one an image, samples of another group.
+    """
+    tables = []
+    for name, schema in (("samples.parquet", SAMPLES), ("outcomes.parquet", SCHEMA)):
+        tables.append(read_parquet(folder / name, FIX, columns=schema.names))
+        _check_columns(tables[-1], schema, folder / name)
+    result = Outcomes(*(table.to_pandas() for table in tables))
+    if problem := _find_problem(result):
+        raise Unreadable(folder / "outcomes.parquet", f"{problem}, as in no run", FIX)
+    if sha256 is not None and digest(result) != sha256:
+        raise Unreadable(folder / "outcomes.parquet", "other outcomes than those of its record", FIX)
+    return result
+
+
+def _check_columns(table: pa.Table, schema: pa.Schema, path: Path) -> None:
+    """Raise `Unreadable` for columns of other types, of classes that are none, and with nothing where a value must be.
+
+    Columns of text may be of Arrow's long kind, and the integers of tables written otherwise of another width.
+    """
+    optional = {"failure", "group_id", "group", "subset", "drawing"}  # images of D_l are in no group
+    for field in schema:
+        column = table[field.name]
+        if not (column.type == field.type or _kind(column.type) == _kind(field.type)):
+            raise Unreadable(path, f"the column {field.name} holds {column.type} and not {field.type}", FIX)
+        if column.null_count and field.name not in optional:
+            raise Unreadable(path, f"{column.null_count:,} cells of the column {field.name} are empty", FIX)
+        values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        if values.null_count and values is not column:
+            raise Unreadable(path, f"the column {field.name} holds lists with empty places", FIX)
+        if field.name in CLASSES_IN and len(values):
+            low, high = pc.min_max(values).as_py().values()
+            if not UNKNOWN <= low <= high < CLASSES:
+                value = low if low < UNKNOWN else high
+                raise Unreadable(path, f"the column {field.name} holds {value}, which is no class of ImageNet-1k", FIX)
+
+
+def _kind(data_type: pa.DataType) -> str:
+    if pa.types.is_string(data_type) or pa.types.is_large_string(data_type) or pa.types.is_null(data_type):
+        return "text"
+    return "whole numbers" if pa.types.is_integer(data_type) else str(data_type)
+
+
+def _find_problem(outcomes: Outcomes) -> str:
+    """The first way in which the tables of a run do not belong together, in words; empty if they do."""
+    samples, edits = outcomes.samples, outcomes.edits
+    if not set(samples["split"]) <= set(SPLITS):
+        return "a split that is neither edit nor locality"
+    group_of_sample = samples.loc[samples["split"] == "edit", "group_id"].to_numpy()
+    n_locality, n_samples = int((samples["split"] == "locality").sum()), len(group_of_sample)
+    sizes = pd.Series(group_of_sample).value_counts()
+    if not len(edits):
+        return "no edit"
+    if not np.isfinite(edits[list(TIMES)].to_numpy()).all() or (edits[[*TIMES, "steps"]] < 0).any(axis=None):
+        return "a time or number of steps that is none"
+    for edit in edits.itertuples():
+        rows = np.array([edit.sample, *edit.partners])
+        if rows.min() < 0 or rows.max() >= n_samples:
+            return f"an edit of sample {rows.max()} among {n_samples:,}"
+        if (group_of_sample[rows] != edit.group_id).any():
+            return f"an edit of the group {edit.group_id} with a sample of another"
+        if len(edit.group_predictions) != sizes[edit.group_id] or len(edit.locality_predictions) != n_locality:
+            return f"an edit of the group {edit.group_id} whose predictions are not one an image"
+    if edits["sample"].duplicated().any():
+        return "two edits of one sample"
+    return ""
 
 
 def digest(outcomes: Outcomes) -> str:

@@ -1,197 +1,33 @@
-"""The result record: one JSON file a run, and the only schema. Unknown keys are refused.
-
-Fields that later versions added are None in records from before; each says so.
-"""
+"""The result record: one JSON file a run, and the only schema. Unknown keys are refused."""
 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError, field_validator, model_validator
 
-from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
+from benchmark.core.readers import Unreadable, read_json
 from benchmark.core.versions import LIBRARIES
+from leaderboard.records.sections import (
+    BaseSection,
+    Costs,
+    DataSection,
+    EditorSection,
+    Environment,
+    NoiseFloor,
+    OutcomeSection,
+    Protocol,
+    Score,
+    Section,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 PROTOCOL = "1"  # rises when the same editor would be judged on other images or predictions
 SCORING = "2"  # rises when the same outcomes would get other scores or intervals
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
-
-
-class EditorSection(_Section):
-    """The method, its settings, and the state that it learned."""
-
-    name: str
-    """The built-in's name, or FILE.py:Class."""
-    spec: str
-    """The editor as one would write it: its name, the settings that were written, and its knob."""
-    config: dict[str, Any]
-    """All settings, also those that were not written; paths as texts."""
-    knob: str | None
-    """The setting that a sweep varies; None for an editor without one."""
-    interpolate: float = 1.0
-    """The scored weights' place between the base (0) and the edited model (1)."""
-    source_sha256: str
-    """Hash of the editor's parsed sources, all that they import of this project or beside them included. Records from
-    before the base's `identity` hold the SHA-256 of the bytes of the editor's own file."""
-    files: dict[str, str] | None = None
-    """SHA-256 of each file that the config names, by its path as it was written; None in records from before."""
-    state_sha256: str | None
-    """Hash of what the editor learned before editing; None if it learns nothing."""
-    provenance: dict[str, str] = {}
-    """The origin of that state, in the editor's words; empty if it learns nothing."""
-
-
-class BaseSection(_Section):
-    """The edited model, its preprocessing, and its accuracy on D_l as measured in this run."""
-
-    name: str
-    """The name or path that was asked for; another name may stand for the same model."""
-    identity: str | None = None
-    """Hash of weights, architecture, preprocessing and precision (`benchmark.models.identity`); None in records from
-    before."""
-    weights_sha256: str
-    """Hash of all parameters and buffers alone."""
-    loading: str | None = None
-    """Where the weights are from, what was done to them, and the preprocessing, in words; None in older
-    records."""
-    preprocessing: dict[str, Any]
-    """From a decoded image to what the model takes."""
-    probe: dict[int, float] | None = None
-    """The ten largest logits of a fixed image, by class: compared where runs meet, never hashed; None in records from
-    before."""
-    locality_accuracy: float | None
-    """Share of D_l that the unedited base gets right; None if the label of an image is unknown."""
-
-
-class DataSection(_Section):
-    """The images of the run."""
-
-    name: str
-    """The benchmark's name."""
-    version: str
-    """Its version, as the data set says."""
-    source: str | None = None
-    """Its name or folder as it was asked for, or OWNER/NAME@COMMIT of the Hub; None in records from before."""
-    fingerprint: str
-    """Hash over bytes, labels and groups of all images that can move a score."""
-    kept: str
-    """Counts of the editing samples this base gets wrong, by subset, in words; "all" if nobody filtered them."""
-    groups: int
-    """Groups that hold an editing sample."""
-    editing_samples: int
-    """Samples that this base gets wrong; they can be edited."""
-    locality_images: int
-    """|D_l|."""
-
-
-class Protocol(_Section):
-    """Everything else that could change a score."""
-
-    version: str
-    """Version of the rules that choose images and predictions; see `PROTOCOL`."""
-    scoring: str = "1"
-    """Version of the scores' computation; see `SCORING`. Older records lack it and mean "1"."""
-    precision: str
-    """The base's number format, such as float32."""
-    device: str
-    """The kind of device: cpu or cuda."""
-    seed: int
-    """Seed of the draw of samples and, with each sample's hash, of every edit."""
-    limit: int | None
-    """At most so many samples are edited, drawn with the seed; None: all."""
-    edited_groups: list[str] | None
-    """Ids of the groups whose samples are edited, in the data's order; None: all."""
-    edit_batch: int
-    """Edits that are made at once."""
-    score_batch: int
-    """Images a forward."""
-    samples_per_edit: int = 1
-    """Samples of one group that each edit is made on together."""
-    in_process: bool | None = None
-    """Whether the editor worked in the judge's own process; None in records from before, whose editors did."""
-    edit_timeout: float | None = None
-    """Seconds after which an edit has failed; None: it may take its time."""
-
-
-class Environment(_Section):
-    """Libraries, checkout and device of the run."""
-
-    versions: dict[str, str]
-    """Releases of Python and of the libraries that edit, judge and keep."""
-    commit: str | None
-    """Commit of this project's checkout; None where it is none."""
-    dirty: bool | None
-    """True if a tracked file differed from that commit; None without a checkout."""
-    device_name: str
-    """The processor, in words."""
-    float32: dict[str, str] | None = None
-    """How float32 products and convolutions were computed, as torch says: ieee, or what they were rounded to; None in
-    records from before."""
-    answers_hidden: bool | None = None
-    """Whether the editor's process could not see the files of what is scored; None in records from before."""
-
-
-class Costs(_Section):
-    """Wall-clock seconds and peak memory of this run's last sitting."""
-
-    fit_seconds: float
-    """Learning before the first edit; 0 for an editor that learns nothing."""
-    median_edit_seconds: float
-    """An edit: its batch's time, shared equally."""
-    median_score_seconds: float
-    """Judging an edit on its group and on D_l."""
-    peak_memory_mb: float | None
-    """Of the process, MiB; on CUDA, of the device. None where the system does not give it."""
-
-
-class NoiseFloor(_Section):
-    """Predictions that change between the full forward and the tail under equal weights: no edit at all."""
-
-    flips: int
-    """Predictions that changed."""
-    images: int
-    """Images compared: D_l and the first group."""
-
-
-class OutcomeSection(_Section):
-    """The per-edit outcomes beside the record."""
-
-    sha256: str
-    """Hash over both tables' values, times left out."""
-    edits: int
-    """Edits that were made and judged."""
-    failed: int
-    """Edits without a model; they count as wrong everywhere."""
-    median_steps: float
-    """Steps of an edit."""
-    called: int
-    """Edits that were judged by calling the module that the editor returned, as it is."""
-    judged_by_editor: int | None = None
-    """Edits whose models could not leave the editor's process, which answered for them; None in records from before."""
-
-
-class Score(_Section):
-    """A point value, with the ends of its 95 % interval."""
-
-    value: float | None
-    """As a share; None where nothing defines it."""
-    low: float | None = None
-    """None where no interval is computed."""
-    high: float | None = None
-    """None where no interval is computed."""
-
-    @field_validator("value", "low", "high")
-    @classmethod
-    def _no_nan(cls, number: float | None) -> float | None:
-        return None if number is None or math.isnan(number) else number
+ROUNDING = 1e-9  # a percentile of shares may be 1 and a last digit
 
 
 class Comparable(NamedTuple):
@@ -217,11 +53,11 @@ class Comparable(NamedTuple):
     libraries: str
 
 
-class Record(_Section):
+class Record(Section):
     """One editor, one base model, one benchmark, one setting."""
 
-    schema_version: int = SCHEMA_VERSION
-    """Of this file."""
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """Of this file; another one is not read."""
     key: str
     """Hash of all that could change a score, the code included: the run's own name, never a reason to compare."""
     created: str
@@ -244,6 +80,27 @@ class Record(_Section):
     """Counts and hash of the outcomes of all edits."""
     scores: dict[str, Score]
     """Scores by name (`leaderboard.scores.metrics.scores`)."""
+
+    @field_validator("scores")
+    @classmethod
+    def _are_shares(cls, scores: dict[str, Score]) -> dict[str, Score]:
+        """Refuse what is no share: only `gr_released`, which takes an edit's success for granted, may be below 0."""
+        for name, score in scores.items():
+            least = -1 if name == "gr_released" else 0
+            for value in (score.value, score.low, score.high):
+                if value is not None and not least - ROUNDING <= value <= 1 + ROUNDING:
+                    raise ValueError(f"the score {name} is {value:g}, which is no share")
+        return scores
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Record:
+        """Refuse more failures than edits, and the like."""
+        outcomes, noise = self.outcomes, self.noise_floor
+        if max(outcomes.failed, outcomes.called, outcomes.judged_by_editor or 0) > outcomes.edits:
+            raise ValueError("more edits failed, or were called, than were made")
+        if noise.flips > noise.images:
+            raise ValueError("more predictions changed than were compared")
+        return self
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -288,9 +145,11 @@ class Record(_Section):
 
 
 def read(path: Path) -> Record:
-    """Read a record. Raises `UserError` for a file that is none, or of another schema."""
+    """Read a record. Raises `Unreadable` for a file that is none or of another schema, and for impossible scores."""
+    fix = "score that run again, or take the file away"
     try:
-        return Record.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        lines = str(error).splitlines()
-        raise UserError(f"{path} is no record of this version: {' '.join(lines[:3])}") from error
+        return Record.model_validate(read_json(path, fix=fix))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Unreadable(path, f"is no record of this version: {place} {first['msg']}"[:300], fix) from error

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.core.errors import UserError
 from leaderboard.records.outcomes import Outcomes
-from leaderboard.records.record import Score
+from leaderboard.records.sections import Score
 from leaderboard.scores import metrics
 from leaderboard.scores.resampling import REPLICATES, percentiles
 

@@ -14,8 +14,9 @@ import pandas as pd
 from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError
 from editors.core.registry import INTERPOLATE
-from leaderboard.records.record import Record, Score
+from leaderboard.records.record import Record
 from leaderboard.records.runs import check_comparable
+from leaderboard.records.sections import Score
 
 SHOWN = ("sr", "gr", "lr")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.core.text import escape
-from leaderboard.records.record import Record, Score
+from leaderboard.records.record import Record
 from leaderboard.records.runs import group_comparable
+from leaderboard.records.sections import Score
 
 NUMBER = "{:.1f}"
 WITHOUT_INTERVAL = ("lr_groups", "gr_released", "lr_agreement_groups")  # none is computed

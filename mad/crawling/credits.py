@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmark.core.csvs import plain_text
-from benchmark.core.errors import UserError
+from benchmark.core.readers import read_csv
 from benchmark.images.folder import Crawl
 from benchmark.images.open import ATTRIBUTION
 from benchmark.images.source import ImageSource
@@ -28,11 +27,7 @@ def read_attribution(pool: ImageSource, images: Iterable[str]) -> pd.DataFrame:
     table = pool.root / ATTRIBUTION if isinstance(pool, Crawl) else None
     if table is not None and table.is_file():
         names = {*images}
-        chunks = pd.read_csv(table, dtype=str, keep_default_na=False, chunksize=100_000)
-        with chunks as rows:
-            for chunk in rows:
-                chunk = chunk.map(plain_text).rename(columns={"file": "image"})
-                if missing := {*columns}.difference(chunk.columns):
-                    raise UserError(f"{table}: lacks the column {min(missing)}; run mad.crawl again, which writes it")
-                tables.append(chunk.loc[chunk["image"].isin(names), columns])
+        rows = read_csv(table, ["file", *CREDIT], "run mad.crawl again, which writes it")
+        credits = [{**row, "image": row["file"]} for row in rows if row["file"] in names]
+        tables.append(pd.DataFrame(credits, columns=columns, dtype=str))
     return pd.concat(tables, ignore_index=True).drop_duplicates("image")

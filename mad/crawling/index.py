@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.readers import check_layout, connect
 from benchmark.core.workdir import Kind, holds, taken
 from mad.crawling.duplicates import BANDS, NEAR, count_different_bits, split_into_bands
 from mad.crawling.flickr import Licence, Photo
@@ -49,6 +50,8 @@ CREATE TABLE IF NOT EXISTS search (id INTEGER PRIMARY KEY, query TEXT, first INT
     page INTEGER NOT NULL DEFAULT 1, done INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS search_by_query ON search (query, done);
 """
+# Photos whose id or hash, from which paths are made, is none.
+_NO_NAME = "photo_id GLOB '*[^0-9]*' OR photo_id = '' OR length(sha256) <> 64 OR sha256 GLOB '*[^0-9a-f]*'"
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,18 @@ class Index:
         self.folder = folder
         self._incoming = folder / ".incoming"
         folder.mkdir(parents=True, exist_ok=True)
-        self.db = sqlite3.connect(file, timeout=1)
+        self.db = connect(file, CRAWL.fix, timeout=1)
         try:
             self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.db.execute("PRAGMA journal_mode = WAL")
             version = self.db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
+            (tables,) = self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if version != VERSION and (version or tables):
                 raise taken(file, f"has version {version}, this program reads {VERSION}")
             self.db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            check_layout(self.db, file, _SCHEMA, CRAWL.fix)
+            if self.db.execute(f"SELECT 1 FROM photo WHERE {_NO_NAME} LIMIT 1").fetchone():
+                raise taken(file, "names images by what is no photo id or SHA-256 and would be another path")
         except (sqlite3.Error, UserError) as error:
             self.db.close()
             if "locked" in str(error):

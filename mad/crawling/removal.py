@@ -14,10 +14,13 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from benchmark.core import files
 from benchmark.core.errors import UserError
 from benchmark.core.files import walk
+from benchmark.core.readers import read_text
 from benchmark.core.text import printable
-from benchmark.images.decode import SUFFIXES, BrokenImage, decode
+from benchmark.images.decode import SUFFIXES, BrokenImage, decoding
+from benchmark.images.files import read_image
 from mad.crawling.duplicates import compute_phash, compute_sha256
 from mad.crawling.index import EXCLUDED, FROM_EXCLUDED, KEPT, TAKEN_DOWN, Index
 
@@ -43,10 +46,7 @@ def read_takedown(file: Path) -> list[str]:
     Raises:
         UserError: if the file cannot be read, or a line is none of these.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: no takedown list that can be read ({error}); name another --takedown") from error
+    lines = read_text(file, fix="name another --takedown").splitlines()
     entries = []
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line and not line.startswith("#"):
@@ -129,9 +129,13 @@ def _find_images(root: Path) -> Iterator[Path]:
 
 
 def _fingerprint(path: Path) -> tuple[str, str | None]:
-    data = path.read_bytes()
     try:
-        return compute_sha256(data), compute_phash(decode(data))
+        data = read_image(path)
+    except BrokenImage:
+        return files.sha256(path), None
+    try:
+        with decoding(data) as image:
+            return compute_sha256(data), compute_phash(image)
     except BrokenImage:
         return compute_sha256(data), None
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
+from benchmark.core.readers import read_text
 
 ASSETS = Path(__file__).parent / "assets"
 EXTRACT = ASSETS / "wordnet30.json"
@@ -193,7 +194,7 @@ def read_nouns(path: Path | None = None) -> list[str]:
             f"no WordNet 3.0 at {source or DEBIAN}: name its data.noun with --nouns, or install Debian's "
             "wordnet-base or nltk's corpus (python -m nltk.downloader wordnet, then unzip it)"
         )
-    return source.read_text(encoding="utf-8").splitlines()
+    return read_text(source, fix="name another --nouns").splitlines()
 
 
 def write_extract(nouns: Path | None, folder: Path) -> int:

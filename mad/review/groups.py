@@ -6,14 +6,13 @@ looked up, a group's id must be that of its classes, and an image is only ever a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.csvs import plain_text
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError
+from benchmark.core.readers import read_csv, read_json
 from benchmark.data.groups import pair_id
 from benchmark.labels import imagenet
 from benchmark.labels.names import numbered_class
@@ -73,13 +72,13 @@ def read_candidates(path: Path) -> Candidates:
         hint = f"{folder} holds several searches, name one: {', '.join(searches)}" if searches else HINT
         raise UserError(f"{table}: no such file; {hint}")
     pair_of_id = {}
-    for row in _read_csv(table, ["group_id", "strong_index", "base_index"]):
+    for row in read_csv(table, ["group_id", "strong_index", "base_index"], HINT):
         pair = ClassPair(_parse_class(row["strong_index"], table), _parse_class(row["base_index"], table))
         if pair.id != row["group_id"]:
             raise UserError(f'{table}: group "{row["group_id"]}" has the classes of {pair.id}; run mad.search again')
         pair_of_id[pair.id] = pair
     members: dict[str, dict[str, None]] = {id: {} for id in pair_of_id}
-    for row in _read_csv(folder / MEMBERSHIP, ["group_id", "image"]):
+    for row in read_csv(folder / MEMBERSHIP, ["group_id", "image"], HINT):
         if row["group_id"] in members:
             members[row["group_id"]][row["image"]] = None
     images = [ReviewImage(pair_of_id[id], name) for id, names in members.items() for name in names]
@@ -89,35 +88,18 @@ def read_candidates(path: Path) -> Candidates:
     return Candidates(folder, pairs, images, _read_search(folder / SEARCH))
 
 
-def _read_csv(path: Path, columns: list[str]) -> list[dict[str, str]]:
-    import pandas as pd
-
-    try:
-        # As text: a file may be called "NA" or "007".
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=columns, encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {HINT}") from None
-    except (ValueError, UnicodeError) as error:
-        raise UserError(f"{path}: not a table of mad.search ({first_line(error)}); {HINT}") from error
-    return table[columns].map(plain_text).to_dict("records")
-
-
 def _parse_class(text: str, table: Path) -> int:
-    index = numbered_class(text) if text.isascii() and text.isdigit() else None
+    index = numbered_class(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
     if index is None:
         raise UserError(
-            f'{table}: a class index must be 0 to {imagenet.CLASSES - 1}, not "{text}"; run mad.search again'
+            f'{table}: a class index must be 0 to {imagenet.CLASSES - 1}, not "{text:.20}"; run mad.search again'
         )
     return index
 
 
 def _read_search(path: Path) -> dict[str, Any]:
-    try:
-        search = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(search["pool"], dict) and isinstance(search["command"]["pool"], str):
-            return search
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {HINT}") from None
-    except (ValueError, LookupError, TypeError):
-        pass
+    search = read_json(path, fix=HINT)
+    command = search.get("command")
+    if isinstance(search.get("pool"), dict) and isinstance(command, dict) and isinstance(command.get("pool"), str):
+        return search
     raise UserError(f"{path}: must name the searched pool; run mad.search again")

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 
 from benchmark.core.errors import UserError
-from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.decode import BrokenImage, decoding
 from benchmark.images.open import open_images
 from benchmark.images.source import ImageSource
 from mad.review.groups import Candidates
@@ -51,8 +51,8 @@ class PoolImages:
             BrokenImage: if it is not in the pool or does not decode.
         """
         image_bytes = self.read(image)
-        picture = decode(image_bytes)
-        picture.thumbnail((LONGEST, LONGEST))
+        with decoding(image_bytes, draft=LONGEST) as picture:  # the page asks for several at once
+            picture.thumbnail((LONGEST, LONGEST))
         picture.info.clear()  # comments and profiles stay behind
         jpeg = io.BytesIO()
         picture.save(jpeg, "JPEG", quality=QUALITY, subsampling="4:4:4")

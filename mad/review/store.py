@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
+from benchmark.core.readers import check_layout, connect
 from benchmark.core.text import name_key
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE = "review.sqlite"
 VERSION = 1  # of the table, as SQLite's user_version
+FIX = "name another with --db"
 PATIENCE = 10.0  # seconds to wait for another annotator's transaction, which takes milliseconds
 LONGEST_NAME = 40
 THEIRS = "name_key(annotator) = name_key(?)"  # SQLite itself knows upper and lower case of ASCII alone
@@ -81,7 +83,7 @@ class AnswerStore:
         self._lock = threading.Lock()
         try:
             # Autocommit: each statement is a transaction.
-            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            self._db = connect(path, FIX, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
             self._db.create_function("name_key", 1, name_key, deterministic=True)
             self._prepare()
         except sqlite3.Error as error:
@@ -96,6 +98,8 @@ class AnswerStore:
             self._db.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise sqlite3.DatabaseError("it holds something else")
+        else:
+            check_layout(self._db, self.path, SCHEMA, FIX)
         self._db.execute("COMMIT")
         self._db.execute("PRAGMA synchronous = FULL")
         deadline = time.monotonic() + PATIENCE

@@ -17,7 +17,7 @@ from benchmark.core.checksums import write_checksums
 from benchmark.core.cli import run
 from benchmark.core.errors import UserError
 from benchmark.core.workdir import check_replaceable
-from benchmark.images import folder
+from benchmark.images import files as image_files
 from benchmark.images.open import open_images
 from tests.benchmark import released
 from tests.benchmark.publish.test_card import folder_of, picture
@@ -154,7 +154,7 @@ def test_what_no_one_should_read_is_not_read(
     bare: Path, missing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links out of the folder, huge files, unreadable ones; a link within the folder is followed."""
-    monkeypatch.setattr(folder, "MAX_FILE", 10_000)
+    monkeypatch.setattr(image_files, "MAX_FILE", 10_000)
     outside = files(tmp_path / "outside", PUG_IMAGES)
     pug = files(tmp_path / "pug", {"store/real.bin": PUG_IMAGES["stage_light/3.JPG"], "1.JPG": b"x" * 10_001})
     (pug / "0.JPG").symlink_to(outside / "stage_light" / "0.JPG")

@@ -108,7 +108,7 @@ def test_a_base_of_other_classes_is_welcome(failure, tmp_path: Path) -> None:
         (["--editor", "grace"], "name some with --images"),
         (["--label", "no such class"], "--label: no ImageNet class"),
         (["--image", "mine.py"], "mine.py: "),
-        (["--image", "nowhere.png"], "nowhere.png: No such file"),
+        (["--image", "nowhere.png"], "nowhere.png: no such file"),
         (["--out", "."], "is not empty"),
     ],
 )

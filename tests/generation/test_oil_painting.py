@@ -245,7 +245,7 @@ def test_tokens_that_do_not_fit_or_load_are_refused(paint, tmp_path: Path, token
     with pytest.raises(UserError, match=f"stingray is {WIDTH + 8} wide, the model's text encoder {WIDTH}"):
         paint(tmp_path / "oil", classes=("6",), tokens=str(bad))
     (bad / "6.bin").write_bytes(b"<html>not found</html>")
-    with pytest.raises(UserError, match="does not load as a token"):
+    with pytest.raises(UserError, match="its tensors do not load"):
         paint(tmp_path / "oil", classes=("6",), tokens=str(bad))
     torch.save({"a": torch.zeros(2), "b": torch.zeros(2)}, bad / "6.bin")
     with pytest.raises(UserError, match="it is no token"):

@@ -16,7 +16,7 @@ from editors.core import registry
 from leaderboard import tune
 from leaderboard.judging.evaluate import Settings
 from leaderboard.judging.judge import Judge
-from leaderboard.records.record import Score
+from leaderboard.records.sections import Score
 
 
 def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchmark: Benchmark) -> None:

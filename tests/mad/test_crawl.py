@@ -239,11 +239,11 @@ def test_no_key(flickr: FlickrServer, capsys, monkeypatch, name: str) -> None:
         (["--requests-per-second", "-1"], "--requests-per-second"),
         (["--exclude", "."], "lie in each other"),
         (["--exclude", "crawl/images"], "lie in each other"),
-        (["--takedown", "nowhere.txt"], "no takedown list"),
+        (["--takedown", "nowhere.txt"], "name another --takedown"),
         (["--takedown", "odd.txt"], "odd.txt, line 2"),
         (["--api", "http://127.0.0.1:1/"], "cannot be reached"),
         (["--out", "other"], "holds holiday.jpg, which no crawl made"),
-        (["--out", "text"], "not a database"),
+        (["--out", "text"], "no SQLite database"),
         (["--out", "newer"], "has version 99"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -51,13 +52,15 @@ class Deadly(ImageFolder):
     deadly: int = 0
     always: bool = False
 
-    def open(self, position: int, draft: int | None = None) -> Image.Image:
+    @contextlib.contextmanager
+    def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
         (self.marks / f"{os.getpid()}").touch()
         mark = self.marks / "killed"
         if position == self.deadly and (self.always or not mark.exists()):
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().open(position, draft)
+        with super().opening(position, draft) as image:
+            yield image
 
 
 @pytest.fixture
@@ -108,7 +111,8 @@ def test_a_search_over_ray_writes_the_same_files(
 
 def test_an_error_of_a_pool_is_raised_as_it_is(cluster, noise: Path) -> None:
     class Faulty(ImageFolder):
-        def open(self, position: int, draft: int | None = None) -> Image.Image:
+        @contextlib.contextmanager
+        def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
             raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.readers import parse_json
 from benchmark.models.vit import Model, ffn_matrices, hidden_width
 from editors.methods.hypernetwork.recipe import HypernetworkRecipe
 
@@ -46,7 +47,7 @@ class HypernetworkShape:
     @classmethod
     def from_json(cls, text: str) -> HypernetworkShape:
         """The shape a checkpoint carries."""
-        return cls(**json.loads(text))
+        return cls(**parse_json(text, "its shape"))
 
 
 class Hypernetwork(nn.Module):

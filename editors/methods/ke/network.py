@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from benchmark.core.readers import parse_json
 from benchmark.models.vit import Cut, Model, ffn_cut, forward_tail, last_ffn_matrices
 from editors.methods.ke.recipe import KERecipe
 
@@ -49,7 +50,7 @@ class KEShape:
     @classmethod
     def from_json(cls, text: str) -> KEShape:
         """The shape a checkpoint carries."""
-        fields = json.loads(text)
+        fields = parse_json(text, "its shape")
         return cls(**{**fields, "matrices": tuple((rows, columns) for rows, columns in fields["matrices"])})
 
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.core.readers import parse_json
 from benchmark.models.vit import Model, Taps, last_ffn_matrices
 from editors.methods.mend.recipe import MENDRecipe
 
@@ -43,7 +44,7 @@ class MENDShape:
     @classmethod
     def from_json(cls, text: str) -> MENDShape:
         """The shape that a checkpoint carries."""
-        items = json.loads(text)
+        items = parse_json(text, "its shape")
         return cls(tuple((inputs, outputs) for inputs, outputs in items["widths"]), items["rank"], items["step_size"])
 
 

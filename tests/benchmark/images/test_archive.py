@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.images import archive, folder
+from benchmark.images import archive, files
 from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
 from tests.benchmark.released import numbered, zipped
@@ -148,7 +148,7 @@ def test_a_folder_is_walked_without_following_links_to_folders(tmp_path: Path, m
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     images = open_images(tmp_path / "in", files=True)
     assert images.paths == ["a/1.jpg"]
-    monkeypatch.setattr(folder, "MAX_FILE", 10)
+    monkeypatch.setattr(files, "MAX_FILE", 10)
     with pytest.raises(BrokenImage, match="larger"):
         images.read_file("a/1.jpg")
 

@@ -55,6 +55,36 @@ def test_a_folder_in_timms_layout(tmp_path: Path) -> None:
     assert base.preprocessing == Preprocessing(32, 32, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("model_args", "depth", 10**6, "depth must be at most 256, not 1,000,000"),
+        ("model_args", "embed_dim", 10**9, "embed_dim must be at most 131,072"),
+        ("model_args", "img_size", 10**6, "img_size must be at most 131,072"),
+        ("model_args", "img_size", 100_000, "takes images of"),
+        ("model_args", "embed_dim", 99_999, "do not load|does not load"),
+        ("pretrained_cfg", "input_size", [3, 10**6, 10**6], "more than 2,048 pixels a side"),
+        ("pretrained_cfg", "crop_pct", 1e-6, "more than 2,048 pixels a side"),
+        ("pretrained_cfg", "crop_pct", "text", "no preprocessing that can be read"),
+        ("pretrained_cfg", "crop_pct", float("nan"), "no preprocessing that can be read"),
+        ("pretrained_cfg", "std", [0, 0.5, 0.5], "std above 0"),
+        ("pretrained_cfg", "std", [-1, 0.5, 0.5], "std above 0"),
+        ("pretrained_cfg", "mean", ["a", 0, 0], "no preprocessing that can be read"),
+        ("pretrained_cfg", "interpolation", [1], "is not supported"),
+        ("pretrained_cfg", "first_conv", "nowhere", "nowhere"),
+    ],
+)
+def test_what_a_config_must_not_ask_for(section: str, key: str, value: object, message: str, tmp_path: Path) -> None:
+    save_file(small_vit().state_dict(), str(tmp_path / "model.safetensors"))
+    arguments = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 6, "num_heads": 3}
+    preprocessing = {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9}
+    config = {"architecture": TINY, "num_classes": 1000, "model_args": arguments, "pretrained_cfg": preprocessing}
+    config[section][key] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=message):
+        load_base(str(tmp_path))
+
+
 def test_another_label_space_is_refused(tmp_path: Path) -> None:
     """A class without a synset among the 1,000 would be mistaken for one that has it."""
     model = timm.create_model(TINY, num_classes=12)

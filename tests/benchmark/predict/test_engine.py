@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -46,12 +49,13 @@ class Noise(ImageSource):
     def read(self, position: int) -> bytes:
         raise NotImplementedError
 
-    def open(self, position: int, draft: int | None = None) -> Image.Image:
+    @contextlib.contextmanager
+    def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
         self.opened[position] += 1
         if position in self.broken:
             raise BrokenImage("cut off")
         noise = np.random.default_rng(self.names[position]).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        return Image.fromarray(noise)
+        yield Image.fromarray(noise)
 
 
 def models() -> list[BaseModel]:
@@ -71,8 +75,8 @@ def test_against_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
             if position in source.broken:
                 assert row[f"{model.name}_label"] == -1 and row[f"{model.name}_probability"] == 0
                 continue
-            with torch.no_grad():
-                probabilities = model.module(PREPROCESSING(source.open(position))[None]).softmax(-1)[0]
+            with torch.no_grad(), source.opening(position) as image:
+                probabilities = model.module(PREPROCESSING(image)[None]).softmax(-1)[0]
             first, second = probabilities.topk(2).values.tolist()
             assert row[f"{model.name}_label"] == probabilities.argmax()
             assert row[f"{model.name}_probability"] == pytest.approx(first, abs=1e-5)
@@ -83,10 +87,12 @@ def test_a_stop_costs_at_most_one_shard(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(store, "SHARD_SIZE", 5)
 
     class Stops(Noise):
-        def open(self, position: int, draft: int | None = None) -> Image.Image:
+        @contextlib.contextmanager
+        def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
             if position == 12:
                 raise KeyboardInterrupt
-            return super().open(position)
+            with super().opening(position) as image:
+                yield image
 
     with pytest.raises(KeyboardInterrupt):
         predict(models(), Stops(17), cache=tmp_path, progress=False)
@@ -153,6 +159,22 @@ def test_a_resumed_run_makes_the_same_batches(tmp_path: Path, monkeypatch: pytes
     resumed = predict(models(), source, batch_size=3, cache=tmp_path, progress=False)
     assert sum(source.opened) in (7, 10)  # two shards; the last one is short
     pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
+
+
+def test_a_shard_that_was_changed_is_predicted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SHARD_SIZE", 5)
+    whole = predict(models(), Noise(10), cache=tmp_path, progress=False)
+    shards, others = (sorted(folder.iterdir()) for folder in sorted(tmp_path.iterdir()))
+    source = Noise(10)
+    table = pq.read_table(shards[0])
+    lies = table.set_column(2, "label", pa.array([7] * len(table)))
+    for changed in (lies, lies.replace_schema_metadata(None), table.set_column(3, "probability", pa.nulls(len(table)))):
+        pq.write_table(changed, shards[0])
+        pd.testing.assert_frame_equal(predict(models(), source, cache=tmp_path, progress=False), whole)
+    assert sum(source.opened) == 3 * 5, "the shard that lies, and no other"
+    shards[1].write_bytes(others[1].read_bytes())  # another model's predictions
+    pd.testing.assert_frame_equal(predict(models(), source, cache=tmp_path, progress=False), whole)
+    assert sum(source.opened) == 4 * 5
 
 
 def test_shards_read_back_as_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

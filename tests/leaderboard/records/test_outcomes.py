@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import leaderboard
+from benchmark.core.readers import Unreadable
 from benchmark.data.dataset import Benchmark
-from leaderboard.records import outcomes
+from leaderboard.records import outcomes, record
 
 EDIT = {
     "sample": 0,
@@ -41,7 +47,8 @@ def run_of(folder: Path, samples: pd.DataFrame, **values: Any) -> outcomes.Outco
     outcomes.write_part(folder, 0, [{**EDIT, **values}])
     samples.to_parquet(folder / "samples.parquet")
     outcomes.join_parts(folder, 1)
-    return outcomes.read(folder)
+    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("samples", "outcomes"))
+    return outcomes.Outcomes(*tables)  # unchecked: one value after the other is changed
 
 
 def test_the_table_of_samples_says_what_the_base_predicts_and_what_each_image_is_a_view_of(
@@ -78,5 +85,61 @@ def test_parts_are_joined_in_the_order_of_their_numbers_and_go(tmp_path: Path) -
     outcomes.join_parts(tmp_path, 11)
     assert [file.name for file in tmp_path.iterdir()] == ["outcomes.parquet"]
     assert pd.read_parquet(tmp_path / "outcomes.parquet")["sample"].tolist() == list(range(11))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Unreadable, match="no such file"):
         outcomes.join_parts(tmp_path, 1)
+
+
+RUN = Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft"
+
+
+def twice(edits: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([edits, edits.iloc[:1]], ignore_index=True)
+
+
+def first(column: str, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A change of one column's first cell."""
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(**{column: [value, *table[column].iloc[1:]]})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "reason"),
+    [
+        ("samples", first("label", 5000), "label holds 5000, which is no class"),
+        ("samples", first("label", -7), "label holds -7, which is no class"),
+        ("samples", first("label", 1.5), "label holds double and not int64"),
+        ("samples", first("base", 1000), "base holds 1000, which is no class"),
+        ("samples", first("label", None), "label holds double|are empty"),
+        ("samples", first("split", "train"), "a split that is neither"),
+        ("samples", first("group_id", "x"), "with a sample of another|not one an image"),
+        ("samples", lambda table: table.iloc[1:], "not one an image|a sample of another|an edit of sample"),
+        ("samples", lambda table: table.drop(columns="label"), "lacks the column label"),
+        ("outcomes", first("sample", 100_000), "an edit of sample 100000 among"),
+        ("outcomes", first("sample", -1), "an edit of sample"),
+        ("outcomes", first("group_predictions", [5]), "not one an image"),
+        ("outcomes", first("locality_predictions", [5]), "not one an image"),
+        ("outcomes", first("group_id", None), "a sample of another"),
+        ("outcomes", first("seconds", float("inf")), "a time or number of steps"),
+        ("outcomes", first("steps", -1), "a time or number of steps"),
+        ("outcomes", twice, "two edits of one sample"),
+        ("outcomes", lambda table: table.iloc[:0], "no edit"),
+        ("outcomes", first("steps", 77), "other outcomes than those of its record"),
+        ("outcomes", lambda table: table.iloc[1:], "other outcomes than those of its record"),
+    ],
+)
+def test_tables_that_no_run_writes_are_refused(
+    file: str, change: Callable[[pd.DataFrame], pd.DataFrame], reason: str, tmp_path: Path
+) -> None:
+    shutil.copytree(RUN, tmp_path / "run")
+    written = record.read(RUN / "record.json").outcomes.sha256
+    assert len(outcomes.read(tmp_path / "run", written).edits) > 10
+    table = pd.read_parquet(RUN / f"{file}.parquet")
+    changed = pa.Table.from_pandas(change(table), preserve_index=False)
+    if file == "outcomes":
+        changed = changed.cast(outcomes.SCHEMA)
+    pq.write_table(changed, tmp_path / "run" / f"{file}.parquet")
+    with pytest.raises(Unreadable, match=reason):
+        outcomes.read(tmp_path / "run", written)

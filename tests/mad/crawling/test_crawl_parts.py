@@ -158,3 +158,17 @@ def test_requests_are_evenly_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
     free.wait()
     free.wait()
     assert clock.slept == 1.25
+
+
+@pytest.mark.parametrize("column", ["sha256", "photo_id"])
+def test_an_index_whose_names_are_other_paths_removes_and_writes_nothing(column: str, tmp_path: Path) -> None:
+    own = tmp_path / "mine.jpg"
+    own.write_bytes(b"ours")
+    index = Index(tmp_path / "crawl")
+    with index.db:
+        index.db.execute("INSERT INTO photo (photo_id, state) VALUES ('1', 'taken down')")
+        index.db.execute(f"UPDATE photo SET {column} = ?", (f"../../{tmp_path / 'mine'}",))
+    index.close()
+    with pytest.raises(UserError, match="would be another path"):
+        Index(tmp_path / "crawl")
+    assert own.read_bytes() == b"ours"

@@ -31,7 +31,7 @@ def test_it_listens_for_this_machine_only() -> None:
         (["search", "--annotator", ","], "annotator's name"),
         (["search", "--annotator", "ann", "--pool", "nowhere"], "no such file or folder"),
         (["search", "--annotator", "ann", "--conflicts"], "nothing to resolve"),
-        (["search", "--annotator", "ann", "--db", "search/groups.csv"], "not a database"),
+        (["search", "--annotator", "ann", "--db", "search/groups.csv"], "no SQLite database"),
     ],
 )
 def test_senseless_commands(arguments: list[str], message: str, search_folder: Path, monkeypatch, capsys) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import UserError
-from mad.review.store import Answer, AnswerStore, clean_annotator_name
+from mad.review.store import FILE, Answer, AnswerStore, clean_annotator_name
 
 
 def test_answers_are_kept_in_order_and_apart(store: AnswerStore) -> None:
@@ -109,3 +110,29 @@ def test_answers_that_an_earlier_version_kept_for_two_spellings_count_once(store
     assert store.list_answered("éVE") == [("g", "a.jpg")]
     store.remove("ÉVE", "g", "a.jpg")
     assert store.read_table()["annotator"].tolist() == ["bo"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE answers ADD COLUMN more TEXT",
+        "ALTER TABLE answers RENAME COLUMN image TO picture",
+        "UPDATE answers SET image = x'00ff'",
+        "UPDATE answers SET accepted = 'yes'",
+        "CREATE TABLE more (a TEXT)",
+        "CREATE TRIGGER t AFTER INSERT ON answers BEGIN DELETE FROM answers; END",
+        "DROP TABLE answers",
+    ],
+)
+def test_a_file_of_another_layout_is_refused_in_one_line(change: str, tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    store = AnswerStore(path)
+    store.add("Ann", Answer("890-430", "a.jpg", True, "0" * 64))
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        database.execute(change)
+    for create in (False, True):
+        with pytest.raises(UserError, match="--db") as caught:
+            AnswerStore(path, create)
+        assert "\n" not in str(caught.value)

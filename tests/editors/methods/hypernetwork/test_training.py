@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
@@ -64,6 +65,20 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
         small_bank(other, tmp_path / "whole", monkeypatch)
 
 
+def test_a_part_of_the_bank_that_is_damaged_or_changed_is_made_again(
+    tiny: BaseModel, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = PseudoSamples(tiny, source, quick(), seed=0)
+    whole = small_bank(samples, tmp_path / "bank", monkeypatch, size=8)
+    part = tmp_path / "bank" / "part-000000.safetensors"
+    data, tensors = part.read_bytes(), load_file(part)
+    lies = {**tensors, "targets": -tensors["targets"]}
+    for damage in (data[:100], data[:-1], b"", save(lies, metadata={"sha256": "0" * 64}), save({"kl": tensors["kl"]})):
+        part.write_bytes(damage)
+        again = small_bank(samples, tmp_path / "bank", monkeypatch, size=8)
+        assert torch.equal(again.targets, whole.targets) and torch.equal(again.features, whole.features)
+
+
 @pytest.mark.parametrize(
     "recipe",
     [quick(), quick("paper"), quick("paper", form="standard")],
@@ -113,7 +128,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
     with pytest.raises(UserError, match=r"its seed is 0, yours is 3"):
         run(samples, bank, out, seed=3)
     state_path(out).write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="delete it to start anew"):
         run(samples, bank, out)
 
 

@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo test test-versions lint golden fuzz
+.PHONY: demo test test-versions lint golden fuzz reliability
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -48,6 +48,10 @@ test-versions:
 # three thousand mutants of files that commands read (tests/fuzz); the tests run two hundred
 fuzz: .venv/for-tests
 	@OMP_NUM_THREADS=1 $(RUN) tests.fuzz 3000
+
+# every fault of docs/reliability.md, some two hours; COMMANDS="submit crawl" makes those of some commands
+reliability: .venv/for-tests
+	@OMP_NUM_THREADS=1 $(RUN) tests.survival $(COMMANDS)
 
 # only where an issue says that outcomes change (tests/golden)
 golden: .venv/for-tests

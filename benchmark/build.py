@@ -17,13 +17,11 @@ where it holds nothing that SHA256SUMS does not list.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,7 +81,7 @@ def build(
     if label_with is not None:
         sources, wide = _label(sources, label_with, device, allow_partial)
         report.notes += _describe_wide(wide, label_with)
-    with _disk_may_fill(out), replacing_folder(out) as folder:
+    with replacing_folder(out) as folder:
         for source in sources:
             _write(source, folder, report, publish)
         check_report(report, out, allow_partial)
@@ -200,18 +198,6 @@ def _finish(folder: Path, notes: dict[str, Any], report: Report) -> None:
     if notes["name"] == NAME:
         croissant.write(folder)
     write_checksums(folder)
-
-
-@contextlib.contextmanager
-def _disk_may_fill(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise UserError(
-            f"{out}: it does not fit on the disk ({error}); make room and repeat, what was there is as it was"
-        ) from error
 
 
 # An option for each subset, with its help.

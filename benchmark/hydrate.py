@@ -28,7 +28,7 @@ from benchmark.core.checksums import names_below, read_checksums
 from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
-from benchmark.core.staging import replacing_folder
+from benchmark.core.staging import recover, replacing_folder
 from benchmark.data.hub import fetch, is_on_hub
 from benchmark.data.manifest import read_build
 from benchmark.data.schema import PUG
@@ -143,6 +143,7 @@ def main(
         missing: Table to write of the images that are not found, or whose bytes differ.
     """
     folder = fetch_into_place(folder.as_posix()) if is_on_hub(folder.as_posix()) else folder
+    recover(folder)
     left_out = [] if embedded_in(folder) else list(list_left_out(folder))
     if not left_out:
         print(f"{folder}: no image is left out")

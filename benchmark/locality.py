@@ -174,7 +174,7 @@ def main(
         margin: Difference p(top-1) - p(top-2) that a chosen image is below.
     """
     from benchmark.core.devices import pick
-    from benchmark.core.staging import replacing_folder
+    from benchmark.core.staging import recover, replacing_folder
     from benchmark.models.load import load_base
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
@@ -183,6 +183,7 @@ def main(
     sources = {source: name for source, name in given.items() if name is not None}
     if not sources:
         raise UserError("no images to choose from; give --imagenet, --imagenet-r or --imagenet-sketch")
+    recover(out)
     check_replaceable(out, CHOICE, inputs=[cache_folder()])
     pool = Joined({source: open_images(name, labelled=True) for source, name in sources.items()})
     model = load_base(base, device=pick(device))

@@ -30,9 +30,10 @@ from tqdm.auto import tqdm
 from benchmark.core import options
 from benchmark.core.csvs import write_frame
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import write_bytes, write_text
 from benchmark.core.hub import from_hub
 from benchmark.core.ranges import Fraction
+from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
 from benchmark.images.open import open_images
@@ -187,21 +188,21 @@ def write(decisions: pd.DataFrame, images: ImageSource, out: Path, options: dict
     if kept["file"].duplicated().any():
         file = kept["file"][kept["file"].duplicated()].iloc[0]
         raise UserError(f"{images.title}: two images would become {file}; put all images of a class into one folder")
-    for position, file in kept["file"].items():
-        with replacing(out / file) as temporary:
-            temporary.write_bytes(images.read(int(str(position))))
-    write_frame(out / "scores.csv", decisions)
-    write_frame(out / "counts.csv", count_stages(decisions))
-    pairs = kept.assign(
-        group_id=[pair_id(a, b) for a, b in zip(kept["class_index"], kept["base_prediction"], strict=True)]
-    )
-    groups = pairs.groupby("group_id", sort=False).agg(
-        strong_index=("class_index", "first"), base_index=("base_prediction", "first"), size=("image", "size")
-    )
-    write_frame(out / "groups.csv", groups.sort_values("size", ascending=False, kind="stable").reset_index())
-    write_frame(out / "membership.csv", pairs[["group_id", "file"]].rename(columns={"file": "image"}))
-    note = {"command": {"pool": str(out.resolve()), **options}, "pool": {"images": len(kept)}}
-    write_text(out / "search.json", json.dumps(note, indent=2) + "\n")
+    with replacing_folder(out) as folder:
+        for position, file in kept["file"].items():
+            write_bytes(folder / file, images.read(int(str(position))))
+        write_frame(folder / "scores.csv", decisions)
+        write_frame(folder / "counts.csv", count_stages(decisions))
+        pairs = kept.assign(
+            group_id=[pair_id(a, b) for a, b in zip(kept["class_index"], kept["base_prediction"], strict=True)]
+        )
+        groups = pairs.groupby("group_id", sort=False).agg(
+            strong_index=("class_index", "first"), base_index=("base_prediction", "first"), size=("image", "size")
+        )
+        write_frame(folder / "groups.csv", groups.sort_values("size", ascending=False, kind="stable").reset_index())
+        write_frame(folder / "membership.csv", pairs[["group_id", "file"]].rename(columns={"file": "image"}))
+        note = {"command": {"pool": str(out.resolve()), **options}, "pool": {"images": len(kept)}}
+        write_text(folder / "search.json", json.dumps(note, indent=2) + "\n")
 
 
 def keep_scores(folder: Path, decisions: pd.DataFrame) -> None:
@@ -246,6 +247,7 @@ def main(
     from benchmark.core.devices import pick
     from benchmark.models.load import load_base
 
+    recover(out)
     check_empty(out)
     candidates, photographs = open_images(generated, labelled=True), open_images(images, labelled=True)
     base_model = load_base(base, device=pick(device))
@@ -258,10 +260,10 @@ def main(
     decisions["base_prediction"] = predict_classes(base_model, candidates)
     decisions["base_wrong"] = decisions["base_prediction"] != decisions["class_index"]
     decisions["kept"] = decisions["class_seen"] & decisions["shift_seen"] & decisions["base_wrong"]
+    keep_scores(generated, decisions)
     write(
         decisions, candidates, out, {"shift": shift, "base": base_model.name, "clip": f"{clip} {Path(pretrained).name}"}
     )
-    keep_scores(generated, decisions)
     print(count_stages(decisions).to_string(index=False))
 
 

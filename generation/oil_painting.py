@@ -104,8 +104,8 @@ def main(
     loaded = diffusion.load_model(model, revision, device)
     prompt_of_class = make_prompts(loaded, indices, tokens, class_names)
     settings = {**loaded.metadata, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
-    folder = GeneratedImages(out, settings)
-    n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
+    with GeneratedImages.held(out, settings) as folder:
+        n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
     counts = folder.summarise((index, number) for index in indices for number in range(per_class))
     print(f"{out}: {n_made:,} images made, {counts}; benchmark.build --oil-painting {out}")
 

@@ -23,21 +23,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
 from benchmark.core import options
 from benchmark.core.checksums import write_checksums
+from benchmark.core.code import hash_sources
 from benchmark.core.files import write_text
-from benchmark.core.staging import replacing_folder
+from benchmark.core.staging import recover, replacing_folder
+from benchmark.core.versions import library_versions
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.dataset import MINI, MINI_VERSION, LabelledImages, read_split
-from benchmark.images.decode import decode
 from benchmark.images.memory import EncodedImages
 from benchmark.mini.emoji import list_drawings
 from benchmark.mini.packing import encode, write_split
 from benchmark.subsets.subset import subsets
 from generation.core.flaws import describe_thrown_away
-from generation.looks.shifting import LOOKS, SEED, list_seeds, shift, shift_folder
+from generation.core.folder import GeneratedImages
+from generation.looks import shifting
+from generation.looks.shifting import LOOKS, SEED, shift_folder, shift_into
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 NAME, VERSION = "mini_generated", "mini-generated-1"
 BUILD = Kind("build", "build.json", identity="name")
+MADE = "made"  # folder of the images so far, in the one that becomes the data set
 JUDGED_OR_LEARNED = ("locality", "dev_locality", "train")
 
 
@@ -92,20 +94,25 @@ def mask_group(images: pd.DataFrame, plan: Plan) -> pd.Series:
     return images.index.to_series().isin(wrong.index)
 
 
-def apply_look(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
+def apply_look(samples: LabelledImages, look: str, plan: Plan, scratch: Path) -> pd.DataFrame:
     """Every sample under one look: a table as `packing.write_split` takes it, with the encoded image in `data`.
 
-    One of which no seed shows anything is left out, and counted in a warning.
+    One of which no seed shows anything is left out, and counted in a warning. Images are kept in `scratch` as they are
+    made, and not made again.
     """
+    import numpy as np
     import pandas as pd
+    from PIL import Image
 
-    rows, thrown_away = [], []
-    for number, row in enumerate(tqdm(samples.table.to_dict("records"), desc=look, unit="image", delay=2)):
-        made = shift(decode(samples.image_bytes(number)), look, list_seeds(row["sha256"], look, plan.seed))
-        thrown_away.append(made.columns)
-        if made.pixels is None:
+    jobs = [(label, number) for number, label in enumerate(samples.table["label"].tolist())]
+    made = GeneratedImages(scratch / look, {"look": look, "seed": plan.seed})
+    shift_into(made, look, jobs, samples.table["sha256"].tolist(), samples.image_bytes, plan.seed)
+    rows = []
+    for job, row in zip(jobs, samples.table.to_dict("records"), strict=True):
+        if made.rows[job]["file"] is None:
             continue
-        data = encode(made.pixels)
+        with Image.open(made.path / made.rows[job]["file"]) as image:
+            data = encode(np.asarray(image))
         rows.append(
             {
                 "label": row["label"],
@@ -117,8 +124,9 @@ def apply_look(samples: LabelledImages, look: str, plan: Plan) -> pd.DataFrame:
                 "sha256": hashlib.sha256(data).hexdigest(),
             }
         )
-    if any(columns["thrown_away"] for columns in thrown_away):
-        log.warning("%s: %s", look, describe_thrown_away(thrown_away))
+    of_jobs = [made.rows[job] for job in jobs]
+    if any(columns["thrown_away"] for columns in of_jobs):
+        log.warning("%s: %s", look, describe_thrown_away(of_jobs))
     return pd.DataFrame(rows)
 
 
@@ -135,40 +143,52 @@ def predict_images(data: Sequence[bytes], model: str) -> pd.DataFrame:
 def build(out: Path, plan: Plan | None = None, limit: int | None = None) -> dict[str, Any]:
     """Make the data set `out`; return its build.json. With `limit`, of that many images of the pool only.
 
+    A run that was stopped goes on with the images that it had made.
+
     Raises:
         UserError: if `out` holds something else.
     """
-    import pandas as pd
-
     plan = plan or Plan()
+    recover(out)
     check_replaceable(out, BUILD, {"name": NAME})
     pool = read_split(MINI, "pool")
     used = {drawing for split in JUDGED_OR_LEARNED for drawing in read_split(MINI, split).table["drawing"]}
     image_bytes = [pool.image_bytes(row) for row in range(len(pool))]
     chosen = select_sources(pool.table, predict_images(image_bytes, "mini")["label"].tolist(), used)[:limit]
-    tables = []
-    for look in LOOKS:
-        images = apply_look(pool.take(chosen), look, plan)
-        base, strong = (predict_images(images["data"].tolist(), model) for model in ("mini", "mini-strong"))
-        images = images.assign(base_prediction=base["label"], strong_prediction=strong["label"], margin=base["margin"])
-        (group,) = subsets()[look].groups
-        tables.append(images.assign(chosen=mask_group(images, plan), group=group.name, group_id=group.id))
-    whole = pd.concat(tables, ignore_index=True)
-    edit = whole[whole["chosen"]].sort_values(["group_id", "label", "sha256"])
-    rest = whole[~whole["chosen"]].sort_values("sha256").drop(columns=["group", "group_id", "base_prediction"])
-    note = _make_build_note(whole, plan)
-    with replacing_folder(out) as folder:
-        write_split(edit.drop(columns="margin"), folder / "data" / "edit-00000-of-00001.parquet")
-        write_split(rest.drop(columns=["margin", "strong_prediction"]), folder / "data" / "pool-00000-of-00001.parquet")
+    made_from = {"version": VERSION, "made_from": MINI_VERSION, "seed": plan.seed, "libraries": library_versions()}
+    made_from["code"] = hash_sources([Path(shifting.__file__)])
+    with replacing_folder(out, json.dumps(made_from)) as folder:
+        whole = _make_images(pool.take(chosen), plan, folder / MADE)
+        note = _make_build_note(whole, plan)
+        edit = whole[whole["chosen"]].sort_values(["group_id", "label", "sha256"]).drop(columns="margin")
+        rest = whole[~whole["chosen"]].sort_values("sha256")
+        rest = rest.drop(columns=["group", "group_id", "base_prediction", "margin", "strong_prediction"])
+        write_split(edit, folder / "data" / "edit-00000-of-00001.parquet")
+        write_split(rest, folder / "data" / "pool-00000-of-00001.parquet")
         for split in ("locality", "train"):
             for file in sorted(MINI.glob(f"{split}-*.parquet")):
                 shutil.copyfile(file, folder / "data" / file.name)
         shutil.copyfile(MINI.parent / "NOTICE", folder / "NOTICE")
-        shutil.copytree(MINI.parent / "licences", folder / "licences")
+        shutil.copytree(MINI.parent / "licences", folder / "licences", dirs_exist_ok=True)
         write_text(folder / "README.md", _render_card(note))
         write_text(folder / "build.json", json.dumps(note, indent=2) + "\n")
+        shutil.rmtree(folder / MADE)
         write_checksums(folder)
     return note
+
+
+def _make_images(samples: LabelledImages, plan: Plan, scratch: Path) -> pd.DataFrame:
+    """All samples under both looks, with both models' predictions, group, and whether they are `chosen` for it."""
+    import pandas as pd
+
+    tables = []
+    for look in LOOKS:
+        images = apply_look(samples, look, plan, scratch)
+        base, strong = (predict_images(images["data"].tolist(), model) for model in ("mini", "mini-strong"))
+        images = images.assign(base_prediction=base["label"], strong_prediction=strong["label"], margin=base["margin"])
+        (group,) = subsets()[look].groups
+        tables.append(images.assign(chosen=mask_group(images, plan), group=group.name, group_id=group.id))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _make_build_note(whole: pd.DataFrame, plan: Plan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ truth PUG renders (SPEC, 6). The second command does what the paper describes. I
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,11 +21,13 @@ from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.text import printable
-from benchmark.core.workdir import claim, holds
+from benchmark.core.workdir import holds, working
 from benchmark.images.decode import BrokenImage, decode
+from benchmark.images.files import ImageFiles
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names, synsets
 from benchmark.labels.names import known_classes
+from benchmark.subsets.inputs import SourceImage
 from benchmark.subsets.stage_light import CLASSES, GROUP, read
 from generation.core.flaws import describe_thrown_away, find_flaw
 from generation.core.folder import IMAGES, GeneratedImages, write_table
@@ -47,7 +50,11 @@ def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> list[dict[str,
     images = [image for image in read(files).images if image.label in classes]
     if not images:
         raise UserError(f"{pug}: no image under varying light of these classes; is Scene_Light there, and the csv?")
-    claim(out, IMAGES, note)
+    with working(out, IMAGES, note):
+        return _copy(files, images, out)
+
+
+def _copy(files: ImageFiles, images: Sequence[SourceImage], out: Path) -> list[dict[str, Any]]:
     counts: Counter[int] = Counter()
     rows: list[dict[str, Any]] = []
     for image in tqdm(images, unit="image"):
@@ -56,7 +63,7 @@ def copy_stage_light(pug: Path, out: Path, classes: list[int]) -> list[dict[str,
             data = files.read_file(image.name)
             flaw = find_flaw(np.asarray(decode(data)))
         except BrokenImage as error:
-            raise UserError(f"{pug}/{printable(image.name)}: {error}; fetch it again") from error
+            raise UserError(f"{files.where(image.name)}: {error}; fetch it again") from error
         file = f"{image.label}/{counts[image.label]:05d}{PurePosixPath(image.name).suffix.lower()}"
         if not flaw:
             counts[image.label] += 1
@@ -114,8 +121,8 @@ def main(
     loaded = diffusion.load_model(model, revision, device)
     settings = {**loaded.metadata, "template": PROMPT, "steps": steps, "guidance": guidance, "size": size}
     prompt_of_class = {index: (PROMPT.format(names()[index]), "class name") for index in indices}
-    folder = GeneratedImages(out, settings)
-    n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
+    with GeneratedImages.held(out, settings) as folder:
+        n_made = diffusion.generate(loaded, folder, prompt_of_class.__getitem__, indices, per_class, batch_size)
     counts = folder.summarise((index, number) for index in indices for number in range(per_class))
     print(f"{out}: {n_made:,} images made, {counts}; benchmark.build --stage-light {out}")
 

@@ -6,9 +6,9 @@ changes the settings that `editors.core.registry` looks up. Nothing here ever se
 
 from __future__ import annotations
 
+import hashlib
 import json
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +17,17 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.cli import run
+from benchmark.core.code import hash_sources
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
-from benchmark.core.files import write_text
+from benchmark.core.files import cannot_write, write_text
+from benchmark.core.locks import locked
 from benchmark.core.ranges import Positive
 from benchmark.core.readers import read_json
+from benchmark.core.staging import discard
+from benchmark.core.stopping import going_on
+from benchmark.core.versions import library_versions
+from benchmark.core.workdir import LOCK
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
@@ -32,6 +38,7 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 
 LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
+TRIALS = "trials"  # in OUT, as long as it works
 ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (paper, 4.2)
 
 
@@ -39,6 +46,7 @@ def choose_settings(
     name: str,
     judge: Judge,
     settings: Settings,
+    scratch: Path,
     rates: Sequence[float] = LEARNING_RATES,
     border: Border | None = None,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -46,13 +54,15 @@ def choose_settings(
 
     Only settings that reach 95 % of the best success rate among those tried are candidates. An earlier choice plays no
     part: both begin at the editor's own defaults, and the scores compared are not rounded. Returns the chosen values
-    and a row for each trial. Behind a `border` the editor works in another process.
+    and a row for each trial. Behind a `border` the editor works in another process. `scratch` gets the runs of the
+    trials, from which a stopped choice goes on.
 
     Raises `UserError` where no edit succeeds at any value: the best would be the one that changes least.
     """
     chosen_editor = (border.choose if border else choose)(name, judge.base.name)
     written = {field: getattr(chosen_editor.config, field) for field in chosen_editor.written}
     chosen_editor = replace(chosen_editor, config=chosen_editor.editor_class.Config(**written))
+    scratch = scratch / f"{name}-{_hash(hash_sources([chosen_editor.source]))}".replace("/", "-")
     trials: list[dict[str, Any]] = []
     chosen: dict[str, float] = {}
     steps: list[tuple[str, Sequence[float]]] = []
@@ -62,7 +72,7 @@ def choose_settings(
     if knob is not None:
         steps.append(knob)
     for field, values in steps:
-        rows = [_try(chosen_editor, field, value, judge, settings, border) for value in values]
+        rows = [_try(chosen_editor, field, value, judge, settings, scratch, border) for value in values]
         trials.extend(rows)
         enough = ENOUGH * max(row["SR"] for row in rows)
         if not enough:
@@ -75,12 +85,18 @@ def choose_settings(
 
 
 def _try(
-    chosen_editor: ChosenEditor, field: str, value: float, judge: Judge, settings: Settings, border: Border | None
+    chosen_editor: ChosenEditor,
+    field: str,
+    value: float,
+    judge: Judge,
+    settings: Settings,
+    scratch: Path,
+    border: Border | None,
 ) -> dict[str, Any]:
     """One setting on the dev groups: its config, SR, GR and LR."""
     trial = replace(chosen_editor, config=replace(chosen_editor.config, **{field: value}))
-    with tempfile.TemporaryDirectory() as scratch:
-        scores = evaluate(trial, judge, settings, Path(scratch) / "run", border=border).scores
+    folder = scratch / f"{field}={value}-{_hash(asdict(trial.config))}"
+    scores = evaluate(trial, judge, settings, folder, border=border).scores
     locality = scores["lr"] if scores["lr"].value is not None else scores["lr_agreement"]  # D_l without labels
     shown = {"SR": scores["sr"], "GR": scores["gr"], "LR": locality}
     row = {name: score.value or 0.0 for name, score in shown.items()}
@@ -89,6 +105,10 @@ def _try(
         flush=True,
     )
     return {"editor": chosen_editor.name, "config": asdict(trial.config), **row}
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def main(
@@ -114,27 +134,41 @@ def main(
     benchmark = dataset.load(data)
     if benchmark.source == "mini":  # by whatever name
         raise UserError("mini is what is scored; settings are chosen on mini-dev")
-    border = Border(dataset.scored_files(benchmark.source))
     judge = Judge(load_base(base, device=pick(device)), benchmark)
+    with cannot_write(out):
+        out.mkdir(parents=True, exist_ok=True)
+    how = f"the same command goes on with the trials in {out / TRIALS}"
+    with locked(out / LOCK, out, "wait for it to end, or name another --out"), going_on(lambda: how):
+        _tune(editors, judge, Settings(seed, limit), rates, out)
+    print(f"{out / SETTINGS.name}: these settings; {out / 'tuned'}: all trials")
+
+
+def _tune(editors: Sequence[str], judge: Judge, settings: Settings, rates: Sequence[float], out: Path) -> None:
+    """Choose settings for each editor and write them; the runs of all trials are kept until the last one's."""
+    source = judge.benchmark.source
+    border = Border(dataset.scored_files(source))
     path, base_name = out / SETTINGS.name, judge.base.name
     known = read_json(path, fix="name another --out, or delete it") if path.is_file() else {}
+    shared = {"identity": judge.base.identity, "data": judge.benchmark.fingerprint, **asdict(settings)}
+    shared |= {"libraries": library_versions(), "code": hash_sources([Path(__file__)])}
+    scratch = out / TRIALS / _hash(shared)
     for name in editors:
-        chosen, trials = choose_settings(name, judge, Settings(seed, limit), rates, border)
+        chosen, trials = choose_settings(name, judge, settings, scratch, rates, border)
         known.setdefault(base_name, {})[name] = chosen
         write_text(path, json.dumps(known, indent=2) + "\n")
         log = out / "tuned" / f"{base_name}-{name}.json"
         fields = {
-            "data": benchmark.source,
+            "data": source,
             "fingerprint": judge.benchmark.fingerprint,
             "base": judge.base.weights_sha256,
-            "limit": limit,
-            "seed": seed,
+            "limit": settings.limit,
+            "seed": settings.seed,
             "chosen": chosen,
             "tried": trials,
         }
         write_text(log, json.dumps(fields, indent=1) + "\n")
-        print(f"{base}: " + ":".join([name, ",".join(f"{key}={value}" for key, value in chosen.items())]).rstrip(":"))
-    print(f"{path}: these settings; {log.parent}: all trials")
+        print(f"{base_name}: {name}:{','.join(f'{key}={value}' for key, value in chosen.items())}".rstrip(":"))
+    discard(out / TRIALS)
 
 
 if __name__ == "__main__":

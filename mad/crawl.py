@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -28,7 +28,9 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.errors import UserError
+from benchmark.core.files import cannot_write
 from benchmark.core.ranges import NotNegative
+from benchmark.core.stopping import going_on
 from benchmark.core.text import printable
 from benchmark.labels.imagenet import CLASSES
 from benchmark.labels.names import known_classes
@@ -131,15 +133,17 @@ def _connect(client: ClientName, api: str, pace: Pace) -> Flickr:
 
 @contextmanager
 def _open_index(folder: Path) -> Iterator[Index]:
-    """The crawl's index, closed in the end; SQLite's errors (no space, not a database) as one line."""
+    """The crawl's index, closed in the end; errors of the disk and of SQLite (not a database) as one line."""
+    fix = "mend that (space? rights?), the same command goes on"
     try:
-        index = Index(folder)
-        try:
+        with (
+            going_on(lambda: f"the same command goes on with what is in {folder}"),
+            cannot_write(folder, fix),
+            closing(Index(folder)) as index,
+        ):
             yield index
-        finally:
-            index.close()
     except sqlite3.Error as error:
-        raise UserError(f"{folder / FILE}: {error}; mend that (space? rights?), the same command goes on") from error
+        raise UserError(f"{folder / FILE}: {error}; {fix}") from error
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ the SHA-256 of the file in the embedded pool.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ import tyro
 from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Count, Fraction
-from benchmark.core.workdir import Kind, claim
+from benchmark.core.workdir import Kind, working
 from mad.mining.wordnet import Measure, Over
 
 if TYPE_CHECKING:
@@ -111,34 +112,35 @@ def main(
     options = {"weights": [*weights], "pool": images.title, **dataclasses.asdict(config), "draft": short_side}
     pool_note = {"pool": {"images": len(images), "signature": images.signature}}
     folder_of_pair = name_folders(out, loaded_models) if models is not None else {(0, 1): out}
-    if models is not None:
-        note = {
-            "command": {"models": models, **options},
-            **pool_note,
-            "searches": [folder.name for folder in folder_of_pair.values()],
-        }
-        claim(out, SEARCH, note, overwrite=overwrite)
-    for (a, b), folder in folder_of_pair.items():
-        command = {"pair": f"{names[a]},{names[b]}", **options}
-        note = {
-            "command": command,
-            "base": _describe(loaded_models[a]),
-            "strong": _describe(loaded_models[b]),
-            **pool_note,
-        }
-        claim(folder, SEARCH, note, overwrite=overwrite)
+    with contextlib.ExitStack() as held:
+        if models is not None:
+            note = {
+                "command": {"models": models, **options},
+                **pool_note,
+                "searches": [folder.name for folder in folder_of_pair.values()],
+            }
+            held.enter_context(working(out, SEARCH, note, overwrite=overwrite))
+        for (a, b), folder in folder_of_pair.items():
+            command = {"pair": f"{names[a]},{names[b]}", **options}
+            note = {
+                "command": command,
+                "base": _describe(loaded_models[a]),
+                "strong": _describe(loaded_models[b]),
+                **pool_note,
+            }
+            held.enter_context(working(folder, SEARCH, note, overwrite=overwrite))
 
-    numbered = [dataclasses.replace(model, name=str(number)) for number, model in enumerate(loaded_models)]
-    predictions = predict(
-        numbered,
-        images,
-        batch_size=batch_size,
-        cache=predictions_folder(),
-        draft=short_side,
-        engine=_choose_engine(engine),
-    )
-    for (a, b), folder in folder_of_pair.items():
-        _compete(predictions, a, b, loaded_models, images, config, short_side, folder)
+        numbered = [dataclasses.replace(model, name=str(number)) for number, model in enumerate(loaded_models)]
+        predictions = predict(
+            numbered,
+            images,
+            batch_size=batch_size,
+            cache=predictions_folder(),
+            draft=short_side,
+            engine=_choose_engine(engine),
+        )
+        for (a, b), folder in folder_of_pair.items():
+            _compete(predictions, a, b, loaded_models, images, config, short_side, folder)
 
 
 def _choose_engine(name: str) -> Any:

@@ -2,15 +2,15 @@
 
 A command is a function whose parameters are its options; `tyro` makes the parser. Whatever the user can
 mend is one line on standard error and exit code 2; `--debug` shows the traceback instead. An error that nobody foresaw
-is one line too, exit code 1, and names the file that holds its traceback. What our modules log
-(`logging.getLogger(__name__)`) are notes on standard error while a command runs.
+is one line too, exit code 1, and names the file that holds its traceback. One line is also what a command ends with
+that is stopped (`benchmark.core.stopping`); a reader that takes only the beginning (``| head``) is no error. What our
+modules log (`logging.getLogger(__name__)`) are notes on standard error while a command runs.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import io
 import os
 import sys
 import typing
@@ -21,6 +21,8 @@ from typing import Any
 from benchmark.core.errors import UserError, first_line
 from benchmark.core.notes import all_notes
 from benchmark.core.ranges import as_option, check_ranges
+from benchmark.core.stopping import exit_code, how_to_go_on, stoppable
+from benchmark.core.streams import make_streams_patient
 from benchmark.core.terminal import one_line, printing_visibly, show_traceback
 from benchmark.core.versions import VERSION
 
@@ -59,22 +61,21 @@ def run(
             epilogue.insert(0, f"Subcommands, each with its own --help: {', '.join(subcommands)}.")
     text = about if isinstance(command, Mapping) else command.__doc__ or ""
     description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *epilogue])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a sign that a terminal lacks costs that sign and not the result
-            stream.reconfigure(errors="replace")
+    make_streams_patient()
     try:
-        with all_notes():
+        with stoppable(), all_notes():
             if isinstance(command, Mapping):
                 visible = {name: printing_visibly(_with_ranges(function)) for name, function in command.items()}
                 tyro.extras.subcommand_cli_from_dict(visible, args=arguments, prog=prog, description=description)
             else:
                 tyro.cli(printing_visibly(_with_ranges(command)), args=arguments, prog=prog, description=description)
+            sys.stdout.flush()
     except UserError as error:
         if debug:
             raise
         _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where it stopped", 130)
+    except KeyboardInterrupt as stop:
+        _fail(f"stopped; {how_to_go_on(stop)}", exit_code(stop))
     except OSError as error:
         if debug or (error.filename is None and error.errno is None):
             raise
@@ -113,9 +114,12 @@ def _prog() -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # a full disk: once said is enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     print(f"error: {one_line(message)}", file=sys.stderr)
     sys.stderr.flush()
-    if code == 130:
+    if code > 128:
         os._exit(code)  # a second Ctrl-C must not meet half-stopped worker threads
     sys.exit(code)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmark.core.errors import unknown
+from benchmark.core.streams import make_streams_patient
 from benchmark.core.text import printable
 from benchmark.core.versions import VERSION
 
@@ -31,6 +32,7 @@ def commands(package: str) -> dict[str, str]:
 
 def show(*packages: str) -> None:
     """Print the commands of some packages, one a line."""
+    make_streams_patient()
     listed = {package: commands(package) for package in packages}
     width = max(len(name) for names in listed.values() for name in names)
     for package, names in listed.items():

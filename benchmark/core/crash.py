@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, write_text
 from benchmark.core.versions import library_versions
 
@@ -35,7 +36,7 @@ def write_crash(error: BaseException, command: Sequence[str]) -> Path:
     try:
         file = cache_folder() / "crashes" / name
         write_text(file, text)
-    except OSError:
+    except UserError:
         file = Path(tempfile.gettempdir()) / f"vit-edit-bench-{name}"
         write_text(file, text)
     return file

@@ -6,11 +6,19 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmark.core.errors import UserError
+
 CACHE = "VIT_EDIT_BENCH_CACHE"
+MAKE_ROOM = "make room there or mend its rights, then repeat it: what was there is as it was"
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished(\.[^.]*)?")
+DAY = 86_400  # seconds
+_swept: set[Path] = set()  # folders that this process has rid of what others left
 
 
 def cache_folder() -> Path:
@@ -22,25 +30,96 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it takes `path`'s place, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+def replacing(path: Path, fix: str = MAKE_ROOM) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it takes `path`'s place, on failure it is removed.
+
+    What killed processes left unfinished in that folder is removed first.
+
+    Raises:
+        UserError: with `fix`, if the file cannot be written.
+    """
+    with cannot_write(path, fix):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in _swept:
+            remove_unfinished(path.parent)
+            _swept.add(path.parent)
+        handle, name = tempfile.mkstemp(f".unfinished{path.suffix}", f".{path.name}.", path.parent)
+        temporary = Path(name)
+        is_locked = _lock(handle)
+        if not is_locked:
+            os.close(handle)
+        try:
+            yield temporary
+            flush(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            if is_locked:
+                os.close(handle)
+            with contextlib.suppress(OSError):  # whoever writes in this folder next removes it otherwise
+                temporary.unlink()
+
+
+@contextlib.contextmanager
+def cannot_write(path: Path, fix: str = MAKE_ROOM) -> Iterator[None]:
+    """Turn the system's error on writing `path` into one line that names it.
+
+    Raises:
+        UserError: with `fix`, for an `OSError` that names no file, or `path`, or what is made beside or below it.
+    """
     try:
-        yield temporary
-        flush(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except shutil.Error as error:  # of a copied folder: a list of what could not be copied
+        raise UserError(f"{path} cannot be written ({error.args[0][0][2]}); {fix}") from error
+    except OSError as error:
+        if not _is_about(error, path):
+            raise
+        raise UserError(f"{path} cannot be written ({error.strerror or error}); {fix}") from error
 
 
-def leftovers(path: Path) -> list[Path]:
-    """Temporary files that `replacing` made for `path`, in processes that still run or were killed."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(path.suffix)}")
-    return [file for file in path.parent.glob(".*") if pattern.fullmatch(file.name)] if path.parent.is_dir() else []
+def _is_about(error: OSError, path: Path) -> bool:
+    if error.filename is None:
+        return error.errno is not None
+    file, path = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
+    is_beside = any(part.startswith(f".{path.name}.") for part in file.parts)
+    return is_beside or path.is_relative_to(file) or file.is_relative_to(path)
+
+
+def is_unfinished(name: str) -> bool:
+    """Return whether `replacing` gives such a name to a temporary file."""
+    return UNFINISHED.fullmatch(name) is not None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of `replacing` in `folder` whose processes are dead, as far as that can be told."""
+    for file in folder.iterdir():
+        if is_unfinished(file.name):
+            with contextlib.suppress(OSError):
+                if _is_abandoned(file):
+                    file.unlink()
+
+
+def _lock(handle: int) -> bool:
+    """Lock a temporary file for as long as this process lives, if it can be done.
+
+    On Windows it cannot: nothing else could write it.
+    """
+    if os.name == "nt":
+        return False
+    from filelock import lock_descriptor
+
+    with contextlib.suppress(OSError):  # a file system without locks
+        return lock_descriptor(handle, blocking=False)
+    return False
+
+
+def _is_abandoned(file: Path) -> bool:
+    if os.name == "nt":
+        return time.time() - file.stat().st_mtime > DAY
+    from filelock import lock_descriptor
+
+    with file.open("r+b") as opened:
+        return lock_descriptor(opened.fileno(), blocking=False)
 
 
 def walk(folder: Path, is_left_out: Callable[[str], bool] | None = None) -> Iterator[os.DirEntry[str]]:
@@ -74,8 +153,16 @@ def flush(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, with the same bytes on every system."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes, fix: str = MAKE_ROOM) -> None:
+    """Write `data` to `path` atomically.
+
+    Libraries that write files by themselves (torch, safetensors) do not say that the disk is full; let them make bytes.
+    """
+    with replacing(path, fix) as temporary:
+        temporary.write_bytes(data)
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 The new folder is made beside the old one, on the same file system, as ``.NAME.building``; the old one is moved
 aside to ``.NAME.replaced``, the new one takes its name, and only then is the old one removed. Meanwhile
 ``.NAME.lock`` keeps other processes out; it lies beside the folders because Windows renames none with an open file.
+``.NAME.made-from`` says that ``.NAME.building`` is ours, and from what it is made.
 """
 
 from __future__ import annotations
@@ -15,47 +16,89 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import flush
+from benchmark.core.files import cannot_write, flush, write_text
 from benchmark.core.locks import locked
+from benchmark.core.stopping import ANEW, going_on
+
+NOTE = "made-from"  # beside the new folder, as long as it is made; empty, if nobody is to go on with it
+GOES_ON = "the same command goes on with what is made"
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`; on success it takes `path`'s place, on failure it is removed.
+def replacing_folder(path: Path, note: str = "") -> Iterator[Path]:
+    """Give a folder beside `path`; on success it takes `path`'s place, on failure it is removed.
 
-    The files of a killed run are removed first, and an old folder that it had moved aside is put back.
+    What killed runs left beside it is removed first, and an old folder that one had moved aside is put back. With a
+    `note`, which names all that can change what is made, nothing is removed that was made under the same note: the
+    caller goes on with it.
 
     Raises:
-        UserError: if another process is making the same folder.
+        UserError: if another process is making the same folder, or it cannot be written.
     """
     path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
     building, replaced = _beside(path, "building"), _beside(path, "replaced")
-    with _locked(path):
-        building.mkdir(exist_ok=True)
+    with cannot_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent)
+    with _locked(path), cannot_write(path):
         _put_back(path)
-        for leftover in building.iterdir():
-            _remove(leftover)
+        _begin(path, note)
         try:
-            yield building
+            with going_on(lambda: GOES_ON if note else ANEW):
+                yield building
             sync(building)
             if path.exists():
                 path.rename(replaced)
             building.rename(path)
         except BaseException:
             _put_back(path)
-            shutil.rmtree(building, ignore_errors=True)
+            if not note:
+                _give_up(path)
             raise
         flush(path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
+        _give_up(path)
 
 
 def recover(path: Path) -> None:
-    """Put back the folder `path` if a run that was killed between its two renames had moved it aside."""
+    """Put back the folder `path` if a run that was killed between its two renames had moved it aside.
+
+    What a run left that was killed after them is removed.
+    """
     path = path.resolve()
-    if _beside(path, "replaced").exists():
+    if any(_beside(path, suffix).exists() for suffix in ("replaced", "lock", NOTE)):
         with contextlib.suppress(UserError), _locked(path):  # a run at work does it by itself
             _put_back(path)
+            if not _beside(path, "building").exists():
+                _give_up(path)
+
+
+def _begin(path: Path, note: str) -> None:
+    """Make the new folder, empty, unless what is in it was made under the same note."""
+    building, file = _beside(path, "building"), _beside(path, NOTE)
+    is_kept = note and file.is_file() and file.read_text(encoding="utf-8") == note
+    if building.exists() and not is_kept:
+        for leftover in building.iterdir():
+            _remove(leftover)
+    write_text(file, note)
+    building.mkdir(exist_ok=True)
+
+
+def _give_up(path: Path) -> None:
+    """Remove the new folder and its note, as far as it can be done."""
+    shutil.rmtree(_beside(path, "building"), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _beside(path, NOTE).unlink(missing_ok=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove new folders of killed runs that nobody goes on with, whatever they were to become."""
+    for file in parent.glob(f".*.{NOTE}"):
+        if not file.read_text(encoding="utf-8"):
+            path = parent / file.name.removeprefix(".").removesuffix(f".{NOTE}")
+            with contextlib.suppress(UserError), _locked(path):  # a run at work holds it
+                _put_back(path)
+                _give_up(path)
 
 
 def _put_back(path: Path) -> None:
@@ -63,6 +106,15 @@ def _put_back(path: Path) -> None:
     if replaced.exists() and not path.exists():
         replaced.rename(path)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder; a kill leaves all of it, or what the next call removes."""
+    doomed = _beside(path, "replaced")
+    shutil.rmtree(doomed, ignore_errors=True)
+    with cannot_write(path):
+        path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sync(folder: Path) -> None:
@@ -85,4 +137,4 @@ def _remove(path: Path) -> None:
 
 
 def _locked(path: Path) -> AbstractContextManager[None]:
-    return locked(_beside(path, "lock"), f"{path}: another process is making it; wait for it to end")
+    return locked(_beside(path, "lock"), path)

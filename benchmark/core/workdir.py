@@ -7,20 +7,23 @@ a folder that the same command goes on with.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.core.checksums import SUMS, names_below, read_checksums
 from benchmark.core.errors import UserError
-from benchmark.core.files import leftovers, write_text
+from benchmark.core.files import cannot_write, is_unfinished, remove_unfinished, write_text
 from benchmark.core.locks import locked
 from benchmark.core.readers import Unreadable, read_json
+from benchmark.core.stopping import going_on
 from benchmark.core.text import printable
 
-LOCK = ".claim.lock"  # in the folder, as long as its note is being written
+LOCK = ".work.lock"  # in the folder, as long as a process works in it
 OF_THE_SYSTEM = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))  # file browsers leave these in any folder
 NOBODYS = frozenset((LOCK, *OF_THE_SYSTEM))
 PATIENCE = 10.0  # seconds for another process to write its note, which takes milliseconds
@@ -44,6 +47,28 @@ class Kind:
     beside: frozenset[str] = frozenset()
 
 
+@contextlib.contextmanager
+def working(folder: Path, kind: Kind, note: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[bool]:
+    """`claim` a folder and hold it, so that no other process works in it meanwhile.
+
+    What killed processes left unfinished is removed. A folder that is this thing's already and cannot be written, such
+    as a finished run on a read-only disk, is not held: nobody else can work in it.
+
+    Raises:
+        UserError: if another process does, or as `claim`.
+    """
+    if not overwrite and holds(folder, kind, note) and not os.access(folder, os.W_OK):
+        yield True
+        return
+    _make(folder, kind)
+    with (
+        locked(folder / LOCK, folder, f"wait for it to end, or {kind.fix.partition(',')[0]}"),
+        going_on(lambda: f"the same command goes on with what is done in {folder}"),
+    ):
+        remove_unfinished(folder)
+        yield _claim(folder, kind, note, overwrite)
+
+
 def claim(folder: Path, kind: Kind, note: Mapping[str, Any], *, overwrite: bool = False) -> bool:
     """Make `folder` the working folder of the thing that `note` describes; return whether it was so already.
 
@@ -56,20 +81,27 @@ def claim(folder: Path, kind: Kind, note: Mapping[str, Any], *, overwrite: bool 
     Raises:
         UserError: if the folder holds something else, as `holds` finds it.
     """
+    if not overwrite and holds(folder, kind, note):  # it is ours, and no lock stands in a resumed run's way
+        return _claim(folder, kind, note, overwrite)
+    _make(folder, kind)
+    with locked(folder / LOCK, folder, patience=PATIENCE):
+        return _claim(folder, kind, note, overwrite)
+
+
+def _make(folder: Path, kind: Kind) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise taken(folder, "must be a folder, not a file", kind.fix)
+    with cannot_write(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _claim(folder: Path, kind: Kind, note: Mapping[str, Any], overwrite: bool) -> bool:
     if not overwrite and holds(folder, kind, note):
         earlier = _read(folder, kind)
         if (merged := {**earlier, **_plain(note)}) != earlier:
             _write(folder, kind, merged)
         return True
-    if folder.exists() and not folder.is_dir():
-        raise taken(folder, "must be a folder, not a file", kind.fix)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / LOCK, f"{folder}: another process is claiming it; wait for it to end", PATIENCE):
-        if not overwrite and holds(folder, kind, note):  # another process was faster, with the same thing
-            return True
-        for leftover in leftovers(folder / kind.note):
-            leftover.unlink(missing_ok=True)
-        _write(folder, kind, _plain(note))
+    _write(folder, kind, _plain(note))
     return False
 
 
@@ -139,8 +171,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _refuse_strangers(folder: Path, kind: Kind) -> None:
-    ours = {*kind.beside, *(path.name for path in leftovers(folder / kind.note))}
-    if strangers := [name for name in _names(folder) if name not in ours]:
+    if strangers := [name for name in _names(folder) if name not in kind.beside and not is_unfinished(name)]:
         raise taken(folder, f"holds {printable(strangers[0])}, which no {kind.name} made", kind.fix)
 
 

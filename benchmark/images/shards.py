@@ -105,5 +105,5 @@ def verify(file: Path, folders: Sequence[Path]) -> None:
             f"{differing[0]}); fetch or build it again, or write that column anew if you changed them"
         )
     if is_embedded and time.time() - max(status.st_mtime, status.st_ctime) > TICK:
-        with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
+        with contextlib.suppress(UserError):  # a cache that cannot be written only forgets
             write_text(mark, stamp)

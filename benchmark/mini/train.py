@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.files import cache_folder, replacing, write_text
+from benchmark.core.files import cache_folder, write_bytes, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -162,7 +162,7 @@ def measure_accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tenso
 
 def save(model: nn.Module, record: dict, folder: Path) -> None:
     """Write timm's own local-dir format (config.json, model.safetensors) and training.json, atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     config = {
         "architecture": MODEL,
@@ -173,8 +173,7 @@ def save(model: nn.Module, record: dict, folder: Path) -> None:
         "pretrained_cfg": PREPROCESSING,
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with replacing(folder / "model.safetensors") as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+    write_bytes(folder / "model.safetensors", to_bytes(weights, {"format": "pt"}))
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     write_text(folder / "training.json", json.dumps(record, indent=2) + "\n")
 

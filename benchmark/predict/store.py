@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmark.core.arrays import read_parquet
-from benchmark.core.errors import UserError
-from benchmark.core.files import CACHE, cache_folder, replacing
+from benchmark.core.files import CACHE, cache_folder, write_bytes
 from benchmark.core.readers import Unreadable, read_bytes
 from benchmark.core.versions import library_versions
 from benchmark.models.load import BaseModel
@@ -151,16 +150,9 @@ class ModelPredictions:
         if self.folder is None:
             return
         data = io.BytesIO()
-        try:
-            pq.write_table(table, data)
-            with replacing(self.folder / _file_name(data.getvalue())) as temporary:
-                temporary.write_bytes(data.getvalue())
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(
-                f"predictions cannot be kept in {self.folder.parent} ({reason}); make room there, or name another "
-                f"folder with {CACHE}: what is kept already is not computed again"
-            ) from error
+        pq.write_table(table, data)
+        fix = f"make room there, or name another folder with {CACHE}: what is kept already is not computed again"
+        write_bytes(self.folder / _file_name(data.getvalue()), data.getvalue(), fix)
 
 
 def _read_tables(folder: Path) -> Iterable[pa.Table]:

@@ -11,20 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from benchmark.core.arrays import read_safetensors
 from benchmark.core.errors import UserError
-from benchmark.core.files import CACHE, cache_folder, replacing
-from benchmark.core.readers import Unreadable
+from benchmark.core.files import CACHE, cache_folder
 from benchmark.core.versions import library_versions
 from benchmark.models.family import family_of
-from benchmark.models.identity import hash_tensors, hash_weights, model_identity
+from benchmark.models.identity import hash_weights, model_identity
+from benchmark.models.tensors import read_tensors, write_tensors
 from benchmark.models.vit import Cut, depth, forward_prefix
 from editors.core.base import BatchEditor, TrainingImages
 
@@ -86,10 +83,11 @@ def collect(model: nn.Module, training: TrainingImages, cut: Cut, most: int = IM
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     path = cache_folder() / f"statistics-{name}.safetensors"
-    tokens = _read(path)
-    if tokens is None:
-        tokens = _compute(model, training, rows, cut)
-        _write(path, tokens)
+    kept = read_tensors(path)
+    is_kept = kept is not None and kept.keys() == {"tokens"}
+    tokens = kept["tokens"] if kept and is_kept else _compute(model, training, rows, cut)
+    if not is_kept:
+        write_tensors(path, {"tokens": tokens}, f"make room there, or name another folder with {CACHE}")
     return Statistics(tokens.to(weight.device), training.labels[rows], provenance)
 
 
@@ -129,23 +127,3 @@ def _compute(model: nn.Module, training: TrainingImages, rows: list[int], cut: C
             batches.append(forward_prefix(model, training.images(batch).to(weight), cut)[:, 0].cpu())
             bar.update(len(batch))
     return torch.cat(batches)
-
-
-def _read(path: Path) -> Tensor | None:
-    """The vectors in a file, or None if there is none that is whole."""
-    try:
-        tensors, metadata = read_safetensors(path)
-    except Unreadable:
-        return None
-    return (
-        tensors["tokens"] if tensors.keys() == {"tokens"} and hash_tensors(tensors) == metadata.get("sha256") else None
-    )
-
-
-def _write(path: Path, tokens: Tensor) -> None:
-    tensors = {"tokens": tokens}
-    try:
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"sha256": hash_tensors(tensors)})
-    except OSError as error:
-        raise UserError(f"{path.parent} cannot be written ({error}); name another folder with {CACHE}") from error

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from benchmark.core.arrays import read_metadata, read_safetensors
 from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import replacing
+from benchmark.core.files import write_bytes
 from benchmark.core.readers import Unreadable, parse_json
 from benchmark.models.checks import check_sizes
 from benchmark.models.load import BaseModel
@@ -73,8 +73,7 @@ class CheckpointStore:
     def save(self, path: Path, network: nn.Module, metadata: Mapping[str, str], iteration: int) -> None:
         """Write the network and its metadata to `path`, atomically."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={**metadata, "iteration": str(iteration)})
+        write_bytes(path, save(tensors, {**metadata, "iteration": str(iteration)}))
 
     def read_metadata(self, path: Path) -> dict[str, str]:
         """A checkpoint's metadata. Raises `UserError` for a missing file and for one that is no such checkpoint."""

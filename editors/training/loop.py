@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from benchmark.core import options
 from benchmark.core.arrays import load_pickled
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import replacing
+from benchmark.core.files import cannot_write, write_bytes
+from benchmark.core.locks import locked
 from benchmark.core.ranges import Count
 from benchmark.core.readers import Unreadable, parse_json
+from benchmark.core.stopping import ANEW, going_on
 from benchmark.core.text import printable
 from benchmark.core.workdir import refuse_other
 from benchmark.images.source import ImageSource
@@ -71,13 +74,25 @@ class TrainingLoop:
     metadata: dict[str, str]
     store: CheckpointStore
     iteration: int = 0
+    saved: int = 0
+    """The iteration of the state on disk."""
     curve: list[dict[str, float]] = field(default_factory=list)
 
     def run(self, out: Path, checkpoint_every: int, progress: bool = True) -> None:
         """Train, and write the network to `out`; its curves (csv, png) and its state go beside it.
 
-        Goes on from the state beside `out`, if there is one. Raises `UserError` if it was made with other settings.
+        Goes on from the state beside `out`, if there is one. Raises `UserError` if it was made with other settings, or
+        another process trains for `out`.
         """
+        with cannot_write(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+        with locked(out.with_name(f".{out.name}.lock"), out), going_on(self._how_to_go_on):
+            self._run(out, checkpoint_every, progress)
+
+    def _how_to_go_on(self) -> str:
+        return f"the same command goes on from iteration {self.saved:,}" if self.saved else ANEW
+
+    def _run(self, out: Path, checkpoint_every: int, progress: bool) -> None:
         self._restore(state_path(out))
         if self.iteration == self.iterations and not out.is_file():  # only the checkpoint was deleted
             self._save(out)
@@ -99,17 +114,17 @@ class TrainingLoop:
         """Write checkpoint, curves and state; the state last, so that it never runs ahead of the checkpoint."""
         self.store.save(out, self.network, self.metadata, self.iteration)
         curves.write(self.curve, out, self.panels)
-        with replacing(state_path(out)) as temporary:
-            torch.save(
-                {
-                    "facts": self.metadata,
-                    "iteration": self.iteration,
-                    "curve": self.curve,
-                    "network": self.network.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                },
-                temporary,
-            )
+        state = {
+            "facts": self.metadata,
+            "iteration": self.iteration,
+            "curve": self.curve,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_bytes(state_path(out), buffer.getvalue())
+        self.saved = self.iteration
 
     def _restore(self, path: Path) -> None:
         if not path.is_file():
@@ -124,7 +139,7 @@ class TrainingLoop:
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.iteration = int(state["iteration"])
+            self.iteration = self.saved = int(state["iteration"])
             self.curve = list(state["curve"])
         except Exception as error:  # of another writer, with values that no network or optimiser takes
             raise Unreadable(path, f"is no state of this training run ({first_line(error)})", DAMAGED) from error

@@ -12,13 +12,14 @@ finishes what a killed run had listed. So no image is visible that is not listed
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.files import replacing, sha256, write_text
 from benchmark.core.readers import Unreadable, read_json, read_json_lines
-from benchmark.core.workdir import Kind, claim
+from benchmark.core.workdir import Kind, claim, working
 from benchmark.labels.imagenet import CLASSES, names, synsets
 from generation.core.flaws import describe_thrown_away
 
@@ -47,6 +48,13 @@ class GeneratedImages:
         self.path, self.settings = path, json.loads(json.dumps(settings))
         claim(path, IMAGES, {"settings": self.settings})
         self.rows = self._recover()
+
+    @classmethod
+    @contextmanager
+    def held(cls, path: Path, settings: Mapping[str, Any]) -> Iterator[GeneratedImages]:
+        """Open the folder, or make it, and let no other process work in it meanwhile; raises as `__init__` does."""
+        with working(path, IMAGES, {"settings": settings}):
+            yield cls(path, settings)
 
     @property
     def fitting_batch(self) -> int | None:

@@ -8,6 +8,7 @@ in float32.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing
+from benchmark.core.files import write_bytes
 from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
 from benchmark.labels.imagenet import names
@@ -160,8 +161,9 @@ def learn_into(out: Path, photographs: Path, index: int, model: Model, steps: in
         raise UserError(f"{photographs}: must hold images to learn from, and none decodes; name another --learn-token")
     vector = learn(model.pipe, images, name_token(index), names()[index], steps)
     file = out / f"{index}.bin"
-    with replacing(file) as temporary:
-        torch.save({name_token(index): vector}, temporary)
+    buffer = io.BytesIO()
+    torch.save({name_token(index): vector}, buffer)
+    write_bytes(file, buffer.getvalue())
     return file
 
 

@@ -50,20 +50,34 @@ def shift_folder(images: Path | str, out: Path, seed: int = SEED) -> str:
     ids_sha256 = hashlib.sha256("\n".join(source.ids).encode()).hexdigest()
     counts = []
     for look in LOOKS:
-        folder = GeneratedImages(out / look, {"look": look, "seed": seed, "names_sha256": ids_sha256})
-        made: list[tuple[Job, Image.Image | None, dict[str, Any]]] = []
-        for job, name in zip(jobs, tqdm(source.ids, desc=look, unit="image"), strict=True):
-            data = source.read(job[1])
-            sha256 = hashlib.sha256(data).hexdigest()
-            if job not in folder.rows or folder.rows[job]["source_sha256"] != sha256:
-                result = shift(decode(data), look, list_seeds(sha256, look, seed))
-                image = None if result.pixels is None else Image.fromarray(result.pixels)
-                made.append(
-                    (job, image, {"source_id": name, "source_sha256": sha256, **result.columns, "scores": None})
-                )
-            if len(made) == AT_ONCE:
-                folder.add(made)
-                made = []
-        folder.add(made)
-        counts.append(f"{look} {folder.summarise(jobs)}")
+        settings = {"look": look, "seed": seed, "names_sha256": ids_sha256}
+        with GeneratedImages.held(out / look, settings) as folder:
+            shift_into(folder, look, jobs, source.ids, source.read, seed)
+            counts.append(f"{look} {folder.summarise(jobs)}")
     return "; ".join(counts)
+
+
+def shift_into(
+    folder: GeneratedImages,
+    look: str,
+    jobs: Sequence[Job],
+    names: Sequence[str],
+    read: Callable[[int], bytes],
+    seed: int,
+) -> None:
+    """Give images one look: those of `names`, as `jobs`, whose bytes `read` gives by their number in the job.
+
+    An image that is in `folder` already, made of the same bytes, is not made again.
+    """
+    made: list[tuple[Job, Image.Image | None, dict[str, Any]]] = []
+    for job, name in zip(jobs, tqdm(names, desc=look, unit="image", delay=2), strict=True):
+        data = read(job[1])
+        sha256 = hashlib.sha256(data).hexdigest()
+        if job not in folder.rows or folder.rows[job]["source_sha256"] != sha256:
+            result = shift(decode(data), look, list_seeds(sha256, look, seed))
+            image = None if result.pixels is None else Image.fromarray(result.pixels)
+            made.append((job, image, {"source_id": name, "source_sha256": sha256, **result.columns, "scores": None}))
+        if len(made) == AT_ONCE:
+            folder.add(made)
+            made = []
+    folder.add(made)

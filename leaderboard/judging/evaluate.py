@@ -20,7 +20,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.readers import read_json
 from benchmark.core.text import printable
-from benchmark.core.workdir import Kind, claim, taken
+from benchmark.core.workdir import Kind, claim, taken, working
 from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
@@ -77,30 +77,43 @@ def _evaluate(
     fit_seconds = editor.fit(training_pool(judge), settings.seed)
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
     run_spec = RunSpec.of(chosen_editor, editor, judge, settings, batch, in_process)
-    _claim(folder, run_spec)
-    if (folder / "record.json").is_file():
-        return record.read(folder / "record.json")
+    with working(folder, RUN, {"key": run_spec.key, "facts": run_spec.fields}):
+        _compare_probes(folder, run_spec)
+        if (folder / "record.json").is_file():
+            return record.read(folder / "record.json")
+        judge.noise_floor()  # here already: what it refuses should not cost hours
+        _write_samples(folder, judge)
+        rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
+        if not outcomes.are_joined(folder, rows[:, 0].tolist()):
+            _edit_all(chosen_editor, editor, judge, rows, batch, settings.seed, folder, progress)
+        outcomes.discard_parts(folder)
+        result = _record(judge, run_spec, fit_seconds, editor.hidden, outcomes.read(folder))
+        result.write(folder / "record.json")
+        return result
 
-    judge.noise_floor()  # here already: what it refuses should not cost hours
-    _write_samples(folder, judge)
-    rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
+
+def _edit_all(
+    chosen_editor: ChosenEditor,
+    editor: EditorAtWork | EditorBehindBorder,
+    judge: Judge,
+    rows: np.ndarray,
+    batch: int,
+    seed: int,
+    folder: Path,
+    progress: bool,
+) -> None:
+    """Edit and judge the samples `rows` (m, n), batch by batch, but for those whose outcomes are on disk."""
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    if not (folder / "outcomes.parquet").is_file():
-        done = outcomes.parts_done(folder)
-        with tqdm(
-            total=len(rows), unit="edit", desc=printable(chosen_editor.name), disable=not progress, leave=False
-        ) as bar:
-            for batch_index, batch_rows in enumerate(batches):
-                if batch_index not in done:
-                    outcomes.write_part(
-                        folder, batch_index, _edit_batch(chosen_editor, editor, judge, batch_rows, settings.seed)
-                    )
-                bar.update(len(batch_rows))
-        editor.check_base()
-        outcomes.join_parts(folder, len(batches))
-    result = _record(judge, run_spec, fit_seconds, editor.hidden, outcomes.read(folder))
-    result.write(folder / "record.json")
-    return result
+    done = outcomes.parts_done(folder, [batch_rows[:, 0].tolist() for batch_rows in batches])
+    with tqdm(
+        total=len(rows), unit="edit", desc=printable(chosen_editor.name), disable=not progress, leave=False
+    ) as bar:
+        for batch_index, batch_rows in enumerate(batches):
+            if batch_index not in done:
+                outcomes.write_part(folder, batch_index, _edit_batch(chosen_editor, editor, judge, batch_rows, seed))
+            bar.update(len(batch_rows))
+    editor.check_base()
+    outcomes.join_parts(folder, len(batches))
 
 
 def folder_name(chosen_editor: ChosenEditor) -> str:
@@ -170,16 +183,14 @@ def _edits(
         yield from ((edit, editor.seconds / len(edits)) for edit in edits)
 
 
-def _claim(folder: Path, run_spec: RunSpec) -> None:
-    """Make `folder` this run's own, and compare the base's answers to the probe with those it was begun with.
+def _compare_probes(folder: Path, run_spec: RunSpec) -> None:
+    """Compare the base's answers to the probe with those that the run was begun with.
 
-    Raises `UserError` if another run lies there, or the base, by its identity the same, answered otherwise.
+    Raises `UserError` if the base, by its identity the same, answered otherwise.
     """
-    note = {"key": run_spec.key, "facts": run_spec.fields}
-    claim(folder, RUN, note)
-    begun_with = read_json(folder / RUN.note, fix=RUN.fix).get("probe")
+    note = read_json(folder / RUN.note, fix=RUN.fix)
     probe, precision = run_spec.base.probe or {}, run_spec.protocol.precision
-    if begun_with is None:
+    if (begun_with := note.get("probe")) is None:
         claim(folder, RUN, {**note, "probe": probe})
     elif not probes_agree(probe, {int(label): logit for label, logit in begun_with.items()}, precision):
         raise taken(folder, f"was begun where {run_spec.base.name} answered a fixed image otherwise", RUN.fix)

@@ -14,13 +14,14 @@ import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.stopping import out_of_reach
 from leaderboard.judging.wire import Message, as_error, unpack
 from leaderboard.judging.worker import serve
 
@@ -105,7 +106,9 @@ def start_server() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload([serve.__module__, "timm"])  # a base is of its classes
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # which would let Ctrl-C through again
+        with out_of_reach():
+            forkserver.ensure_running()
     return context
 
 

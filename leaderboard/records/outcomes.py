@@ -9,6 +9,8 @@ Scores are made from these two files alone.
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,9 @@ SAMPLES = pa.schema(
 CLASSES_IN = ("label", "base", "group_predictions", "locality_predictions")  # or -1: unknown, or no prediction
 SPLITS = ("edit", "locality")
 FIX = "score that run again: delete its folder and run leaderboard.submit"
+JOINED = "outcomes.parquet"
+PARTS = "parts"
+HASH = "rows_sha256"  # key in the metadata of a file of outcomes
 TIMES = ("seconds", "score_seconds")  # not part of the hash: they differ from run to run
 
 
@@ -80,24 +85,54 @@ def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.
 
 def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
     """Write the outcomes of one batch of edits; a later kill does not lose them."""
-    with replacing(folder / "parts" / f"{number:06d}.parquet") as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary, compression="zstd")
+    _write(_part(folder, number), pa.Table.from_pylist(rows, SCHEMA))
 
 
-def parts_done(folder: Path) -> set[int]:
-    """Numbers of the batches that are on disk."""
-    return {int(file.stem) for file in (folder / "parts").glob("[0-9]*.parquet")}
+def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> set[int]:
+    """Numbers of the batches that are on disk, whole and of the samples that `batches` has for them."""
+    return {number for number, samples in enumerate(batches) if _is_whole(_part(folder, number), samples)}
 
 
 def join_parts(folder: Path, count: int) -> None:
     """Write all batches, in order, as ``outcomes.parquet``, and delete the parts."""
-    files = [folder / "parts" / f"{number:06d}.parquet" for number in range(count)]
-    with replacing(folder / "outcomes.parquet") as temporary:
-        table = pa.concat_tables([read_parquet(file, FIX, schema=SCHEMA) for file in files])
-        pq.write_table(table.combine_chunks(), temporary, compression="zstd")
-    for file in files:
-        file.unlink()
-    (folder / "parts").rmdir()
+    _write(
+        folder / JOINED,
+        pa.concat_tables([read_parquet(_part(folder, number), FIX, schema=SCHEMA) for number in range(count)]),
+    )
+    discard_parts(folder)
+
+
+def are_joined(folder: Path, samples: Sequence[int]) -> bool:
+    """Return whether ``outcomes.parquet`` is there, whole and of these samples in this order."""
+    return _is_whole(folder / JOINED, samples)
+
+
+def discard_parts(folder: Path) -> None:
+    """Delete the parts, also those that a kill left behind while they were deleted."""
+    if (folder / PARTS).is_dir():
+        shutil.rmtree(folder / PARTS)
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / PARTS / f"{number:06d}.parquet"
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    """Write rows with their hash, by which `_is_whole` knows them."""
+    table = table.combine_chunks().replace_schema_metadata({HASH: _hash([table.to_pandas()])})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _is_whole(path: Path, samples: Sequence[int]) -> bool:
+    """Return whether a file holds the outcomes of these samples, in this order, as they were written."""
+    try:
+        table = read_parquet(path, schema=SCHEMA)
+    except Unreadable:  # not there, or damaged
+        return False
+    if table["sample"].to_pylist() != list(samples):
+        return False
+    return (table.schema.metadata or {}).get(HASH.encode()) == _hash([table.to_pandas()]).encode()
 
 
 def read(folder: Path, sha256: str | None = None) -> Outcomes:
@@ -107,14 +142,14 @@ def read(folder: Path, sha256: str | None = None) -> Outcomes:
     are not one an image, samples of another group.
     """
     tables = []
-    for name, schema in (("samples.parquet", SAMPLES), ("outcomes.parquet", SCHEMA)):
+    for name, schema in (("samples.parquet", SAMPLES), (JOINED, SCHEMA)):
         tables.append(read_parquet(folder / name, FIX, columns=schema.names))
         _check_columns(tables[-1], schema, folder / name)
     result = Outcomes(*(table.to_pandas() for table in tables))
     if problem := _find_problem(result):
-        raise Unreadable(folder / "outcomes.parquet", f"{problem}, as in no run", FIX)
+        raise Unreadable(folder / JOINED, f"{problem}, as in no run", FIX)
     if sha256 is not None and digest(result) != sha256:
-        raise Unreadable(folder / "outcomes.parquet", "other outcomes than those of its record", FIX)
+        raise Unreadable(folder / JOINED, "other outcomes than those of its record", FIX)
     return result
 
 
@@ -173,9 +208,13 @@ def _find_problem(outcomes: Outcomes) -> str:
 
 def digest(outcomes: Outcomes) -> str:
     """Hex SHA-256 over both tables' values, times left out, so that a repeated run has the same."""
+    return _hash([outcomes.samples, outcomes.edits])
+
+
+def _hash(tables: Iterable[pd.DataFrame]) -> str:
     result = hashlib.sha256()
-    for table in (outcomes.samples, outcomes.edits.drop(columns=list(TIMES))):
-        for name in sorted(table.columns):
+    for table in tables:
+        for name in sorted({*table.columns}.difference(TIMES)):
             result.update(f"{name}\n".encode())
             for value in table[name]:
                 if isinstance(value, np.ndarray):

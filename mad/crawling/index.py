@@ -8,14 +8,15 @@ to `images/`; whoever opens the index next finishes or undoes what a kill left h
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from benchmark.core.errors import UserError
+from benchmark.core.files import cannot_write
+from benchmark.core.locks import locked
 from benchmark.core.readers import check_layout, connect
-from benchmark.core.workdir import Kind, holds, taken
+from benchmark.core.workdir import LOCK, Kind, holds, taken
 from mad.crawling.duplicates import BANDS, NEAR, count_different_bits, split_into_bands
 from mad.crawling.flickr import Licence, Photo
 
@@ -76,31 +77,33 @@ class Index:
         file = folder / FILE
         self.folder = folder
         self._incoming = folder / ".incoming"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.db = connect(file, CRAWL.fix, timeout=1)
-        try:
-            self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self.db.execute("PRAGMA journal_mode = WAL")
-            version = self.db.execute("PRAGMA user_version").fetchone()[0]
-            (tables,) = self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if version != VERSION and (version or tables):
-                raise taken(file, f"has version {version}, this program reads {VERSION}")
-            self.db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-            check_layout(self.db, file, _SCHEMA, CRAWL.fix)
-            if self.db.execute(f"SELECT 1 FROM photo WHERE {_NO_NAME} LIMIT 1").fetchone():
-                raise taken(file, "names images by what is no photo id or SHA-256 and would be another path")
-        except (sqlite3.Error, UserError) as error:
-            self.db.close()
-            if "locked" in str(error):
-                raise taken(folder, "is where another process is crawling", "wait, or name another --out") from error
-            raise
-        self._incoming.mkdir(exist_ok=True)
-        self._recover()
+        with cannot_write(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._open = ExitStack()
+        with ExitStack() as stack:
+            stack.enter_context(locked(folder / LOCK, folder, "wait for it to end, or name another --out"))
+            self.db = stack.enter_context(closing(connect(file, CRAWL.fix, timeout=1)))
+            self._prepare(file)
+            self._incoming.mkdir(exist_ok=True)
+            self._recover()
+            self._open = stack.pop_all()
         self.taken_down = {entry for (entry,) in self.db.execute("SELECT entry FROM takedown")}
+
+    def _prepare(self, file: Path) -> None:
+        self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self.db.execute("PRAGMA journal_mode = WAL")
+        version = self.db.execute("PRAGMA user_version").fetchone()[0]
+        (tables,) = self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version != VERSION and (version or tables):
+            raise taken(file, f"has version {version}, this program reads {VERSION}")
+        self.db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        check_layout(self.db, file, _SCHEMA, CRAWL.fix)
+        if self.db.execute(f"SELECT 1 FROM photo WHERE {_NO_NAME} LIMIT 1").fetchone():
+            raise taken(file, "names images by what is no photo id or SHA-256 and would be another path")
 
     def close(self) -> None:
         """Let go of the file."""
-        self.db.close()
+        self._open.close()
 
     def image_path(self, sha256: str) -> Path:
         """Path of the kept image with these bytes."""

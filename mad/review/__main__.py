@@ -10,6 +10,7 @@ A folder of groups that is called "status" or "export" is named as ./status.
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from annotated_types import Ge, Le
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
+from benchmark.core.stopping import going_on
 from benchmark.core.terminal import console
 from benchmark.core.text import name_key
 
@@ -86,10 +88,8 @@ def review(
         import webbrowser
 
         webbrowser.open(url)
-    try:
+    with closing(store), going_on(lambda: f"the same command goes on with the answers in {store.path}"):
         serve(session, listening, about)
-    finally:
-        store.close()
 
 
 def status(groups: Groups, db: options.AnswersFile = None, out: options.OptionalOut = None) -> None:

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core import files
 from benchmark.core.csvs import write_csv
-from benchmark.core.staging import replacing_folder
+from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.text import name_key
 from benchmark.core.workdir import check_empty
 from benchmark.images.decode import BrokenImage, decode, suffix_of
@@ -70,6 +70,7 @@ def write_groups(
     Raises:
         UserError: if `out` is not empty.
     """
+    recover(out)
     check_empty(out)
     with replacing_folder(out) as partial:
         columns, rows = ("file", *CREDIT), dict[str, list[str]]()

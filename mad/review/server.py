@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +78,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
                 return PlainTextResponse("This image is not up for review.", 404)
             except Refused as error:
                 return PlainTextResponse(str(error), 409)
-            except sqlite3.Error as error:
+            except UserError as error:
                 return PlainTextResponse(f"The answer could not be kept ({error}).", 503)
 
         return endpoint
@@ -87,7 +86,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
     def undo(request: Request) -> Response:
         try:
             return JSONResponse(session.undo())
-        except sqlite3.Error as error:
+        except UserError as error:
             return PlainTextResponse(f"The answer could not be taken back ({error}).", 503)
 
     return Starlette(
@@ -101,6 +100,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
             Route("/reject/{key}", answer(False), methods=["POST"]),
             Route("/undo", undo, methods=["POST"]),
         ],
+        exception_handlers={UserError: lambda request, error: PlainTextResponse(str(error), 503)},
         middleware=[
             Middleware(_Guard, token=token),
             Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False),

@@ -52,8 +52,14 @@ class Session:
         self._lock = threading.Lock()
         self._read_answers()
 
+    def _look_again(self) -> None:
+        """Read the answers if another process changed them: this annotator may sit at two windows."""
+        if self._store.version != self._version:
+            self._read_answers()
+
     def _read_answers(self) -> None:
         """Read the keys of answered images, in order; a dict, since both undoing and looking up use it."""
+        self._version = self._store.version  # before reading: what comes in between is read once more
         keys = (self._key_of_answer.get(answer) for answer in self._store.list_answered(self.annotator))
         self._answered = dict.fromkeys(key for key in keys if key is not None)
         self._done_of_group = Counter(self._image_of_key[key].pair.id for key in self._answered)
@@ -81,6 +87,7 @@ class Session:
         `item` and `group` are None once all is answered. `ahead` are the keys of the images that come next.
         """
         with self._lock:
+            self._look_again()
             return self._view(group_id)
 
     def answer(self, key: str, accepted: bool) -> dict[str, Any]:
@@ -98,6 +105,7 @@ class Session:
                 raise Refused(f"This image does not open ({error}), so it can only be rejected.") from error
             sha256 = ""
         with self._lock:
+            self._look_again()
             if self._store.add(self.annotator, Answer(image.pair.id, image.name, accepted, sha256)):
                 self._answered[key] = None
                 self._done_of_group[image.pair.id] += 1
@@ -108,6 +116,7 @@ class Session:
     def undo(self) -> dict[str, Any]:
         """Take this annotator's last answer back, and return a view of its image."""
         with self._lock:
+            self._look_again()
             if not self._answered:
                 return self._view()
             key = next(reversed(self._answered))
@@ -120,6 +129,7 @@ class Session:
     def list_groups(self) -> list[dict[str, Any]]:
         """Every group with its progress, in the order of the table."""
         with self._lock:
+            self._look_again()
             images = [self._image_of_key[self._keys[start]] for start in self._start_of_group.values()]
             return [self._progress(image.pair) for image in images]
 

@@ -6,11 +6,13 @@ import sqlite3
 import threading
 import time
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import cannot_write
 from benchmark.core.readers import check_layout, connect
 from benchmark.core.text import name_key
 
@@ -78,7 +80,8 @@ class AnswerStore:
         """
         if not create and not path.is_file():
             raise UserError(f"{path}: no such file; nobody has answered yet, or name the file with --db")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with cannot_write(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._lock = threading.Lock()
         try:
@@ -107,8 +110,8 @@ class AnswerStore:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
@@ -116,38 +119,51 @@ class AnswerStore:
         """Close the file; the write-ahead log goes into it."""
         self._db.close()
 
+    @property
+    def version(self) -> int:
+        """A number that changes when another process has changed the answers."""
+        ((number,),), _ = self._run("PRAGMA data_version")
+        return int(number)
+
     def add(self, annotator: str, answer: Answer) -> bool:
         """Keep an answer, on the disk on return; return False if this annotator has answered that already."""
         values = (annotator, answer.group_id, answer.image, int(answer.accepted), answer.sha256)
-        with self._lock:
-            cursor = self._db.execute(
-                "INSERT INTO answers (annotator, group_id, image, accepted, sha256) SELECT ?, ?, ?, ?, ? "
-                f"WHERE NOT EXISTS (SELECT 1 FROM answers WHERE {THIS}) ON CONFLICT DO NOTHING",
-                (*values, answer.group_id, answer.image, annotator),
-            )
-            return cursor.rowcount == 1
+        _, n_changed = self._run(
+            "INSERT INTO answers (annotator, group_id, image, accepted, sha256) SELECT ?, ?, ?, ?, ? "
+            f"WHERE NOT EXISTS (SELECT 1 FROM answers WHERE {THIS}) ON CONFLICT DO NOTHING",
+            (*values, answer.group_id, answer.image, annotator),
+        )
+        return n_changed == 1
 
     def remove(self, annotator: str, group_id: str, image: str) -> None:
         """Take an annotator's answer back."""
-        with self._lock:
-            self._db.execute(f"DELETE FROM answers WHERE {THIS}", (group_id, image, annotator))
+        self._run(f"DELETE FROM answers WHERE {THIS}", (group_id, image, annotator))
 
     def list_answered(self, annotator: str) -> list[tuple[str, str]]:
         """(group id, image) of what one annotator has answered, in the order of answering."""
-        with self._lock:
-            return self._db.execute(
-                f"SELECT group_id, image FROM answers WHERE {THEIRS} GROUP BY group_id, image ORDER BY min(number)",
-                (annotator,),
-            ).fetchall()
+        return self._run(
+            f"SELECT group_id, image FROM answers WHERE {THEIRS} GROUP BY group_id, image ORDER BY min(number)",
+            (annotator,),
+        )[0]
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[Any], int]:
+        """Rows of a statement, which is a transaction, and the number of rows that it changed.
+
+        Raises:
+            UserError: if the disk refuses; it is then as if the statement had not been run.
+        """
+        try:
+            with self._lock:
+                cursor = self._db.execute(statement, values)
+                return cursor.fetchall(), cursor.rowcount
+        except sqlite3.Error as error:
+            raise UserError(f"{self.path}: {error}; make room there, and go on") from error
 
     def read_table(self) -> pd.DataFrame:
         """All answers in their order: annotator (as first written), group_id, image, accepted (bool), sha256."""
         import pandas as pd
 
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT annotator, group_id, image, accepted, sha256 FROM answers ORDER BY number"
-            ).fetchall()
+        rows, _ = self._run("SELECT annotator, group_id, image, accepted, sha256 FROM answers ORDER BY number")
         first_spelling: dict[str, str] = {}
         answers = [(first_spelling.setdefault(name_key(name), name), *rest) for name, *rest in rows]
         table = pd.DataFrame(answers, columns=["annotator", "group_id", "image", "accepted", "sha256"])

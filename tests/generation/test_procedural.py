@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 
 from benchmark.core.errors import UserError
+from benchmark.core.stopping import how_to_go_on
 from benchmark.data.dataset import MINI, load, read_split, training_images
 from benchmark.data.schema import features
 from benchmark.images.decode import decode
 from benchmark.models.load import load_base
 from generation import procedural
+from generation.core.flaws import Made
 from generation.core.folder import read_table, write_table
 from generation.looks import painting, shifting, spotlight
 from generation.looks.painting import paint_in_oil
@@ -159,12 +161,12 @@ def test_images_hashes_and_schema(built: tuple[Path, dict]) -> None:
     assert "CC-BY-SA-4.0" in (out / "NOTICE").read_text()
 
 
-def test_an_image_depends_on_its_source_and_look_alone(built: tuple[Path, dict]) -> None:
+def test_an_image_depends_on_its_source_and_look_alone(built: tuple[Path, dict], tmp_path: Path) -> None:
     out, _ = built
     row = read_split(out / "data", "edit").table.iloc[0]
     pool = read_split(MINI, "pool")
     positions = np.flatnonzero(pool.table["source_id"] == row["source_id"].rpartition(" ")[0])
-    again = procedural.apply_look(pool.take(positions), row["subset"], procedural.Plan())
+    again = procedural.apply_look(pool.take(positions), row["subset"], procedural.Plan(), tmp_path)
     assert row["sha256"] in set(again["sha256"])
 
 
@@ -252,3 +254,33 @@ def test_a_folder_whose_table_is_older_is_brought_up_to_date(tmp_path: Path, pic
     write_table(table, [{name: row[name] for name in old} for row in read_table(table)])
     procedural.main(tmp_path / "out", images=photographs)
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_stopped_build_goes_on_with_the_images_that_are_made(
+    built: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    shift = shifting.shift
+
+    def stopping_shift(image: Image.Image, look: str, seeds: list[int]) -> Made:
+        if len(made) == stop_at:
+            raise KeyboardInterrupt
+        made.append(look)
+        return shift(image, look, seeds)
+
+    monkeypatch.setattr(shifting, "shift", stopping_shift)
+    monkeypatch.setattr(shifting, "AT_ONCE", 2)
+    stop_at = 13
+    with pytest.raises(KeyboardInterrupt) as stop:
+        procedural.build(tmp_path / "out", limit=10)
+    assert how_to_go_on(stop.value) == "the same command goes on with what is made"
+    assert not (tmp_path / "out").exists()
+    stop_at = -1
+    assert procedural.build(tmp_path / "out", limit=10) == built[1]
+    assert len(made) == 20 + 1, "one of thirteen had not been written"
+    assert contents(tmp_path / "out") == contents(built[0])
+    assert not list(tmp_path.glob(".*")), "nothing is left beside it"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -13,14 +13,19 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load
 from benchmark.models.load import BaseModel
 from editors.core import registry
+from editors.core.registry import ChosenEditor
 from leaderboard import tune
+from leaderboard.judging import evaluate as judging
 from leaderboard.judging.evaluate import Settings
 from leaderboard.judging.judge import Judge
+from leaderboard.records import record
 from leaderboard.records.sections import Score
 
 
-def test_the_best_of_those_that_succeed_is_chosen(base: BaseModel, small_benchmark: Benchmark) -> None:
-    chosen, tried = tune.choose_settings("ft-l2", Judge(base, small_benchmark), Settings(), (1e-6, 1e-3, 4e-3))
+def test_the_best_of_those_that_succeed_is_chosen(tmp_path: Path, base: BaseModel, small_benchmark: Benchmark) -> None:
+    chosen, tried = tune.choose_settings(
+        "ft-l2", Judge(base, small_benchmark), Settings(), tmp_path, (1e-6, 1e-3, 4e-3)
+    )
     rates, knobs = tried[:3], tried[3:]
     assert [row["config"]["lr"] for row in rates] == [1e-6, 1e-3, 4e-3]
     assert len(knobs) == 7 and {row["config"]["lr"] for row in knobs} == {chosen["lr"]}
@@ -49,22 +54,24 @@ def scored(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, float]]) -> lis
 JUDGE = SimpleNamespace(base=SimpleNamespace(name="mini"))
 
 
-def test_scores_are_compared_before_they_are_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_compared_before_they_are_rounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scored(monkeypatch, [{**SHARE, "GR": 0.50001}, {**SHARE, "GR": 0.50004}, {**SHARE, "GR": 0.50002}])
-    assert tune.choose_settings("ft-l2", JUDGE, Settings(), (1e-3, 2e-3, 3e-3))[0]["lr"] == 2e-3
+    assert tune.choose_settings("ft-l2", JUDGE, Settings(), tmp_path, (1e-3, 2e-3, 3e-3))[0]["lr"] == 2e-3
 
 
-def test_the_rate_is_chosen_at_the_knobs_default_and_not_at_an_earlier_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_is_chosen_at_the_knobs_default_and_not_at_an_earlier_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert registry.choose("ft-l1", "mini").config.c != registry.choose("ft-l2", "").config.c
     penalties = scored(monkeypatch, [{**SHARE, "GR": 0.5}])
-    tune.choose_settings("ft-l1", JUDGE, Settings(), (1e-3, 2e-3))
+    tune.choose_settings("ft-l1", JUDGE, Settings(), tmp_path, (1e-3, 2e-3))
     assert penalties[:2] == [registry.choose("ft-l1", "").config.c] * 2
 
 
-def test_where_no_rate_works_none_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_rate_works_none_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scored(monkeypatch, [{"SR": 0.0, "GR": 0.0, "LR": 1.0}])
     with pytest.raises(UserError, match="no edit succeeds at any lr of 1e-09, 1e-08"):
-        tune.choose_settings("ft-l2", JUDGE, Settings(), (1e-9, 1e-8))
+        tune.choose_settings("ft-l2", JUDGE, Settings(), tmp_path, (1e-9, 1e-8))
 
 
 def test_what_is_scored_is_refused() -> None:
@@ -97,3 +104,25 @@ def test_committed_settings_are_what_was_chosen_on_dev_data(log: Path) -> None:
     dev, scored = load("mini-dev"), load("mini")
     assert set(dev.edit.table["drawing"]).isdisjoint(scored.edit.table["drawing"])
     assert {"SR", "GR", "LR", "config"} <= log_fields["tried"][0].keys()
+
+
+def test_a_stopped_choice_goes_on_with_the_trials_that_are_done(
+    tmp_path: Path, base: BaseModel, small_benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, rates = Judge(base, small_benchmark), (1e-3, 2e-3, 4e-3)
+    begun: list[bool] = []  # for each trial, whether its record was there
+
+    def evaluate(trial: ChosenEditor, judge: Judge, settings: Settings, out: Path, border: None) -> record.Record:
+        begun.append((out / "record.json").is_file())
+        if stop_at == len(begun):
+            raise KeyboardInterrupt
+        return judging.evaluate(trial, judge, settings, out, progress=False)
+
+    monkeypatch.setattr(tune, "evaluate", evaluate)
+    stop_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        tune.choose_settings("ft", judge, Settings(limit=2), tmp_path / "stopped", rates)
+    stop_at = 0
+    resumed = tune.choose_settings("ft", judge, Settings(limit=2), tmp_path / "stopped", rates)
+    assert begun == [False, False, False, True, True, False]
+    assert resumed == tune.choose_settings("ft", judge, Settings(limit=2), tmp_path / "whole", rates)

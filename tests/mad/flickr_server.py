@@ -57,8 +57,8 @@ class FlickrServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.photos: list[dict] = []
         self.images: dict[str, bytes] = {}
         self.cap = 4000
@@ -216,9 +216,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[FlickrServer]:
-    """A server that runs in a thread until the block ends."""
-    server = FlickrServer()
+def serving(port: int = 0) -> Iterator[FlickrServer]:
+    """A server that runs in a thread until the block ends; on any free port, if none is named."""
+    server = FlickrServer(port)
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
     thread.start()
     try:

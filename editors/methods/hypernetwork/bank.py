@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from benchmark.core import options
-from benchmark.core.arrays import read_safetensors
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing
 from benchmark.core.ranges import SeedNumber
-from benchmark.core.readers import Unreadable
-from benchmark.core.workdir import Kind, claim
-from benchmark.models.identity import hash_tensors
+from benchmark.core.workdir import Kind, working
+from benchmark.models.tensors import read_tensors, write_tensors
 from benchmark.models.vit import edits_at_once, ffn_matrices, hidden_width
 from editors.methods.hypernetwork.meta import HypernetworkEpisodes, optimise_targets, prepare
 from editors.methods.hypernetwork.pseudo import PseudoSamples
@@ -70,16 +66,17 @@ def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True
         "data": samples.source.signature,
         "bank_seed": samples.seed,
     }
-    claim(folder, BANK, settings)
     parts = []
-    with tqdm(total=size, unit="pair", desc="bank", disable=not progress, leave=False) as bar:
+    with (
+        working(folder, BANK, settings),
+        tqdm(total=size, unit="pair", desc="bank", disable=not progress, leave=False) as bar,
+    ):
         for number in range(-(-size // PART)):
             path = folder / f"part-{number:06d}.safetensors"
             part = _read_part(path, samples)
             if part is None:
                 part = _part(samples, range(PART * number, PART * (number + 1)))
-                with replacing(path) as temporary:
-                    save_file(part, temporary, metadata={"sha256": hash_tensors(part)})
+                write_tensors(path, part)
             parts.append(part)
             bar.set_postfix(kl=f"{parts[-1]['kl'].mean():.3f}", sparsity=f"{parts[-1]['sparsity'].mean():.2f}")
             bar.update(min(PART, size - PART * number))
@@ -88,13 +85,9 @@ def build(folder: Path, samples: PseudoSamples, size: int, progress: bool = True
 
 def _read_part(path: Path, samples: PseudoSamples) -> dict[str, Tensor] | None:
     """The pairs of a part; None where they are to be made, or made again: no file, a damaged or a changed one."""
-    if not path.is_file():
+    part = read_tensors(path)
+    if part is None:
         return None
-    try:
-        part, metadata = read_safetensors(path)
-    except Unreadable:
-        return None
-    is_whole = metadata.get("sha256", hash_tensors(part)) == hash_tensors(part)  # earlier versions wrote none
     model = samples.base.module
     shapes = {
         "features": (PART, model.embed_dim),
@@ -103,7 +96,7 @@ def _read_part(path: Path, samples: PseudoSamples) -> dict[str, Tensor] | None:
         "sparsity": (PART,),
     }
     is_finite = all(bool(tensor.isfinite().all()) for tensor in part.values())
-    return part if is_whole and is_finite and {name: (*t.shape,) for name, t in part.items()} == shapes else None
+    return part if is_finite and {name: (*t.shape,) for name, t in part.items()} == shapes else None
 
 
 def optimised_pairs(samples: PseudoSamples, numbers: range) -> tuple[HypernetworkEpisodes, Tensor, Tensor]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.core import staging
 from benchmark.core.errors import UserError
-from benchmark.core.staging import recover, replacing_folder
+from benchmark.core.staging import discard, recover, replacing_folder
 
 STUCK = """
 import sys, time
@@ -74,7 +75,12 @@ def test_after_a_kill_the_old_folder_stands_and_leftovers_go(old: Path) -> None:
             raise AssertionError("two at once")
         recover(old)
         stuck.kill()
-    assert contents(old.parent) == {"data/deep/old.txt", ".data.building/half.txt", ".data.lock"}
+    assert contents(old.parent) == {
+        "data/deep/old.txt",
+        ".data.building/half.txt",
+        ".data.lock",
+        ".data.made-from",
+    }
     with replacing_folder(old) as folder:
         assert not list(folder.iterdir())
         (folder / "new.txt").write_text("new")
@@ -96,3 +102,44 @@ def test_a_link_to_a_folder_stays_one(old: Path) -> None:
     with replacing_folder(old.parent / "link") as folder:
         (folder / "new.txt").write_text("new")
     assert (old.parent / "link").is_symlink() and contents(old) == {"new.txt"}
+
+
+def test_what_was_made_from_the_same_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    def make(note: str) -> set[str]:
+        with replacing_folder(tmp_path / "data", note) as folder:
+            there = contents(folder)
+            (folder / f"{len(there)}.txt").write_text("made")
+        return there
+
+    for note, kept in (("a", set()), ("a", {"0.txt"}), ("b", set())):
+        with pytest.raises(ValueError), replacing_folder(tmp_path / "data", note) as folder:
+            assert contents(folder) == kept, "another note empties the folder"
+            (folder / f"{len(kept)}.txt").write_text("made")
+            raise ValueError
+    assert make("b") == {"0.txt"}
+    assert contents(tmp_path) == {"data/0.txt", "data/1.txt"}, "the note is no part of the result"
+
+
+def test_a_folder_is_discarded_whole(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging.shutil, "rmtree", lambda *_, **__: None)  # as far as a kill lets it come
+    discard(old)
+    assert contents(old.parent) == {".data.replaced/deep/old.txt"}, "nothing is left under its name"
+    monkeypatch.undo()
+    old.mkdir()
+    discard(old)
+    assert not list(old.parent.iterdir())
+
+
+def test_what_a_killed_run_left_of_another_folder_goes_too(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, str(tmp_path / "a")], stdout=subprocess.PIPE, text=True
+    ) as stuck:
+        assert stuck.stdout is not None and stuck.stdout.readline() == "in it\n"
+        with replacing_folder(tmp_path / "b"):
+            assert (tmp_path / ".a.building" / "half.txt").exists(), "it is being made"
+        stuck.kill()
+    (tmp_path / ".mine.building").mkdir()
+    (tmp_path / ".mine.building" / "thesis.txt").touch()
+    with replacing_folder(tmp_path / "b"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"b", ".mine.building"}, "and nothing of the user's"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from benchmark.core import files
 from benchmark.core.checksums import keep_only, names_below, read_checksums, write_checksums
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
-from benchmark.core.workdir import LOCK, Kind, check_empty, check_replaceable, claim, holds
+from benchmark.core.workdir import LOCK, Kind, check_empty, check_replaceable, claim, holds, working
 
 RUN = Kind("run", "run.json", identity="facts")
 BANK = Kind("bank", "bank.json", fix="name another --bank, or delete it")
@@ -236,3 +238,37 @@ def test_an_empty_folder(tmp_path: Path) -> None:
         check_empty(tmp_path)
     with pytest.raises(UserError, match="must be a folder, not a file"):
         check_empty(tmp_path / "a")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from benchmark.core.workdir import Kind, working
+with working(Path(sys.argv[1]), Kind("run", "run.json"), {"n": 1}):
+    print("at work", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_process_is_told_who_works_in_the_folder(tmp_path: Path) -> None:
+    kind, out = Kind("run", "run.json"), tmp_path / "out"
+    words = [sys.executable, "-c", HOLD, str(out)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "at work\n"
+        with pytest.raises(UserError) as refused, working(out, kind, {"n": 1}):
+            raise AssertionError("two at once")
+        who = f"process {first.pid} on {platform.node()}, since "
+        assert str(refused.value).startswith(f"{out}: another process is at work there ({who}")
+        assert str(refused.value).endswith("; wait for it to end, or name another --out")
+        first.kill()
+    assert names(out) == {"run.json", LOCK}, "the lock of a killed process is left"
+    with working(out, kind, {"n": 1}) as was_there:
+        assert was_there
+    assert names(out) == {"run.json"}, "and goes with the next"
+
+
+def test_a_finished_folder_that_cannot_be_written_can_be_read(claimed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # a read-only disk, also for root
+    monkeypatch.setattr(files, "write_text", None)
+    with working(claimed, RUN, NOTE) as was_there:
+        assert was_there and names(claimed) == {"run.json"}

@@ -215,12 +215,12 @@ def test_equal_preprocessing_is_done_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(table: object, path: Path, **_: object) -> None:
-        with Path("/dev/full").open("w") as file:
-            file.write("no room")
+    def full(self: Path, data: bytes) -> None:
+        with Path("/dev/full").open("wb") as file:
+            file.write(data)
 
-    monkeypatch.setattr(store.pq, "write_table", full)
-    with pytest.raises(UserError, match=r"cannot be kept in .*No space left on device.*name another folder"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left on device.*name another folder"):
         predict(models(), Noise(3), cache=tmp_path, progress=False)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -232,3 +234,20 @@ def test_edits_survive_the_way_and_code_does_not(base: BaseModel) -> None:
     for message in (b"", b"\x80\x04", json.dumps({}).encode(), save({}), save({}, metadata={HEADER: "[]"})):
         with pytest.raises(ValueError):
             unpack(message)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
+def test_ctrl_c_in_a_terminal_is_heard_by_the_judge_alone() -> None:
+    """It goes to all processes of the terminal, also to the one that imports what editors need."""
+    script = (
+        "import time; from benchmark.core.cli import run; from leaderboard.judging.line import start_server\n"
+        "def work():\n"
+        "    start_server(); print('at work', flush=True); time.sleep(60)\n"
+        "run(work, [])"
+    )
+    words = [sys.executable, "-c", script]
+    judge = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert judge.stdout is not None and judge.stdout.readline() == "at work\n"
+    os.killpg(judge.pid, signal.SIGINT)
+    _, errors = judge.communicate(timeout=60)
+    assert judge.returncode == 130 and errors.startswith("error: stopped; ") and errors.count("\n") == 1, errors

@@ -53,15 +53,15 @@ def test_a_third_person_sees_only_conflicts(search_folder: Path, answer_all, mon
     from mad.review import server
 
     def serve(session: Session, listening: socket.socket, about: str) -> None:
-        served.append(session)
+        views.append(session.view())
         listening.close()
 
-    served: list[Session] = []
+    views: list[dict] = []
     monkeypatch.setattr(server, "serve", serve)
     answer_all("ann", "yynnyy")
     answer_all("bo", "ynynyn")
     run(main, [str(search_folder), "--annotator", "cy", "--conflicts", "--port", "0"])
-    view = served[0].view()
+    (view,) = views
     assert view["total"] == 3 and view["item"]["name"] == "b.png" and view["done"] == 0
     with pytest.raises(SystemExit):
         run(main, [str(search_folder), "--annotator", "Bo", "--conflicts", "--port", "0"])

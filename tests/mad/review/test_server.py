@@ -13,6 +13,7 @@ from mad.review.groups import read_candidates
 from mad.review.images import LONGEST, find_images
 from mad.review.server import HEADERS, TOKEN, create_app
 from mad.review.session import Session
+from mad.review.store import FILE, AnswerStore
 from tests.mad.review.conftest import MEMBERS
 
 OURS = "http://127.0.0.1:8765"
@@ -243,3 +244,19 @@ def test_an_answer_that_cannot_be_kept_is_not_counted(session, store, search_fol
         response = client.post(f"/accept/{key}")
         assert response.status_code == 503 and "could not be kept" in response.text
         assert client.get("/state").json()["done"] == 0
+
+
+def test_two_processes_of_one_annotator_see_each_others_answers_and_undo(
+    candidates, pool_images, search_folder: Path
+) -> None:
+    first, second = (
+        Session(candidates.images, pool_images, AnswerStore(search_folder / FILE), "ann") for _ in range(2)
+    )
+    item = first.view()["item"]
+    first.answer(item["key"], True)
+    seen = second.view()
+    assert seen["done"] == 1 and seen["item"] != item
+    assert second.undo()["item"] == item and first.view()["item"] == item
+    assert first.view()["undo"] is False and first.view()["done"] == 0
+    second.answer(item["key"], False)
+    assert first.list_groups()[0]["done"] == 1

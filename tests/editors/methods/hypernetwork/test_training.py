@@ -58,6 +58,9 @@ def test_the_bank_is_the_targets_one_by_one_and_goes_on_where_it_stopped(
     grown = small_bank(samples, tmp_path / "parts", monkeypatch)
     assert first.stat().st_mtime_ns == before
     assert torch.equal(grown.targets, whole.targets) and torch.equal(grown.features, whole.features)
+    first.write_bytes(first.read_bytes()[:-1])
+    mended = small_bank(samples, tmp_path / "parts", monkeypatch)
+    assert torch.equal(mended.targets, whole.targets), "a damaged part is made again"
     refit = PseudoSamples(tiny, source, quick(blocks=2, lr=1e-3, batch_size=2), seed=0)
     assert torch.equal(small_bank(refit, tmp_path / "whole", monkeypatch).targets, whole.targets)
     other = PseudoSamples(tiny, source, quick(inner_lr=0.1), seed=0)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.core.errors import UserError
+from benchmark.core.stopping import how_to_go_on
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from editors.methods.mend import fit
@@ -29,7 +30,7 @@ def few_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "HELD_OUT", fit.HELD_OUT[:8])
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """Stands for a signal."""
 
 
@@ -83,8 +84,9 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(
         return real(self, numbers)
 
     monkeypatch.setattr(EditingSamples, "batch", dies)
-    with pytest.raises(Killed):
+    with pytest.raises(Killed) as stop:
         run(tiny, source, QUICK, killed)
+    assert how_to_go_on(stop.value) == "the same command goes on from iteration 5"
     assert load(killed, tiny.weights_sha256).metadata["iteration"] == "5"
     monkeypatch.setattr(EditingSamples, "batch", real)
     run(tiny, source, QUICK, killed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import cannot_write
+from benchmark.core.readers import Unreadable, read_text
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ def locked(file: Path, path: Path, fix: str = "wait for it to end", patience: fl
 
 
 def _describe_holder(file: Path) -> str:
-    with contextlib.suppress(OSError, ValueError):
-        if holder := file.read_text(encoding="utf-8").strip():
+    with contextlib.suppress(Unreadable):
+        if holder := read_text(file).strip():
             return f" ({holder})"
     return ""

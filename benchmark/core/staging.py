@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmark.core.errors import UserError
 from benchmark.core.files import cannot_write, flush, write_text
 from benchmark.core.locks import locked
+from benchmark.core.readers import read_text
 from benchmark.core.stopping import ANEW, going_on
 
 NOTE = "made-from"  # beside the new folder, as long as it is made; empty, if nobody is to go on with it
@@ -76,7 +77,7 @@ def recover(path: Path) -> None:
 def _begin(path: Path, note: str) -> None:
     """Make the new folder, empty, unless what is in it was made under the same note."""
     building, file = _beside(path, "building"), _beside(path, NOTE)
-    is_kept = note and file.is_file() and file.read_text(encoding="utf-8") == note
+    is_kept = note and file.is_file() and read_text(file) == note
     if building.exists() and not is_kept:
         for leftover in building.iterdir():
             _remove(leftover)
@@ -94,7 +95,7 @@ def _give_up(path: Path) -> None:
 def _remove_abandoned(parent: Path) -> None:
     """Remove new folders of killed runs that nobody goes on with, whatever they were to become."""
     for file in parent.glob(f".*.{NOTE}"):
-        if not file.read_text(encoding="utf-8"):
+        if not read_text(file):
             path = parent / file.name.removeprefix(".").removesuffix(f".{NOTE}")
             with contextlib.suppress(UserError), _locked(path):  # a run at work holds it
                 _put_back(path)

@@ -40,5 +40,5 @@ def test_it_is_chosen_by_its_spec_and_compared_with_no_other() -> None:
     choice = choose("ft-at:part=msa,first=2", "mini")
     assert choice.config == FineTuneAtConfig(part="msa", first=2) and choice.name not in built_in()
     assert choice.spec == "ft-at:part=msa,first=2"
-    with pytest.raises(UserError, match="part must be ffn or msa, not mlp"):
+    with pytest.raises(UserError, match='part must be ffn or msa, not "mlp"'):
         choose("ft-at:part=mlp", "mini")

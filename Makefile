@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo test test-versions lint golden fuzz reliability
+.PHONY: demo test test-versions lint golden faults fuzz reliability
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -49,8 +49,11 @@ test-versions:
 fuzz: .venv/for-tests
 	@OMP_NUM_THREADS=1 $(RUN) tests.fuzz 3000
 
-# every fault of docs/reliability.md, some two hours; COMMANDS="submit crawl" makes those of some commands
-reliability: .venv/for-tests
+# all that docs/reliability.md promises
+reliability: faults fuzz
+
+# every write of every command is once the last one, and fails; COMMANDS="submit crawl" takes those of some commands
+faults: .venv/for-tests
 	@OMP_NUM_THREADS=1 $(RUN) tests.survival $(COMMANDS)
 
 # only where an issue says that outcomes change (tests/golden)

@@ -133,11 +133,7 @@ class Selected(ImageSource):
 
     @contextlib.contextmanager
     def opening(self, position: int, draft: int | None = None) -> Iterator[Image.Image]:
-        """An image as `open` gives it, for a block that makes something smaller of it; many threads may do so at once.
-
-        See `benchmark.images.decode.decoding`.
-        """
-        with decoding(self.read(position), draft) as image:
+        with self._source.opening(int(self._positions[position]), draft) as image:
             yield image
 
     def require(self, position: int, draft: int | None = None) -> Image.Image:

@@ -7,11 +7,12 @@ model in full over the group and D_l. Decoding is left out of both, and measured
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -70,6 +71,11 @@ class NoiseImages(ImageSource):
     def read(self, position: int) -> bytes:
         """There is no file of noise."""
         raise BrokenImage("not encoded")
+
+    @contextlib.contextmanager
+    def opening(self, position: int, draft: int | None = None) -> Iterator[Any]:
+        """See `ImageSource.opening`."""
+        yield self._pixels[position]
 
     def require(self, position: int, draft: int | None = None) -> Any:
         """See `ImageSource.require`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def small_vit(seed: int = 0, dtype: torch.dtype = torch.float32, **settings) -> 
         torch.nn.init.normal_(block.mlp.fc1.weight, std=0.2)
         torch.nn.init.normal_(block.mlp.fc2.weight, std=0.2)
     return model.to(dtype).eval().requires_grad_(False)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C even where a shell's background started the tests with it ignored: processes that they start do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

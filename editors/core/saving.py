@@ -52,7 +52,8 @@ def save(model: BaseModel, folder: Path) -> None:
 def _timm_config(preprocessing: Preprocessing) -> dict[str, Any]:
     return {
         "input_size": (3, *preprocessing.shape),
-        "crop_pct": preprocessing.size / preprocessing.resize,
+        # timm takes the whole part of size / crop_pct: half a pixel more is resize, however the division is rounded
+        "crop_pct": preprocessing.size / (preprocessing.resize + 0.5),
         "crop_mode": preprocessing.crop,
         "interpolation": preprocessing.interpolation,
         "mean": preprocessing.mean,

@@ -14,7 +14,9 @@ from PIL import Image
 
 from benchmark import load, load_base
 from benchmark.core import cli
+from benchmark.images.decode import Preprocessing
 from editors import fix
+from editors.core.saving import _timm_config
 
 EDITORS = """
 from editors import Editor, FailedEdit, TailEdit
@@ -127,3 +129,9 @@ def test_an_image_that_is_right_needs_no_edit(failure, capsys) -> None:
     with pytest.raises(SystemExit):
         run("--image", "x.webp", "--label", said, "--out", "fixed")
     assert "there is nothing to edit" in capsys.readouterr().err
+
+
+def test_a_saved_preprocessing_is_read_back() -> None:
+    for resize in range(224, 449):
+        preprocessing = Preprocessing(224, resize, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        assert Preprocessing.from_timm(_timm_config(preprocessing)) == preprocessing

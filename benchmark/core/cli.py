@@ -65,10 +65,10 @@ def run(
     try:
         with stoppable(), all_notes():
             if isinstance(command, Mapping):
-                visible = {name: printing_visibly(_with_ranges(function)) for name, function in command.items()}
-                tyro.extras.subcommand_cli_from_dict(visible, args=arguments, prog=prog, description=description)
+                prepared = {name: _prepared(function) for name, function in command.items()}
+                tyro.extras.subcommand_cli_from_dict(prepared, args=arguments, prog=prog, description=description)
             else:
-                tyro.cli(printing_visibly(_with_ranges(command)), args=arguments, prog=prog, description=description)
+                tyro.cli(_prepared(command), args=arguments, prog=prog, description=description)
             sys.stdout.flush()
     except UserError as error:
         if debug:
@@ -92,20 +92,21 @@ def run(
         _fail(f"{reason}; nobody foresaw this: please report it with {log}", 1)
 
 
-def _with_ranges(command: Command) -> Command:
-    """The same command, which begins with a check of all its options' ranges."""
+def _prepared(command: Command) -> Command:
+    """The same command, which begins with a check of all its options' ranges, and prints visibly."""
     if isinstance(command, functools.partial):  # a function with other defaults, whose types are the function's
-        partial = functools.partial(_with_ranges(command.func), *command.args, **command.keywords)
+        partial = functools.partial(_prepared(command.func), *command.args, **command.keywords)
         partial.__dict__.update(command.__dict__)  # what tyro notes on a command
         return partial
 
     @functools.wraps(command)
-    def checked(*arguments: Any, **options: Any) -> None:
+    def prepared(*arguments: Any, **options: Any) -> None:
         values = inspect.signature(command).bind(*arguments, **options).arguments
         check_ranges(values, typing.get_type_hints(command, include_extras=True), as_option)
-        command(*arguments, **options)
+        with printing_visibly():
+            command(*arguments, **options)
 
-    return checked
+    return prepared
 
 
 def _prog() -> str:

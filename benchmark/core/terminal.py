@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -33,19 +31,9 @@ class _Visible:
         return getattr(self._stream, name)
 
 
-def printing_visibly(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command, in which `print` shows control characters as escapes."""
-    if isinstance(command, functools.partial):  # a function with other defaults, whose types are the function's
-        partial = functools.partial(printing_visibly(command.func), *command.args, **command.keywords)
-        partial.__dict__.update(command.__dict__)  # what tyro notes on a command
-        return partial
-
-    @functools.wraps(command)
-    def visibly(*arguments: Any, **options: Any) -> None:
-        with redirect_stdout(cast(TextIO, _Visible(sys.stdout))):
-            command(*arguments, **options)
-
-    return visibly
+def printing_visibly() -> AbstractContextManager[TextIO]:
+    """Let `print` show control characters as escapes."""
+    return redirect_stdout(cast(TextIO, _Visible(sys.stdout)))
 
 
 def one_line(message: str) -> str:

@@ -76,7 +76,9 @@ def _review(log: Path, arguments: list[str]) -> None:
     with log.open("w") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores Ctrl-C, and so would we
+    # A shell's background ignores Ctrl-C, and a fork server that the border started before us blocks it: so would we.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     sys.argv = ["mad.review", *arguments]
     runpy.run_module("mad.review", run_name="__main__", alter_sys=True)
 

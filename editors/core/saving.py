@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import write_bytes
 from benchmark.images.decode import Preprocessing
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
@@ -42,11 +44,12 @@ def save(model: BaseModel, folder: Path) -> None:
 
     The config names the preprocessing that the model was loaded with, where timm's own is another one.
     """
-    from timm.models import save_for_hf
+    from timm.models._hub import save_config_for_hf
 
     module: Any = copy.copy(model.module)
     module.pretrained_cfg = {**module.pretrained_cfg, **_timm_config(model.preprocessing)}
-    save_for_hf(module, str(folder), safe_serialization=True)
+    write_bytes(folder / "model.safetensors", to_bytes(module.state_dict()))  # what timm's save_for_hf writes
+    save_config_for_hf(module, str(folder / "config.json"))
 
 
 def _timm_config(preprocessing: Preprocessing) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class CheckpointStore:
     def save(self, path: Path, network: nn.Module, metadata: Mapping[str, str], iteration: int) -> None:
         """Write the network and its metadata to `path`, atomically."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        write_bytes(path, save(tensors, {**metadata, "iteration": str(iteration)}))
+        write_bytes(path, _to_bytes(tensors, {**metadata, "iteration": str(iteration)}))
 
     def read_metadata(self, path: Path) -> dict[str, str]:
         """A checkpoint's metadata. Raises `UserError` for a missing file and for one that is no such checkpoint."""
@@ -130,3 +130,12 @@ class CheckpointStore:
             f"no trained {self.name} for this base model (weights {base_weights_sha256[:12]}) comes with "
             f"the project; {self.how_to_train}"
         )
+
+
+def _to_bytes(tensors: dict[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file that is the same whenever its content is: the library writes metadata in a random order."""
+    data = save(tensors, dict(metadata))
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps({**json.loads(data[8:end]), "__metadata__": dict(sorted(metadata.items()))}).encode()
+    header += b" " * (-len(header) % 8)  # what follows stays aligned
+    return len(header).to_bytes(8, "little") + header + data[end:]

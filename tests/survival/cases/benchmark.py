@@ -1,4 +1,4 @@
-"""The data set: built, hydrated, its locality set chosen."""
+"""The data set: built, looked at, hydrated, its locality set chosen."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ BUILD = (
     "benchmark.build --natural in/Natural-Image-Subset.zip --oil-painting in/oil --stage-light in/PUG_ImageNet "
     "--locality in/Sensitive-Images.zip --allow-partial --out out"
 )
+OWN = "benchmark.build --own in/groups --locality in/near --out mine"
+
+
+def _own() -> None:
+    """Groups of one's own, and the images near a boundary."""
+    pictures("in", "groups/468_cab-bee", "groups/7_cock-hen", "near/1", "near/2")
+
+
+def _built() -> None:
+    _own()
+    command(OWN)()
 
 
 def _published() -> None:
@@ -42,6 +53,8 @@ def _validation() -> None:
 
 CASES = (
     Case("build", _archives, command(BUILD)),
+    Case("own", _own, command(OWN)),
+    Case("inspect", _built, command("benchmark.inspect mine --out sheets")),
     Case(
         "hydrate",
         _published,

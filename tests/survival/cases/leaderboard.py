@@ -51,6 +51,18 @@ def _analyse(words: str) -> Callable[[], None]:
     return run
 
 
+def _ablation() -> None:
+    """Two networks of two iterations each, from one bank of two pairs."""
+    from dataclasses import replace
+
+    from editors.methods.hypernetwork import recipe, studies
+
+    recipe.PRESETS["released"] = recipe.HypernetworkRecipe(inner_steps=1, outer_steps=1, steps_a_batch=1, batch_size=2)
+    studies.STUDIES["blocks"] = replace(studies.STUDIES["blocks"], values=(1, 2))
+    words = "--editor hypernetwork:max_steps=1 --bank-size 2 --iterations 2 --sparsities 0.5"
+    _analyse(f"ablation --what blocks {words} --images in/noise {ON_NOISE} --limit 1 --out out")()
+
+
 def _two_runs() -> None:
     _noise()
     _submit("ft:lr=0.01,max_steps=2 random-mask:lr=0.01,max_steps=2")()
@@ -61,6 +73,7 @@ CASES = (
     Case("tune", _noise, _tune, repeats=110),
     Case("layers", _noise, _analyse(f"layers {ON_NOISE} --limit 1 --out out")),
     Case("iou", _noise, _analyse(f"iou random-mask {ON_NOISE} --limit 2 --out out")),
+    Case("ablation", _noise, _ablation, repeats=110),
     Case("curve", _two_runs, _analyse("curve out --out curve")),
     Case("swaps", _two_runs, _analyse("swaps out --out swaps")),
     Case("tables", _two_runs, command("leaderboard.tables out")),

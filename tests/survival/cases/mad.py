@@ -107,5 +107,6 @@ CASES = (
     Case("search", _pool, _search),
     Case("crawl", lambda: None, _crawl, repeats=90),
     Case("review", _searched, _answer, lost=_lost_answers),
+    Case("status", _reviewed, command("mad.review.__main__ status out")),
     Case("export", _reviewed, command("mad.review.__main__ export out --out natural"), refuses="is not empty"),
 )

@@ -43,7 +43,7 @@ from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Count, Fraction
 from benchmark.core.workdir import Kind, working
-from mad.mining.wordnet import Measure, Over
+from mad.mining.wordnet import UNITS, Measure, Over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,8 @@ def main(
             a folder). A path may hold = and a comma: a file that exists wins.
         models: Models A,B,C instead of a pair: every two of them, each in a folder A-vs-B; the weakest first.
         weights: Local weights for one of the models, ALIAS=FILE; may be given several times.
-        distance: Distance between two classes in WordNet: hypernym edges, or weighted towards the root.
+        distance: Distance between two classes in WordNet: edges (2 to 26), or edges weighted towards the root
+            (below 4).
         over: Minimum or mean over the hypernym paths of both classes.
         min_probability: Probability that the top-1 classes of both models must reach.
         diverse: Rank only a varied head: both >= 0.8, 3 images a class, 1 a pair of classes.
@@ -184,10 +185,11 @@ def _compete(
     if not result.images:
         raise UserError(f"no image of {pool.title} has predictions; {out / 'skipped.csv'} says why")
     model_names = report.ModelNames(shorten_name(models[base].name), shorten_name(models[strong].name))
+    unit = UNITS[config.distance]
     overview = describe(result, len(skipped), models[base], models[strong], pool, config, draft)
-    pages = report.write(out, result, skipped, pool, model_names, overview, credits)
+    pages = report.write(out, result, skipped, pool, model_names, overview, unit, credits)
     keep_only(out, [*tables, *pages])
-    print_summary(result, len(skipped), model_names, out)
+    print_summary(result, len(skipped), model_names, unit, out)
 
 
 def _describe(model: BaseModel) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 160  # pixels
 GAP, MARGIN = 18, 32
-INK, FAINT, PAPER, FRAME = "#1c2430", "#76808f", "#ffffff", "#eef1f5"
+INK, FAINT, PAPER, FRAME = "#1c2430", "#5f6975", "#ffffff", "#eef1f5"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,16 @@ class ModelNames:
     strong: str
 
 
+@dataclass(frozen=True)
+class Section:
+    """A heading, a few words about it, and its tiles; `id` is that of the group, or "ranking"."""
+
+    id: str
+    heading: str
+    about: str
+    tiles: Sequence[Tile]
+
+
 def write(
     out: Path,
     result: SearchResult,
@@ -45,6 +56,7 @@ def write(
     pool: ImageSource,
     names: ModelNames,
     overview: Mapping[str, str],
+    unit: str,
     credits: pd.DataFrame,
 ) -> list[str]:
     """Write `sheets/*.png` and `report.html` into `out`; return the names of the files.
@@ -56,6 +68,7 @@ def write(
         pool: source of the pictures.
         names: the models' names.
         overview: pool, models and rules of the search, for the head of the page.
+        unit: of the distances, a word of `mad.mining.wordnet.UNITS`.
         credits: from `mad.crawling.credits.read_attribution`; a picture's owner there is named under the picture.
     """
     shown = [("ranking", "The top of the ranking", "the farthest apart first", result.ranking.head(ON_SHEET))]
@@ -63,20 +76,22 @@ def write(
     for group in result.groups.head(GROUPS_SHOWN).to_dict("records"):
         rows = result.membership.iloc[start : start + min(group["size"], IN_GROUP)]
         start += group["size"]
-        about = f"{group['size']} images, {group['distance']:.4g} apart"
-        shown.append((group["group_id"], group["group"], about, rows))
+        about = f"{len(rows)} of {group['size']} images" if len(rows) < group["size"] else f"{len(rows)} images"
+        shown.append((group["group_id"], group["group"], f"{about}, {group['distance']:.4g} {unit} apart", rows))
 
     pictures = _make_thumbnails(pool, {image for _, _, _, rows in shown for image in rows["image"]})
     by_image = credits.set_index("image").to_dict("index")
     sections = [
-        (heading, about, _make_tiles(rows, pictures, by_image)) for _, heading, about, rows in shown if len(rows)
+        Section(id, heading, about, _make_tiles(rows, unit, pictures, by_image))
+        for id, heading, about, rows in shown
+        if len(rows)
     ]
-    paths = [out / "sheets" / f"{name}.png" for name, _, _, rows in shown if len(rows)]
-    for path, (heading, about, tiles) in zip(paths, sections, strict=True):
-        with files.replacing(path) as temporary:
-            draw_contact_sheet(tiles, heading, about, names).save(temporary)
-    files.write_text(out / "report.html", render_page(names, overview, sections, result.groups, skipped))
-    return ["report.html", *(f"sheets/{path.name}" for path in paths)]
+    for section in sections:
+        with files.replacing(out / "sheets" / f"{section.id}.png") as temporary:
+            draw_contact_sheet(section.tiles, section.heading, section.about, names).save(temporary)
+    page = render_page(out, names, overview, unit, sections, result.groups, skipped)
+    files.write_text(out / "report.html", page)
+    return ["report.html", *(f"sheets/{section.id}.png" for section in sections)]
 
 
 # ---------------------------------------------------------------------------------------------- tiles
@@ -111,7 +126,7 @@ def _make_thumbnails(pool: ImageSource, images: set[str]) -> dict[str, Image.Ima
 
 
 def _make_tiles(
-    rows: pd.DataFrame, pictures: Mapping[str, Image.Image], credits: Mapping[str, Mapping[str, str]]
+    rows: pd.DataFrame, unit: str, pictures: Mapping[str, Image.Image], credits: Mapping[str, Mapping[str, str]]
 ) -> list[Tile]:
     class_names = imagenet.names()
     return [
@@ -119,7 +134,7 @@ def _make_tiles(
             **_format_credit(credits.get(row["image"])),
             picture=pictures.get(row["image"]),
             image=row["image"],
-            note=f"#{row['rank']}  ·  {row['distance']:.4g} apart",
+            note=f"#{row['rank']}  ·  {row['distance']:.4g} {unit} apart",
             strong=class_names[row["strong_index"]],
             strong_probability=row["strong_probability"],
             base=class_names[row["base_index"]],
@@ -168,9 +183,11 @@ def draw_contact_sheet(tiles: Sequence[Tile], title: str, about: str, names: Mod
 
 
 def render_page(
+    folder: Path,
     names: ModelNames,
     overview: Mapping[str, str],
-    sections: Sequence[tuple[str, str, Sequence[Tile]]],
+    unit: str,
+    sections: Sequence[Section],
     groups: pd.DataFrame,
     skipped: pd.DataFrame,
 ) -> str:
@@ -179,19 +196,26 @@ def render_page(
     Its links lead to a place on the page, or to the page of a picture whose licence asks for it.
 
     Args:
+        folder: the search's, as the next commands name it.
         names: the models' names.
         overview: pool, models and rules of the search, in order.
-        sections: (heading, explanation, tiles) of each grid of pictures.
+        unit: of the distances, a word of `mad.mining.wordnet.UNITS`.
+        sections: the grids of pictures.
         groups: from `mad.mining.competition.find_groups`.
         skipped: `image` and `error` of images that did not open.
     """
     return fill_template(
         TEMPLATE,
         encode=_encode_data_uri,
+        folder=shlex.quote(str(folder)),
         names=names,
         overview=overview,
+        unit=unit,
         sections=sections,
+        pictured={section.id for section in sections},
+        n_groups=len(groups),
         groups=groups.head(LISTED).to_dict("records"),
+        n_skipped=len(skipped),
         skipped=skipped.head(LISTED).to_dict("records"),
         size=THUMBNAIL,
     )

@@ -11,6 +11,7 @@ from benchmark.core import files
 from benchmark.core.csvs import write_frame
 from benchmark.core.terminal import console
 from benchmark.labels import imagenet
+from mad.mining.wordnet import describe_distance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,13 +67,12 @@ def describe(
     draft: int | None,
 ) -> dict[str, str]:
     """Pool, models and rules of a search: the opening table of the report."""
-    measure = {"hops": "hypernym edges", "weighted": "weighted hypernym paths"}[config.distance]
     overview = {
         "base model": f"{base.name} (weights {base.weights_sha256[:12]})",
         "stronger model": f"{strong.name} (weights {strong.weights_sha256[:12]})",
         "pool": f"{pool.title}: {result.images:,} images, {skipped:,} skipped",
         "disagreements": f"{result.disagreements:,} ({result.disagreements / result.images:.1%} of the images)",
-        "distance": f"{measure} in WordNet 3.0, {config.over} over pairs of paths",
+        "distance": describe_distance(config.distance, config.over),
         "groups": f"{len(result.groups):,} of at least {config.min_group} images",
     }
     if config.min_probability:
@@ -84,7 +84,7 @@ def describe(
     return overview
 
 
-def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, out: Path) -> None:
+def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, unit: str, out: Path) -> None:
     """Print the top of the ranking, the largest groups and where the rest is; a command calls this in the end."""
     from rich import box
     from rich.table import Table
@@ -101,13 +101,14 @@ def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, o
     )
     if result.ranking.empty:
         return
-    top = Table(box=box.SIMPLE_HEAD, title="The top of the ranking", title_justify="left", title_style="bold")
+    heading = f"The top of the ranking, by {unit} between both classes in WordNet"
+    top = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold")
     top.add_column("#", justify="right", style="dim")
     top.add_column("image", max_width=20, no_wrap=True, style="dim")
     for name, colour in ((model_names.strong, "green"), (model_names.base, "red")):
         top.add_column(f"{name} says", style=colour)
         top.add_column("", justify="right", style=colour)
-    top.add_column("apart", justify="right")
+    top.add_column(unit, justify="right")
     for row in result.ranking.head(SHOWN).to_dict("records"):
         top.add_row(
             str(row["rank"]),
@@ -124,7 +125,7 @@ def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, o
     largest.add_column("id", style="dim")
     largest.add_column("group")
     largest.add_column("images", justify="right")
-    largest.add_column("apart", justify="right")
+    largest.add_column(unit, justify="right")
     for row in result.groups.head(SHOWN).to_dict("records"):
         group = Text.assemble((row["strong_class"], "green"), "-", (row["base_class"], "red"))
         largest.add_row(row["group_id"], group, f"{row['size']:,}", f"{row['distance']:.4g}")
@@ -135,3 +136,5 @@ def print_summary(result: SearchResult, skipped: int, model_names: ModelNames, o
         ("groups", "groups.csv"),
     ):
         screen.print(f" {title:<14}{out / file}", soft_wrap=True)
+    if len(result.groups):
+        screen.print(f" {'next':<14}python -m mad.review {out} --annotator NAME", soft_wrap=True)

@@ -101,7 +101,9 @@ def test_a_search_over_ray_writes_the_same_files(
 ) -> None:
     for engine in ("local", "ray"):
         monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / f"{engine}-cache"))
-        call("--pair", pair, "--pool", pictures, "--out", tmp_path / engine, "--engine", engine)
+        (tmp_path / engine).mkdir()
+        monkeypatch.chdir(tmp_path / engine)
+        call("--pair", pair, "--pool", pictures, "--out", "out", "--engine", engine)
     results = [
         {path.relative_to(tmp_path / engine): path.read_bytes() for path in (tmp_path / engine).rglob("*.*")}
         for engine in ("local", "ray")

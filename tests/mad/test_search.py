@@ -66,14 +66,19 @@ def test_the_first_of_the_pair_is_the_base(models, pictures: Path, tmp_path: Pat
 def test_the_same_command_gives_the_same_files(pair, pictures: Path, tmp_path: Path, monkeypatch) -> None:
     (pictures / "broken.png").write_text("no image")
     arguments = ["--pair", pair, "--pool", pictures, "--diverse", "--distance", "weighted", "--over", "mean"]
-    call(*arguments, "--out", tmp_path / "one")
-    first = results(tmp_path / "one")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    call(*arguments, "--out", "out")
+    first = results(Path("out"))
     monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path / "another"))
-    call(*arguments, "--out", tmp_path / "two")
+    monkeypatch.chdir(tmp_path / "two")
+    call(*arguments, "--out", "out")
     assert (tmp_path / "another" / "predictions").is_dir()
-    assert results(tmp_path / "two") == first
-    call(*arguments, "--out", tmp_path / "one")  # over its own results, from the predictions it kept
-    assert results(tmp_path / "one") == first
+    assert results(Path("out")) == first
+    monkeypatch.chdir(tmp_path / "one")
+    call(*arguments, "--out", "out")  # over its own results, from the predictions it kept
+    assert results(Path("out")) == first
 
 
 def test_other_rules_ask_the_models_nothing_new(pair, pictures: Path, tmp_path: Path, monkeypatch) -> None:
@@ -138,16 +143,18 @@ def test_all_pairs_of_three_models(models, pictures: Path, tmp_path: Path, third
     from benchmark.predict import engine as predict
 
     three = [*models, third_model]
-    out = tmp_path / "three"
+    out = Path("three")  # below `tmp_path`
     call("--models", ",".join(map(str, three)), "--pool", pictures, "--out", out, "--min-group", 1)
     pairs = [f"{a.name}-vs-{b.name}" for a, b in itertools.combinations(three, 2)]
     assert sorted(path.name for path in out.iterdir()) == sorted([*pairs, "search.json"])
     assert json.loads((out / "search.json").read_text())["searches"] == pairs
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "top2", None)  # nothing is asked anew
+        (tmp_path / "alone").mkdir()
+        patch.chdir(tmp_path / "alone")  # the report names its folder
         for (a, b), name in zip(itertools.combinations(three, 2), pairs, strict=True):
-            call("--pair", f"{a},{b}", "--pool", pictures, "--out", tmp_path / name, "--min-group", 1)
-            assert results(tmp_path / name) == results(out / name)
+            call("--pair", f"{a},{b}", "--pool", pictures, "--out", out / name, "--min-group", 1)
+            assert results(out / name) == results(tmp_path / out / name)
     assert "another search" in fails(capsys, "--models", f"{models[0]},{models[1]}", "--pool", pictures, "--out", out)
 
 

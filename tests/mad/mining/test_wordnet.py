@@ -9,6 +9,7 @@ import pytest
 
 from benchmark.core.errors import UserError
 from benchmark.labels import imagenet
+from mad import search
 from mad.mining import wordnet
 
 VOLLEYBALL, BASKETBALL, BIB, ALTAR = 890, 430, 443, 406
@@ -76,6 +77,17 @@ def test_a_class_with_two_paths_by_hand() -> None:
     by_part = 2 * (2**-2 + 2**-3 + 2**-4 + 2**-5)
     assert wordnet.compute_distances("weighted", "min")[BIB, ALTAR] == by_fabric
     assert wordnet.compute_distances("weighted", "mean")[BIB, ALTAR] == (by_fabric + by_part) / 2
+
+
+def test_a_distance_is_described_with_its_unit_and_range() -> None:
+    hops = wordnet.compute_distances("hops", "min")
+    off_diagonal = sorted(hops[a, b] for a, b in itertools.combinations(range(1000), 2))
+    least, median, most = off_diagonal[0], off_diagonal[len(off_diagonal) // 2], off_diagonal[-1]
+    assert (least, median, most) == (2, 13, 26)
+    words = wordnet.describe_distance("hops", "min")
+    assert words.startswith("edges in WordNet 3.0") and "2 to 26 apart, half of all pairs at most 13" in words
+    assert "below 4" in (search.main.__doc__ or "") and wordnet.compute_distances("weighted", "mean").max() < 4
+    assert "edges (2 to 26)" in (search.main.__doc__ or "")
 
 
 # -- and by independent routes

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import re
 import runpy
-import shutil
 import signal
 import sys
 import time
@@ -21,29 +20,8 @@ from benchmark.core.cli import run
 from mad.review.__main__ import export, status
 from tests.mad.review.conftest import MEMBERS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">.png"
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Debian's Chromium, else Playwright's own; on a developer's machine without either the test is skipped."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("needs playwright: pip install -e '.[browser]'")
-    with sync_playwright() as playwright:
-        try:
-            chromium = playwright.chromium.launch(executable_path=CHROMIUM)
-        except Error:
-            if CHROMIUM or os.environ.get("CI"):
-                raise
-            pytest.skip("needs Chromium: apt install chromium, or playwright install chromium")
-        yield chromium
-        chromium.close()
 
 
 class Server:

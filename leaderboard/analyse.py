@@ -18,7 +18,7 @@ from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Fraction, SeedNumber
-from benchmark.core.terminal import console
+from benchmark.core.terminal import show_table
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
@@ -245,14 +245,8 @@ def _shared(record: Record) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), caption="per cent", caption_justify="left")
-    for position, name in enumerate(header):
-        table.add_column(name, justify="right" if position > 1 else "left")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    show_table(header, rows, n_text=2)
+    print("Per cent.")
 
 
 def _written(path: Path) -> None:

@@ -15,7 +15,6 @@ from benchmark.core.cli import run
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Positive
-from benchmark.core.terminal import console
 from benchmark.data import dataset
 from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
@@ -67,46 +66,12 @@ def score(
     ]
 
 
-def show(records: Sequence[Record]) -> None:
-    """Print the table of these records on the terminal."""
-    from rich.table import Table
-
-    header, *body = tables.rows(records)
-    seconds = f"per cent; seconds on {records[0].environment.device_name}"
-    table = Table(
-        title=tables.heading(records[0]),
-        title_justify="left",
-        caption=seconds,
-        caption_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    # 80 columns are enough if words stand above each other; a column of noughts is left out.
-    shown = [
-        n
-        for n, name in enumerate(header)
-        if name != "steps" and (name != "failed" or any(r.outcomes.failed for r in records))
-    ]
-    for position in shown:
-        # a narrow terminal folds the names of editors and leaves the numbers whole
-        widest = max(len(row[position]) for row in body) if position else None
-        table.add_column(
-            header[position].replace(" ", "\n"),
-            justify="right" if position else "left",
-            min_width=widest,
-            no_wrap=bool(position),
-            overflow="fold",
-        )
-    for cells in body:
-        table.add_row(cells[0].replace(":", "\n  ").replace(",", "\n  "), *(cells[position] for position in shown[1:]))
-    console().print(table)
-
-
 def _at_knobs(chosen_editor: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:
     if sweep is None:
         return [chosen_editor]
     knob = knob_of(chosen_editor.config)
     if knob is None:
+        log.warning("%s has no knob, so --sweep scores it once, as it is", chosen_editor.name)
         return [chosen_editor]
     return [chosen_editor.at_knob(value) for value in (sweep or knob.sweep)]
 
@@ -124,6 +89,7 @@ def main(
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
     device: options.Device = "cpu",
+    intervals: options.Intervals = False,
     out: options.Out = Path("out/leaderboard"),
 ) -> None:
     """Score editors and print the table; records and outcomes go to OUT, one folder a run.
@@ -145,8 +111,8 @@ def main(
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
     settings = Settings(seed, limit, groups, edit_timeout=edit_timeout)
     records = score(editors, base, data, out, settings, sweep, interpolate, device, images, in_process)
-    show(records)
-    print(f"records: {out}   as Markdown: python -m leaderboard.tables {out}")
+    tables.show(records, intervals)
+    print(f"records: {out}   every one: python -m leaderboard.tables {out}")
 
 
 if __name__ == "__main__":

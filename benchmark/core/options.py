@@ -58,6 +58,7 @@ PerClass: TypeAlias = Annotated[Count, _PER_CLASS]
 PerClassOrAll: TypeAlias = Annotated[CountOrZero, _PER_CLASS]
 Limit: TypeAlias = Annotated[Count | None, Doc("Take only so many, not all.")]
 Quick: TypeAlias = Annotated[bool, Doc("Measure the same thing in less time, on less.")]
+Intervals: TypeAlias = Annotated[bool, Doc("Show 95 % intervals.")]
 Seed: TypeAlias = Annotated[SeedNumber, Doc("Seed of all that is drawn at random.")]
 
 # how it is computed

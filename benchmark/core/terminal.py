@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LONGEST = 2_000  # characters of a line on standard error
+GAP = 2  # blanks behind a column
+NAMES = 0.4  # share of a screen that names may take before a column of numbers is left out
+LEAST = 12  # columns that names always have
 
 
 class _Visible:
@@ -47,7 +53,7 @@ def show_traceback(kind: type[BaseException], error: BaseException, trace: Trace
     sys.stderr.write(printable_lines("".join(traceback.format_exception(kind, error, trace))))
 
 
-def console() -> Console:
+def console(width: int | None = None) -> Console:
     """A console of rich for tables, whose text is plain: no markup, no emoji codes, no control characters."""
     from rich.console import Console
     from rich.text import Text
@@ -56,4 +62,57 @@ def console() -> Console:
         def render_str(self, text: str, **settings: Any) -> Text:
             return super().render_str(printable_lines(text), **settings)
 
-    return PlainConsole(markup=False, emoji=False, highlight=False)
+    return PlainConsole(markup=False, emoji=False, highlight=False, width=width)
+
+
+def is_screen() -> bool:
+    """True if standard output has a width: that of a terminal, or COLUMNS. A pipe or file gets tables whole."""
+    return console().is_terminal or os.environ.get("COLUMNS", "").isdigit()
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], drop: Sequence[str] = (), n_text: int = 1) -> None:
+    """Print a table with one header line, in which no number is wrapped.
+
+    On a narrow screen the columns of `drop` are left out, the least telling first, and named below; then the names in
+    the first column fold. The first `n_text` columns are texts and stand left.
+    """
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    lines = [[printable(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    room = console().width if is_screen() else sum(widths) + GAP * len(widths)
+    shown, dropped = list(range(len(header))), []
+    names = min(widths[0], max(LEAST, int(NAMES * room)))
+    for name in (name for name in drop if name in header):
+        if names + sum(GAP + widths[n] for n in shown[1:]) <= room:
+            break
+        shown.remove(list(header).index(name))
+        dropped.append(name)
+    names = min(widths[0], max(LEAST, room - sum(GAP + widths[n] for n in shown[1:])))
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+    for n in shown:
+        table.add_column(
+            lines[0][n],
+            justify="left" if n < n_text else "right",
+            width=widths[n] if n else names,
+            no_wrap=n > 0,
+            overflow="fold",
+        )
+    for line in lines[1:]:
+        table.add_row(_folded(line[0], names), *(line[n] for n in shown[1:]))
+    console(max(room, names + sum(GAP + widths[n] for n in shown[1:]))).print(table)
+    if dropped:
+        console().print(f"left out at {room} columns: {', '.join(dropped)}")
+
+
+def _folded(name: str, width: int) -> str:
+    """A name on lines that end where its words and settings do, as far as they are then not wider than `width`."""
+    from rich.cells import cell_len
+
+    lines = [""]
+    for piece in re.split(r"(?<=[:,/\\ =_])|(?<=-)(?=[a-zA-Z])|(?=\.[a-zA-Z])", name):
+        if lines[-1].strip() and cell_len(lines[-1] + piece.rstrip()) > width:
+            lines.append("  ")
+        lines[-1] += piece
+    return "\n".join(lines)

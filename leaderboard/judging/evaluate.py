@@ -234,6 +234,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, r
             sha256=outcomes.digest(run),
             edits=len(edits),
             failed=int(edits["failure"].notna().sum()),
+            failures=outcomes.count_failures(run),
             median_steps=float(edits["steps"].median()),
             called=int((edits["scored"] == "called").sum()),
             judged_by_editor=int((edits["scored"] == "editor").sum()),

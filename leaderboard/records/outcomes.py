@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from benchmark.core.arrays import read_parquet
 from benchmark.core.files import replacing
 from benchmark.core.readers import Unreadable
+from benchmark.core.text import printable
 from benchmark.data.dataset import Benchmark
 from benchmark.labels.columns import UNKNOWN
 from benchmark.labels.imagenet import CLASSES
@@ -60,6 +61,8 @@ FIX = "score that run again: delete its folder and run leaderboard.submit"
 JOINED = "outcomes.parquet"
 PARTS = "parts"
 HASH = "rows_sha256"  # key in the metadata of a file of outcomes
+REASONS = 5  # of failed edits, that are counted, each up to LONGEST characters
+LONGEST = 200
 TIMES = ("seconds", "score_seconds")  # not part of the hash: they differ from run to run
 
 
@@ -204,6 +207,12 @@ def _find_problem(outcomes: Outcomes) -> str:
     if edits["sample"].duplicated().any():
         return "two edits of one sample"
     return ""
+
+
+def count_failures(outcomes: Outcomes) -> dict[str, int]:
+    """The commonest reasons for failed edits, on one short line each, with their counts."""
+    reasons = outcomes.edits["failure"].dropna().map(lambda reason: printable(" ".join(reason.split()))[:LONGEST])
+    return {reason: int(count) for reason, count in reasons.value_counts().head(REASONS).items()}
 
 
 def digest(outcomes: Outcomes) -> str:

@@ -165,8 +165,10 @@ class OutcomeSection(Section):
     """Edits that were made and judged."""
     failed: Count
     """Edits without a model; they count as wrong everywhere."""
+    failures: dict[str, Count] | None = None
+    """Counts of the commonest reasons for failed edits; None in records from before."""
     median_steps: Annotated[float, Field(ge=0)]
-    """Steps of an edit."""
+    """Steps of an edit; 0 where nobody counted any."""
     called: Count
     """Edits that were judged by calling the module that the editor returned, as it is."""
     judged_by_editor: Count | None = None

@@ -1,12 +1,13 @@
 """Tables from records alone, in cells or as Markdown.
 
-Runs that are not comparable are never mixed: there is one table for each `Record.comparable_key`.
+Runs that are not comparable are never mixed: there is one table for each `Record.comparable_key`. `show` prints them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.core.terminal import console, is_screen, show_table
 from benchmark.core.text import escape
 from leaderboard.records.record import Record
 from leaderboard.records.runs import group_comparable
@@ -14,7 +15,9 @@ from leaderboard.records.sections import Score
 
 NUMBER = "{:.1f}"
 WITHOUT_INTERVAL = ("lr_groups", "gr_released", "lr_agreement_groups")  # none is computed
-NOTE = (
+LEAST_TELLING = ("lr_agreement_groups", "lr_groups", "gr_released", "lr_agreement")  # scores, the first above all
+NOTE = "Per cent."
+NOTE_ON_INTERVALS = (
     "Per cent; in brackets 95 % intervals: Wilson's over edits for SR; for the others bootstrap intervals over groups, "
     "over drawings where a subset has one group, and a dash where there is nothing to resample or nothing differs."
 )
@@ -90,8 +93,24 @@ def editor_cell(record: Record) -> str:
     return f"{record.editor.spec} ({', '.join(notes)})" if notes else record.editor.spec
 
 
+def failure_lines(records: Sequence[Record]) -> list[str]:
+    """A line for each record with failed edits: how many they are, and why.
+
+    Records from before count no reasons.
+    """
+    lines = []
+    for record in (record for record in records if record.outcomes.failed):
+        counts = record.outcomes.failures or {}
+        others = record.outcomes.failed - sum(counts.values())
+        reasons = [f"{reason} ({count:,})" for reason, count in counts.items()]
+        reasons += [f"other reasons ({others:,})"] if counts and others else []
+        failed = f"{record.outcomes.failed:,} of {record.outcomes.edits:,} edits failed"
+        lines.append(f"{record.editor.spec}: {failed}{': ' if reasons else ''}{', '.join(reasons)}")
+    return lines
+
+
 def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
-    """Header and one row a record."""
+    """Header and one row a record; steps that nobody counted are a dash."""
     score_columns = columns(records)
     table = [["editor", *(title for _, title in score_columns), "failed", "steps", "s/edit"]]
     for record in records:
@@ -103,15 +122,45 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
                     for name, _ in score_columns
                 ),
                 str(record.outcomes.failed),
-                f"{record.outcomes.median_steps:g}",
-                f"{record.costs.median_edit_seconds:.2g}",
+                f"{record.outcomes.median_steps:g}" if record.outcomes.median_steps else "–",
+                _seconds(record.costs.median_edit_seconds),
             ]
         )
     return table
 
 
-def markdown(records: Sequence[Record], intervals: bool = True) -> str:
-    """All records as Markdown tables, one for each set of comparable runs."""
+def show(records: Sequence[Record], intervals: bool = False) -> None:
+    """Print all records, for a command: on a screen what it has room for, elsewhere the whole tables as Markdown."""
+    screen = console()
+    if not is_screen():
+        screen.print(markdown(records, intervals), soft_wrap=True)
+        return
+    for group in group_comparable(records):
+        header, *body = rows(group, intervals)
+        costs = [[_seconds(record.costs.fit_seconds), _mebibytes(record)] for record in group]
+        table = [[*cells, *more] for cells, more in zip([header, *body], [["s/fit", "MiB"], *costs], strict=True)]
+        if not any(record.outcomes.failed for record in group):
+            table = [[cell for name, cell in zip([*header, "s/fit", "MiB"], cells, strict=True) if name != "failed"]
+                     for cells in table]  # fmt: skip
+        titles = dict(columns(group))
+        subsets = [title for name, title in titles.items() if name.startswith("gr_") and name not in LEAST_TELLING]
+        drop = ["MiB", "s/fit", *(titles[name] for name in LEAST_TELLING), "steps", *reversed(subsets), "s/edit"]
+        screen.print(f"{heading(group[0])}\n")
+        show_table(table[0], table[1:], drop)
+        screen.print(f"\n{NOTE_ON_INTERVALS if intervals else NOTE} Seconds on {group[0].environment.device_name}.")
+        screen.print("".join(f"{line}\n" for line in failure_lines(group)))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
+
+
+def _mebibytes(record: Record) -> str:
+    return "–" if record.costs.peak_memory_mb is None else f"{record.costs.peak_memory_mb:,.0f}"
+
+
+def markdown(records: Sequence[Record], intervals: bool = False) -> str:
+    """All records as Markdown tables, one for each set of comparable runs, and below each why edits failed."""
     texts = []
     for group in group_comparable(records):
         title = escape(f"{heading(group[0])}, {details(group[0])}")
@@ -120,7 +169,9 @@ def markdown(records: Sequence[Record], intervals: bool = True) -> str:
         body = [[escape(editor), *scores] for editor, *scores in body]
         lines = [f"**{title}**", "", *map(_line, [[escape(name) for name in header], rule, *body])]
         texts.append("\n".join(lines))
-    return "\n\n".join([*texts, NOTE]) + "\n"
+        if failed := failure_lines(group):
+            texts.append("\n".join(f"- {escape(line)}" for line in failed))
+    return "\n\n".join([*texts, NOTE_ON_INTERVALS if intervals else NOTE]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

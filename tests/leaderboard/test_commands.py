@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core import cli
+from benchmark.core.errors import UserError
 from leaderboard import submit, tables
 from leaderboard.records import record
 
@@ -51,7 +52,7 @@ def test_a_second_call_takes_what_is_there(submitted: Path, capsys: pytest.Captu
 
 
 def test_tables_come_from_records_alone(submitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.run(tables.main, [str(submitted)])
+    cli.run(tables.main, [str(submitted), "--intervals"])
     printed = capsys.readouterr().out
     assert printed.count("| ft-l2:c=") == 2
     assert "GR pairs" in printed and "GR released" in printed and "LR agreement" in printed
@@ -84,6 +85,20 @@ def test_bad_input_is_one_line_with_the_fix(words: list[str], message: str, tmp_
     assert not list(tmp_path.rglob("record.json"))
 
 
+def test_a_sweep_without_a_knob_is_said_before_anything_is_computed(tmp_path: Path, capsys, monkeypatch) -> None:
+    def stop(data: str) -> None:
+        raise UserError("nothing was loaded yet")
+
+    monkeypatch.setattr(submit.dataset, "load", stop)
+    with pytest.raises(SystemExit):
+        cli.run(submit.main, ["null-edit", "ft-l2", "--sweep", "--out", str(tmp_path)])
+    notes = capsys.readouterr().err.strip().splitlines()
+    assert notes == [
+        "note: null-edit has no knob, so --sweep scores it once, as it is",
+        "error: nothing was loaded yet",
+    ]
+
+
 def test_missing_weights_say_which_file_to_put_where(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     message = refused(capsys, submit.main, "ft", "--base", "vits16", "--out", str(tmp_path))
@@ -91,8 +106,6 @@ def test_missing_weights_say_which_file_to_put_where(tmp_path: Path, capsys, mon
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    from benchmark.core.errors import UserError
-
     with pytest.raises(UserError):
         cli.run(submit.main, ["ftt", "--debug", "--out", str(tmp_path)])
 

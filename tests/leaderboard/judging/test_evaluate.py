@@ -181,6 +181,9 @@ def test_failed_edits_count_and_are_not_dropped(judge: Judge, tmp_path: Path) ->
     failed = rows.edits["failure"].notna()
     assert result.outcomes.edits == total
     assert result.outcomes.failed == failed.sum() > 0
+    overflows = total // 3
+    expected = {"head.weight is not finite": int(failed.sum()) - overflows, "FloatingPointError: overflow": overflows}
+    assert result.outcomes.failures == expected, "each reason is counted"
     assert all((p == -1).all() for p in rows.edits.loc[failed, "locality_predictions"])
     assert result.scores["lr_agreement"].value == pytest.approx(1 - failed.mean())
 

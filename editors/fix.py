@@ -15,11 +15,10 @@ from typing import Any
 import torch
 
 from benchmark.core import options
-from benchmark.core.blame import raised_at
 from benchmark.core.cli import run
 from benchmark.core.csvs import write_frame
 from benchmark.core.devices import pick
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.text import printable
@@ -34,6 +33,7 @@ from benchmark.models.load import BaseModel, load_base
 from benchmark.models.names import split_spec
 from benchmark.predict.engine import predict, top2
 from editors.core.base import TrainingImages, seed_everything
+from editors.core.mistakes import explained
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor, choose
 from editors.core.saving import apply, class_title, save
@@ -141,8 +141,7 @@ def _edit(
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        where = raised_at(error, chosen_editor.source)
-        raise UserError(f"{chosen_editor.name} broke: {type(error).__name__}: {first_line(error)}{where}") from error
+        raise UserError(f"{chosen_editor.name} broke: {explained(error, chosen_editor.source)}") from error
     return apply(model, edit, chosen_editor.name)
 
 

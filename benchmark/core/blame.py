@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import site
 import sysconfig
 import traceback
@@ -11,15 +12,28 @@ from typing import Any
 
 from benchmark.core.code import PACKAGES, ROOT
 
+PLACE = re.compile(r" \([^()]+, line \d+\)")
+
 
 def raised_at(error: BaseException, source: Path | None = None) -> str:
     """Return `` (my_editor.py, line 12)``: the innermost line of a stranger's code, or of `source`, that raised.
 
     Empty where no such line took part.
     """
+    frame = strangers_frame(error, source)
+    return f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
+
+
+def strangers_frame(error: BaseException, source: Path | None = None) -> traceback.FrameSummary | None:
+    """The frame of that line, with its code."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename) == source or _is_strangers(Path(frame.filename))]
-    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return own[-1] if own else None
+
+
+def located(message: str, where: str) -> str:
+    """The message with `where`, the place of a line in brackets, unless it names a place already."""
+    return message if PLACE.search(message) else message + where
 
 
 def defined_at(function: Any) -> str:

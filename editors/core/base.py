@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -49,7 +50,9 @@ class TrainingImages:
         return torch.as_tensor(self.samples.labels, device=self.device)
 
     def images(self, rows: Sequence[int]) -> Tensor:
-        """Preprocessed images, float32 (len(rows), 3, size, size)."""
+        """Preprocessed images, float32 (len(rows), 3, size, size). Raises `IndexError` for a row that is not there."""
+        if len(rows) and not 0 <= min(rows) <= max(rows) < len(self):
+            raise IndexError(f"rows {min(rows)} to {max(rows)} of {len(self)} training images")
         return self.samples.images(self.preprocessing, rows).to(self.device)
 
 
@@ -128,8 +131,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def knob(default: float, sweep: Sequence[float]) -> Any:
-    """A config field that is the config's `Knob`."""
+def knob(default: float, sweep: Sequence[float] = ()) -> Any:
+    """A config field that is the config's `Knob`. Raises `TypeError` without numbers to sweep."""
+    is_number = [isinstance(value, Real) for value in (default, *sweep)] if isinstance(sweep, Iterable) else [False]
+    if not all(is_number) or len(is_number) < 2:
+        raise TypeError("a knob is a number, and the numbers that a sweep gives it: knob(0.1, sweep=(0.05, 0.1, 0.2))")
     return field(default=default, metadata={"sweep": tuple(sweep)})
 
 
@@ -140,9 +146,12 @@ class Knob(NamedTuple):
     sweep: tuple[float, ...]
 
 
+def knobs_of(config: type | object) -> list[Knob]:
+    """The fields of a config that `knob` made."""
+    fields = dataclasses.fields(config)  # type: ignore[arg-type]
+    return [Knob(each.name, each.metadata["sweep"]) for each in fields if "sweep" in each.metadata]
+
+
 def knob_of(config: type | object) -> Knob | None:
     """The knob of a config, or None if it has none."""
-    for setting in dataclasses.fields(config):  # type: ignore[arg-type]
-        if "sweep" in setting.metadata:
-            return Knob(setting.name, setting.metadata["sweep"])
-    return None
+    return next(iter(knobs_of(config)), None)

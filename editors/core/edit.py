@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -17,10 +17,18 @@ class WeightEdit:
     overrides: from parameter names to the tensors that replace them, of any shape that
         `benchmark.models.vit.forward_tail` accepts. Without any, the edited model is the base.
     steps: gradient steps, or applications of a learned change, that the edit took.
+
+    Raises `TypeError` for overrides that are no dict.
     """
 
     overrides: dict[str, Tensor]
     steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the types: the fields come from third parties."""
+        if not isinstance(self.overrides, Mapping):
+            shown = type(self.overrides).__name__
+            raise TypeError(f"the overrides of a WeightEdit must be a dict from names to tensors, not {shown}")
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,17 @@ class ModuleEdit:
 
     module: from preprocessed images (n, 3, H, W) to logits (n, classes).
     steps: as in `WeightEdit`.
+
+    Raises `TypeError` for what is no module.
     """
 
     module: nn.Module
     steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the types: the fields come from third parties."""
+        if not isinstance(self.module, nn.Module):
+            raise TypeError(f"the module of a ModuleEdit must be a torch.nn.Module, not {type(self.module).__name__}")
 
 
 @dataclass(frozen=True)

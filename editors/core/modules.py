@@ -7,18 +7,20 @@ compared as well, for every edit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, unknown
 from benchmark.models.vit import depth, forward
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
 
 # Same weights, same kernels, same batch: what is left is rounding of another summation order.
 TOLERANCE = 1e-6
 MOST_STEPS = 2**31
+WIDTH_AXES = {"fc1.weight": 0, "fc1.bias": 0, "fc2.weight": 1}  # of an FFN: the axis that has its width N_m
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks")
 
 
@@ -31,28 +33,69 @@ def to_edit(base: nn.Module, edited: Edit | nn.Module, probes: Tensor) -> Edit:
     make a failed edit. Raises `UserError` for the base itself, for what is no edit, and for unknown parameters.
     """
     if isinstance(edited, nn.Module):
+        edited = getattr(edited, "_orig_mod", edited)  # the same model without torch.compile's wrapper
         if edited is base:
             raise UserError("the editor returned the base model itself; it must return a changed copy or an Edit")
         edited = _from_module(base, edited.eval(), probes)
     elif not isinstance(edited, Edit):
-        raise UserError(f"an editor must return an edit or a model, not {type(edited).__name__}")
+        raise UserError(_no_edit(edited))
     if not isinstance(edited.steps, Integral) or not 0 <= edited.steps < MOST_STEPS:
         raise UserError(f"an edit's steps must be a whole number below {MOST_STEPS:,}, not {edited.steps!r:.50}")
     if isinstance(edited, TailEdit) and not 0 <= edited.cut.block < depth(base):
         raise UserError(f"an edit's cut must be at a block below {depth(base)}, not {edited.cut.block}")
     if not isinstance(edited, WeightEdit):
         return edited
-    parameters = dict(base.named_parameters())
+    _check_overrides(base, edited.overrides)
     for name, value in edited.overrides.items():
-        if name not in parameters:
-            raise UserError(f'the edit overrides "{name}", which is no parameter of the base model')
-        weight = parameters[name]
-        if not isinstance(value, Tensor) or (value.dtype, value.device) != (weight.dtype, weight.device):
-            shown = f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else type(value).__name__
-            raise UserError(f"the edit's {name} must be {weight.dtype} on {weight.device}, not {shown}")
         if not value.isfinite().all():
             return FailedEdit(f"{name} is not finite", edited.steps)
     return edited
+
+
+def _no_edit(returned: object) -> str:
+    """The error for what is neither an edit nor a model, with what was meant, as far as the type tells."""
+    hint = ""
+    match returned:
+        case None:
+            hint = "; is its return missing?"
+        case Tensor():
+            hint = "; return the changed copy itself, not its logits"
+        case Mapping():
+            hint = "; a dict from parameter names to tensors is WeightEdit(overrides)"
+        case tuple() | list():
+            hint = "; return the copy alone, or its number of steps as WeightEdit(overrides, steps)"
+    return f"an editor must return an edit or a model, not {type(returned).__name__}{hint}"
+
+
+def _check_overrides(base: nn.Module, overrides: Mapping[str, Tensor]) -> None:
+    """Raise `UserError` for what no weight of the base can be replaced by: name, type, place and shape.
+
+    An FFN may become wider or narrower: the three tensors that have its width then have the same.
+    """
+    parameters = dict(base.named_parameters())
+    for name, value in overrides.items():
+        if name not in parameters:
+            raise unknown("parameter of the base model", str(name), parameters)
+        weight = parameters[name]
+        right = f"{weight.dtype} {tuple(weight.shape)} on {weight.device}"
+        if not isinstance(value, Tensor):
+            raise UserError(f"the edit's {name} must be {right}, not {type(value).__name__}")
+        ffn, _, tensor = name.rpartition(".mlp.")
+        free = WIDTH_AXES.get(tensor) if ffn else None
+        axes = [axis for axis in range(weight.ndim) if axis != free]
+        fits = value.ndim == weight.ndim and all(value.shape[axis] == weight.shape[axis] for axis in axes)
+        if not fits or (value.dtype, value.device) != (weight.dtype, weight.device):
+            shown = f"{value.dtype} {tuple(value.shape)} on {value.device}"
+            raise UserError(f"the edit's {name} must be {right}, not {shown}")
+        if free is not None and value.shape != weight.shape:
+            _check_width(f"{ffn}.mlp", {**parameters, **overrides})
+
+
+def _check_width(ffn: str, tensors: Mapping[str, Tensor]) -> None:
+    shapes = {key: tuple(tensors[f"{ffn}.{key}"].shape) for key in WIDTH_AXES if f"{ffn}.{key}" in tensors}
+    if len({shape[WIDTH_AXES[key]] for key, shape in shapes.items()}) > 1:
+        shown = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise UserError(f"the edit's {ffn} has {shown}, which do not fit together; override all of them")
 
 
 def _from_module(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
@@ -67,6 +110,8 @@ def _from_module(base: nn.Module, edited: nn.Module, probes: Tensor) -> Edit:
     if not differing.keys() <= parameters:
         return slow
     overrides = {name: value.detach().clone() for name, value in differing.items()}
+    if not all(value.isfinite().all() for value in overrides.values()):
+        return WeightEdit(overrides)  # a failed edit, whatever its forward is
     computed = forward(base, probes, overrides)
     try:
         called = edited(probes)

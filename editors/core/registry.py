@@ -12,11 +12,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import importlib.util
 import inspect
 import json
 import os
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -25,16 +23,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from benchmark.core.blame import raised_at
 from benchmark.core.errors import UserError, first_line, unknown
 from benchmark.core.plugins import import_room
 from benchmark.core.ranges import check_fields, check_ranges
 from editors.core.base import Editor, knob_of
+from editors.core.mistakes import explained
+from editors.core.third_party import import_editor, meant_file, split_file
 
 SETTINGS = Path(__file__).parent / "settings.json"
 METHODS = "editors.methods"  # the room of those that come with this project
 INTERPOLATE = "interpolate"  # a setting of every editor
-CALLED = ("fit", "state_dict", "provenance", "edit", "edit_many")  # methods that the harness calls, by position
 E = TypeVar("E", bound=type[Editor])
 _REGISTERED: dict[type[Editor], tuple[str, bool]] = {}  # name of each class, and whether it is listed
 
@@ -147,72 +145,23 @@ def choose(spec: str, base: str) -> ChosenEditor:
     try:
         config = editor_class.Config(**{**usual, **values})
     except Exception as error:  # a setting without a default, or one that the class itself refuses
-        message = f"{type(error).__name__}: {first_line(error)}{raised_at(error)}"
-        raise UserError(f"{name}: its Config cannot be made: {message}") from error
+        fix = f"; give each field a default, or write {name}:FIELD=VALUE" if isinstance(error, TypeError) else ""
+        raise UserError(f"{name}: its Config cannot be made: {explained(error)}{fix}") from error
     return ChosenEditor(name, editor_class, config, tuple(values), notes, interpolate)
 
 
 def _find(spec: str) -> tuple[str, type[Editor], str]:
+    if in_file := split_file(spec):
+        path, class_name, written = in_file
+        editor_class = import_editor(path, class_name)
+        return f"{path.name}:{class_name}", editor_class, written
     head, _, rest = spec.partition(":")
-    if head.endswith(".py"):
-        class_name, _, written = rest.partition(":")
-        return f"{Path(head).name}:{class_name}", _from_file(Path(head), class_name), written
     editors = built_in(listed_only=False)
     if head not in editors:
+        if meant := meant_file(spec):
+            raise UserError(f'no editor is called "{spec}"; your own is written as {meant}')
         raise unknown("editor", head, built_in(), "(or give a file: my_editor.py:MyEditor)")
     return head, editors[head], rest
-
-
-def _from_file(path: Path, class_name: str) -> type[Editor]:
-    try:
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    if not class_name:
-        raise UserError(f"{path}: which class? write {path}:ClassName")
-    spec = importlib.util.spec_from_file_location(f"third_party_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # a .py path always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and inspect look a class's module up there
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        message = f"{type(error).__name__}: {first_line(error)}{raised_at(error)}"
-        raise UserError(f"{path} cannot be imported: {message}") from error
-    editor_class = getattr(module, class_name, None)
-    if editor_class is None:
-        editors = [
-            n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Editor) and v is not Editor
-        ]
-        raise unknown(f"class in {path}", class_name, editors)
-    if not (isinstance(editor_class, type) and issubclass(editor_class, Editor)):
-        raise UserError(f"{path}:{class_name} is no editor; derive it from editors.core.base.Editor")
-    if getattr(editor_class, "__abstractmethods__", None):
-        raise UserError(f"{path}:{class_name} lacks the method {sorted(editor_class.__abstractmethods__)[0]}")
-    if not (isinstance(editor_class.Config, type) and dataclasses.is_dataclass(editor_class.Config)):
-        raise UserError(
-            f"{path}:{class_name}: Config must be a frozen dataclass; write @dataclass(frozen=True) above it"
-        )
-    for method in CALLED:
-        _check_signature(path, editor_class, method)
-    return editor_class
-
-
-def _check_signature(path: Path, editor_class: type[Editor], method: str) -> None:
-    """Raise `UserError` unless a method takes the arguments that `Editor`'s own takes, by position."""
-    expected = inspect.signature(getattr(Editor, method))
-    _, *arguments = expected.parameters
-    bound = getattr(object.__new__(editor_class), method)  # no __init__ has run
-    try:
-        inspect.signature(bound).bind(*arguments)
-    except TypeError:
-        written = getattr(editor_class, method)
-        shown = f"{method}{inspect.signature(written)}" if callable(written) else type(written).__name__
-        right = f"{method}({', '.join(expected.parameters)})"
-        raise UserError(f"{path}:{editor_class.__name__}: {method} must be {right}, not {shown}") from None
 
 
 def _fields(config: type) -> dict[str, dataclasses.Field[Any]]:

@@ -19,6 +19,7 @@ from editors.core.base import Editor, TrainingImages
 from editors.core.edit import Edit, FailedEdit
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor, choose
+from editors.core.third_party import split_file
 from leaderboard.judging.checks import Surroundings
 from leaderboard.judging.line import Line, start_server
 from leaderboard.judging.wire import METHODS, decode_edit
@@ -67,12 +68,12 @@ class Border:
 
     def choose(self, spec: str, base: str) -> ChosenEditor:
         """`editors.core.registry.choose`, but a stranger's file is imported in another process."""
-        head, _, _ = spec.partition(":")
-        if not head.endswith(".py"):
+        in_file = split_file(spec)
+        if in_file is None:
             return choose(spec, base)
-        with Line(Path(head).name, self._hidden) as line:
+        with Line(in_file[0].name, self._hidden) as line:
             described, _ = line.ask("describe", spec, base)
-        return _foreign(Path(head), described)
+        return _foreign(in_file[0], described)
 
     def open(
         self, chosen_editor: ChosenEditor, base: BaseModel, edit_timeout: float | None = None

@@ -126,9 +126,11 @@ class Snapshot:
             before, now = self._states[check], check(self._model)
             for name in [*before, *filter(_can_be_added, now.keys() - before.keys())]:
                 if name not in now or name not in before or before[name] != now[name]:
+                    if check is checksum:
+                        self.compare(editor, full=True, where=where)  # which names the weight
                     raise UserError(
-                        f"{editor} changed the base model: {name} is not as it was{where}; "
-                        "an editor must work on a copy and leave the base alone"
+                        f"{editor} changed the base model: {name} is not as it was{where}; an editor must "
+                        "work on a copy, such as copy.deepcopy(model), and leave the base alone"
                     )
 
 

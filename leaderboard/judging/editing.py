@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from benchmark.core.blame import defined_at, raised_at
+from benchmark.core.blame import defined_at, located, raised_at
 from benchmark.core.devices import wait
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from editors.core.base import Editor, TrainingImages, seed_everything
 from editors.core.edit import Edit, ModuleEdit, TailEdit
+from editors.core.mistakes import explained
 from editors.core.modules import to_edit
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.checks import Snapshot
+
+T = TypeVar("T")
 
 
 class EditorAtWork:
@@ -57,12 +61,12 @@ class EditorAtWork:
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that the editor learned."""
         with self._watched("state_dict", "in state_dict"):
-            return dict(self._editor.state_dict())
+            return _checked("state_dict", self._editor.state_dict(), Tensor)
 
     def provenance(self) -> dict[str, str]:
         """The origin of what it learned."""
         with self._watched("provenance", "in provenance"):
-            return dict(self._editor.provenance())
+            return _checked("provenance", self._editor.provenance(), str)
 
     def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
         """Edits of m failures, `images` (m, n, 3, H, W) and `labels` (m, n); `sample` names them in an error."""
@@ -109,11 +113,24 @@ class EditorAtWork:
         except (torch.OutOfMemoryError, KeyboardInterrupt):
             raise
         except UserError as error:
-            raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}{raised_at(error) or where}") from error
+            message = str(error).removeprefix(f"{name}: ")
+            raise UserError(f"{name}: {located(message, raised_at(error) or where)}") from error
         except BaseException as error:
-            line = raised_at(error, self.chosen_editor.source) or where
-            raise UserError(f"{name} broke {place}: {type(error).__name__}: {first_line(error)}{line}") from error
+            line = explained(error, self.chosen_editor.source, where)
+            raise UserError(f"{name} broke {place}: {line}") from error
         finally:
             self.seconds = time.perf_counter() - start
             self._snapshot.restore()
         self._snapshot.compare(name, full, where)
+
+
+def _checked(method: str, returned: Any, kind: type[T]) -> dict[str, T]:
+    """Return what `method` did, if that is a dict from names to values of one kind."""
+    noun = "tensors" if kind is Tensor else "texts"
+    if not isinstance(returned, Mapping):
+        raise UserError(f"{method} must return a dict from names to {noun}, not {type(returned).__name__}")
+    for name, value in returned.items():
+        if not (isinstance(name, str) and isinstance(value, kind)):
+            shown = f"{name!r:.50} of type {type(value).__name__}"
+            raise UserError(f"{method} must return a dict from names to {noun}, but it holds {shown}")
+    return dict(returned)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from benchmark.core.blame import located
 from benchmark.core.devices import device_name, exact_float32, float32_settings
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
@@ -25,7 +26,7 @@ from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
 from editors.core.base import TrainingImages
-from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit
+from editors.core.edit import Edit, FailedEdit
 from editors.core.interpolation import interpolated
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.border import Border, EditorBehindBorder
@@ -149,8 +150,7 @@ def _edit_batch(
         except UserError as error:
             if str(error).startswith(chosen_editor.name):
                 raise
-            where = "" if isinstance(edit, (ModuleEdit, TailEdit)) else editor.edit_at
-            raise UserError(f"{chosen_editor.name}: {error}{where}") from error
+            raise UserError(f"{chosen_editor.name}: {located(str(error), editor.edit_at)}") from error
         outcome_rows.append(
             {
                 "sample": int(row),

@@ -63,7 +63,26 @@ def test_what_is_no_edit_says_why() -> None:
     assert to_edit(MODEL, infinite, IMAGES) == FailedEdit("head.bias is not finite", steps=4)
     with pytest.raises(UserError, match="must return an edit or a model, not dict"):
         to_edit(MODEL, {"head.bias": torch.zeros(1000)}, IMAGES)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r'overrides "head\.weights", which is no parameter'):
+    with pytest.raises(UserError, match=r'is called "head\.weights"; did you mean "head\.weight"'):
         to_edit(MODEL, WeightEdit({"head.weights": torch.zeros(1000)}), IMAGES)
     with pytest.raises(UserError, match="the base model itself"):
         to_edit(MODEL, MODEL, IMAGES)
+    with pytest.raises(UserError, match="the base model itself"):
+        to_edit(MODEL, torch.compile(MODEL), IMAGES)
+
+
+def test_a_compiled_copy_and_one_that_is_not_finite_are_known_by_their_weights() -> None:
+    """Compiling takes a minute and changes torch; NaN is no logit that could be compared."""
+    other = copy.deepcopy(MODEL)
+    other.head.bias.data += 1
+    edit = to_edit(MODEL, torch.compile(other), IMAGES)
+    assert isinstance(edit, WeightEdit) and edit.overrides.keys() == {"head.bias"}
+    other.head.bias.data[3] = torch.nan
+    assert to_edit(MODEL, other, IMAGES) == FailedEdit("head.bias is not finite")
+
+
+def test_an_ffn_may_get_another_width_in_all_its_tensors() -> None:
+    mlp = MODEL.blocks[1].mlp
+    names = {"fc1.weight": mlp.fc1.weight[:7], "fc1.bias": mlp.fc1.bias[:7], "fc2.weight": mlp.fc2.weight[:, :7]}
+    wider = WeightEdit({f"blocks.1.mlp.{name}": value for name, value in names.items()})
+    assert to_edit(MODEL, wider, IMAGES) is wider

@@ -209,3 +209,24 @@ def test_settings_file_names_only_known_editors_and_fields() -> None:
         for name, values in editors.items():
             config = choose(name, base).config
             assert {key: getattr(config, key) for key in values} == values
+
+
+@pytest.mark.parametrize("written", ["mine.Mine", "mine:Mine", "./mine.Mine", "mine.py.Mine", "mine/Mine"])
+def test_a_file_that_is_written_as_a_module_is_shown_as_it_should_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "from editors import Editor\n\nclass Mine(Editor): pass\n")
+    with pytest.raises(UserError, match=re.escape(f'"{written}"; your own is written as mine.py:Mine')):
+        choose(written, "mini")
+    for spec, words in (
+        ("mime.py:Mine", 'mime.py: no such file; did you mean "mine.py"?'),
+        ("else/mine.py:Mine", f"else/mine.py: no such file; paths begin at {tmp_path}"),
+        ("mine.py", "which class? write mine.py:Mine"),
+        ("mine.py::Mine", "which class? write mine.py:Mine"),
+    ):
+        with pytest.raises(UserError, match=re.escape(words)):
+            choose(spec, "mini")
+    Path("mine.py").write_text("")
+    with pytest.raises(UserError, match=re.escape("mine.py holds no editor; write into it: class Mine(Editor): ...")):
+        choose("mine.py:Mine", "mini")

@@ -57,7 +57,7 @@ BROKEN: dict[str, tuple[Callable[[nn.Module], Edit | nn.Module], str]] = {
     "it exits": (lambda model: Gives(lambda images: sys.exit(0)), "SystemExit"),
     "a tail of ten": (tail(lambda tokens: tokens[:, 0, :10]), r"not .*, 10\)"),
     "a half weight": (lambda model: WeightEdit({"head.bias": model.head.bias.half()}), "must be torch.float32"),
-    "a shape": (lambda model: WeightEdit({"head.bias": torch.zeros(7)}), "cannot be called as the base can"),
+    "a shape": (lambda model: WeightEdit({"head.bias": torch.zeros(7)}), r"float32 \(1000,\) .*not .* \(7,\)"),
 }
 
 
@@ -120,5 +120,5 @@ def test_an_editor_that_changes_its_base_and_takes_it_back_in_the_next_edit(judg
         model.head.bias.data += next(signs)
         return WeightEdit({})
 
-    with pytest.raises(UserError, match="Mine changed the base model: a weight or buffer"):
+    with pytest.raises(UserError, match=r"Mine changed the base model: head\.bias is not"):
         run(judge, tmp_path / "run", borrows)

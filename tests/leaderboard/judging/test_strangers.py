@@ -53,7 +53,17 @@ CASES = {
     "nothing": ("def made(self, model, images): return None", "must return an edit or a model, not NoneType", "edit"),
     "the base itself": ("def made(self, model, images): return model", "returned the base model itself", "edit"),
     "no parameter": ("def made(self, model, images): return WeightEdit({'a': images})", "no parameter", "edit"),
-    "a shape": ("def made(self, model, images): return WeightEdit({'head.bias': torch.ones(7)})", "called", "edit"),
+    "a shape": (
+        "def made(self, model, images): return WeightEdit({'head.bias': torch.ones(7)})",
+        r"the edit's head.bias must be torch.float32 \(1000,\) on cpu, not torch.float32 \(7,\) on cpu",
+        "edit",
+    ),
+    "a head of ten": (
+        "def made(self, model, images):\n"
+        "        edited = copy.deepcopy(model)\n        edited.head = torch.nn.Linear(24, 10)\n        return edited",
+        r"\(\d+, 1000\) on cpu, not torch.float32 \(\d+, 10\)",
+        "edit",
+    ),
     "steps": ("def made(self, model, images): return WeightEdit({}, steps=10**12)", "steps must be a whole", "edit"),
     "a cut": (
         "def made(self, model, images): return TailEdit(lambda tokens: tokens, Cut(99))",

@@ -16,8 +16,9 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
 from tqdm.auto import tqdm
@@ -28,6 +29,7 @@ from benchmark.core.checksums import names_below, read_checksums
 from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
+from benchmark.core.readers import check_files_below
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.data.hub import fetch, is_on_hub
 from benchmark.data.manifest import read_build
@@ -164,15 +166,31 @@ def main(
 
 
 def fetch_into_place(data: str) -> Path:
-    """Copy a data set of the Hub to ./OWNER/NAME, and return that. Raises `UserError` where something is there."""
+    """Copy a data set of the Hub to ./OWNER/NAME, unless it is there already, and return that.
+
+    Raises `UserError` where something else is there.
+    """
     folder = Path(data.partition("@")[0])
-    if folder.exists():
-        raise UserError(f"{folder}: is here already; hydrate that, or run this in another folder")
+    recover(folder)
+    if str(folder) == data and folder.exists():
+        return folder
     fetched = fetch(data)
+    if folder.exists():
+        if _describe_data(folder) != _describe_data(fetched.folder):
+            raise UserError(f"{folder}: is here already, and not {fetched.source}; run this in another folder")
+        return folder
     with replacing_folder(folder) as new:
         shutil.copytree(fetched.folder, new, dirs_exist_ok=True)
     print(f"{fetched.source}: fetched into {folder}")
     return folder
+
+
+def _describe_data(folder: Path) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """A data set's build.json and rows by file, but what changes when its images are filled in."""
+    build = {name: value for name, value in read_build(folder).items() if name != "published_without_pixels"}
+    return build, {
+        file.name: read_rows(file).drop_columns(["image", "source"]) for file in folder.glob("data/*.parquet")
+    }
 
 
 def list_left_out(folder: Path) -> Iterator[LeftOut]:
@@ -206,6 +224,7 @@ def find(images: list[LeftOut], copies: Copies) -> dict[LeftOut, str]:
 
 def fill(folder: Path, copies: dict[str, Copies], partial: bool) -> None:
     """Make the data set anew with the images that `copies` (by SHA-256) have, and put it in the old one's place."""
+    check_files_below(folder)
     with replacing_folder(folder) as new:
         shutil.copytree(folder, new, symlinks=True, dirs_exist_ok=True, copy_function=_link)
         for file in tqdm(sorted(new.glob("data/*.parquet")), unit="file", desc="fill", leave=False, disable=None):

@@ -33,6 +33,7 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import write_bytes, write_text
 from benchmark.core.hub import from_hub
 from benchmark.core.ranges import Fraction
+from benchmark.core.readers import check_file
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.workdir import check_empty
 from benchmark.data.groups import pair_id
@@ -104,6 +105,8 @@ def load_clip(name: str = CLIP, pretrained: str = PRETRAINED, device: str = "cpu
         f"the open_clip model {name} with {pretrained}",
         "download its weights elsewhere and give the file",
     )
+    if Path(pretrained).exists():
+        check_file(Path(pretrained), None, "name another file with --pretrained")
     with from_hub(subject, f"{advice} as --pretrained FILE", here=Path(pretrained).is_file()):
         model, _, prepare = open_clip.create_model_and_transforms(name, pretrained=pretrained, weights_only=True)
         return Clip(model.eval().to(torch_device), prepare, open_clip.get_tokenizer(name), torch_device)

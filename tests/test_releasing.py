@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import hydrate
 from benchmark.core import cli
+from benchmark.core.errors import UserError
 from benchmark.core.files import sha256
 from tests.benchmark import released
 from tests.hub_server import ROOT, TOKEN, HubServer
@@ -43,6 +46,11 @@ def archives(tmp_path: Path) -> Path:
     return folder
 
 
+def stop(*_: object) -> None:
+    """Be whatever ends a command early."""
+    raise UserError("stopped")
+
+
 def test_the_data_set_is_published_as_the_page_says(
     archives: Path, hub: HubServer, tmp_path: Path, monkeypatch, capsys
 ) -> None:
@@ -66,13 +74,23 @@ def test_the_data_set_is_published_as_the_page_says(
 
     monkeypatch.chdir(shutil.copytree(archives, tmp_path / "elsewhere", ignore=shutil.ignore_patterns("where2edit")))
     capsys.readouterr()
+    at_commit = look.replace(NAME, f"{NAME}@{commit}").splitlines()[0]
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(hydrate, "find", stop)
+        run_as_written(at_commit)
+    assert f"{NAME}@{commit}: fetched into {NAME}" in capsys.readouterr().out
+    run_as_written(at_commit)
+    assert capsys.readouterr().out.endswith("20 of 20 images filled in\n"), "the same command goes on"
+    run_as_written(at_commit)
+    assert capsys.readouterr().out == f"{NAME}: no image is left out\n", "and does no harm once it is done"
     run_as_written(look)
-    shown = capsys.readouterr()
-    assert f"{NAME}@{commit}: fetched into {NAME}" in shown.out and "20 of 20 images filled in" in shown.out
-    assert "23 editing samples, 6 locality images" in shown.out
+    assert "23 editing samples, 6 locality images" in capsys.readouterr().out
+
+    build = json.loads(Path(NAME, "build.json").read_text())
+    Path(NAME, "build.json").write_text(json.dumps(build | {"version": "another"}))
     with pytest.raises(SystemExit):
-        run_as_written(look.replace(NAME, f"{NAME}@{commit}"))
-    assert f"{NAME}: is here already" in capsys.readouterr().err
+        run_as_written(at_commit)
+    assert f"{NAME}: is here already, and not {NAME}@{commit}" in capsys.readouterr().err
 
 
 def test_the_package_holds_what_the_page_says(tmp_path: Path) -> None:

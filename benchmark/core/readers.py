@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmark.core.csvs import plain_text
 from benchmark.core.errors import UserError, first_line
+from benchmark.core.files import walk
 
 MAX_TEXT = 16 << 20  # bytes of a file of JSON or text; the largest, WordNet's nouns, has 15 MB
 MAX_TABLE = (
@@ -53,6 +54,13 @@ def check_file(path: Path, limit: int | None = None, fix: str = FIX) -> int:
         return _check(path, path.stat(), limit, fix)
     except (OSError, ValueError) as error:
         raise Unreadable(path, _reason(error), fix) from error
+
+
+def check_files_below(folder: Path, fix: str = "take it out of the folder") -> None:
+    """Raise `Unreadable` for a pipe, socket or device in a folder or below it; a library would wait for it for ever."""
+    for entry in walk(folder):
+        if not (entry.is_file() or entry.is_dir()) and Path(entry.path).exists():
+            check_file(Path(entry.path), None, fix)
 
 
 def read_bytes(path: Path, limit: int = MAX_TEXT, fix: str = FIX) -> bytes:

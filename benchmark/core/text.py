@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 def printable(text: object) -> str:
@@ -49,6 +53,29 @@ def name_key(name: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def find_by_name(values: Mapping[str, Value]) -> Callable[[str], Value | None]:
+    r"""A look-up by name: as it is spelled, else under its `name_key` where only one value has that; None for no value.
+
+    A table names files as they were spelled where it was written; archives and other systems spell them anew.
+
+    >>> find = find_by_name({"e\u0301.jpg": 1, "A.jpg": 2, "a.jpg": 3})
+    >>> find("\u00e9.JPG"), find("A.jpg"), find("A.JPG")
+    (1, 2, None)
+    """
+    of_key: dict[str, list[Value]] = {}
+
+    def find(name: str) -> Value | None:
+        if name in values:
+            return values[name]
+        if not of_key:
+            for known, value in values.items():
+                of_key.setdefault(name_key(known), []).append(value)
+        same = of_key.get(name_key(name), [])
+        return same[0] if len(same) == 1 else None
+
+    return find
 
 
 def fill_template(template: Path, **values: object) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
 from benchmark.core.hub import from_hub, resolve_commit
+from benchmark.core.readers import check_files_below
 from benchmark.core.text import printable
 from benchmark.images.cells import image_column, paths_in, read_cell, stamp_of_path
 from benchmark.images.shards import check_shards, list_parquet, verify
@@ -92,6 +93,8 @@ def open_hub(name: str, split: str | None = None, labelled: bool = False) -> Hub
     repository, _, revision = address.partition("@") if not Path(address).is_dir() else (address, "", "")
     is_here, requested = Path(repository).is_dir(), named or split
     advice = "give a folder of images (where labels are needed, a folder of images per class), or of its parquet files"
+    if is_here:
+        check_files_below(Path(repository))
     with from_hub(f"{name}: no images here, and the data set", advice, here=is_here):
         commit = None if is_here else resolve_commit(repository, revision or None)
         split_names = datasets.get_dataset_split_names(repository, revision=commit)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.arrays import open_parquet
 from benchmark.core.files import write_text
+from benchmark.core.readers import Unreadable, read_text
 from benchmark.core.text import escape
 from benchmark.data.manifest import read_build
 from benchmark.publish.publish import read_rows
@@ -53,8 +54,8 @@ def write(folder: Path) -> None:
 def is_ours(file: Path) -> bool:
     """Return whether a file is the card of this data set: one that `write` wrote, or that of the mini in a clone."""
     try:
-        return f"\npretty_name: {PRETTY_NAME}\n" in file.read_text(encoding="utf-8").partition("\n---\n")[0]
-    except (OSError, UnicodeDecodeError):
+        return f"\npretty_name: {PRETTY_NAME}\n" in read_text(file).partition("\n---\n")[0]
+    except Unreadable:
         return False
 
 

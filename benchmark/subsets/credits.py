@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import find_by_name
 from benchmark.images.files import ImageFiles
 from benchmark.subsets.inputs import read_csv
 
@@ -25,11 +26,9 @@ class Unknown(NamedTuple):
 def read_credits(files: ImageFiles) -> Credits:
     """All rows of the tables of credits that lie among the files. Raises `UserError` for one that lacks a column."""
     tables = sorted(name for name in files.files if PurePosixPath(name).name == ATTRIBUTION)
-    return {
-        str(PurePosixPath(table).parent / row["file"]): row
-        for table in tables
-        for row in read_csv(files, table, NEEDED)
-    }
+    find = find_by_name({path: path for path in files.paths})
+    rows = [(PurePosixPath(table).parent, row) for table in tables for row in read_csv(files, table, NEEDED)]
+    return {find(str(folder / row["file"])) or str(folder / row["file"]): row for folder, row in rows}
 
 
 def credit(files: ImageFiles, name: str, credits: Credits, unknown: Unknown) -> dict[str, str]:

@@ -42,7 +42,7 @@ def read(files: ImageFiles) -> Input:
     groups: dict[str, tuple[Group, int | None]] = {}
     for folder in sorted(set(map(folder_of, files.paths))):
         group, base = _read_group(files, folder)
-        twin = next((other for other, (known, _) in groups.items() if known.id == group.id), None)
+        twin = next((other for other, (known, _) in groups.items() if name_key(known.id) == name_key(group.id)), None)
         if twin is not None:
             raise UserError(f"{files.where(folder)}: the same group as {files.where(twin)}; put their images together")
         groups[folder] = group, base

@@ -6,11 +6,11 @@ subfolder a class. PUG's class names carry typos, which are part of the map belo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from benchmark.core.errors import UserError
-from benchmark.core.text import name_key, printable
+from benchmark.core.text import find_by_name, name_key, printable
 from benchmark.data.groups import Group
 from benchmark.data.schema import PUG
 from benchmark.images.files import ImageFiles
@@ -90,18 +90,18 @@ def _read_rows(files: ImageFiles) -> Iterator[tuple[str, str, str]]:
     (table, *more) = sorted(name for name in files.files if PurePosixPath(name).name == LABELS_CSV)
     if more:
         raise UserError(f"{files.name}: {LABELS_CSV} is there more than once; give PUG's own root")
-    root = PurePosixPath(table).parent
+    root, find = PurePosixPath(table).parent, find_by_name({name: name for name in files.files})
     for row in read_csv(files, table, NEEDED):
         label = row["character_label"]
         if label in CLASSES and name_key(row["scene_light"]) not in ("", UNCHANGED):
-            yield _find(files, root, row["filename"], label), label, row["character_name"]
+            yield _find(files, find, root, row["filename"], label), label, row["character_name"]
 
 
-def _find(files: ImageFiles, root: PurePosixPath, file: str, label: str) -> str:
+def _find(files: ImageFiles, find: Callable[[str], str | None], root: PurePosixPath, file: str, label: str) -> str:
     """Find the image's path: as in the csv, or in its class's folder of the subset."""
     for path in (root / file, root / FOLDER / file, root / FOLDER / label / PurePosixPath(file).name):
-        if str(path) in files.files:
-            return str(path)
+        if (known := find(str(path))) is not None:
+            return known
     raise UserError(
         f"{files.name}: {LABELS_CSV} names {printable(file)}, which is neither there nor in {FOLDER}; "
         f"fetch the subset {FOLDER} in full"

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from benchmark.core.errors import UserError
 from benchmark.core.files import walk
 from benchmark.core.hub import from_hub
-from benchmark.core.readers import read_json
+from benchmark.core.readers import check_files_below, read_json
 from benchmark.core.text import printable
 from benchmark.core.workdir import taken
 from benchmark.labels.imagenet import names
@@ -76,6 +76,7 @@ def load_model(model: str = MODEL, revision: str | None = None, device: str = "c
     with from_hub(f"the model {model}", advice, here=is_local):
         folder = Path(model) if is_local else Path(DiffusionPipeline.download(model, revision=revision))
         dtype = torch.float16 if half and torch_device.type == "cuda" else torch.float32
+        check_files_below(folder)
         _refuse_code(folder)
         pipe = StableDiffusionPipeline.from_pretrained(str(folder))
     commit = None if is_local else folder.name

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from benchmark.core.readers import read_csv
+from benchmark.core.text import find_by_name
 from benchmark.images.folder import Crawl
 from benchmark.images.open import ATTRIBUTION
 from benchmark.images.source import ImageSource
@@ -26,8 +27,8 @@ def read_attribution(pool: ImageSource, images: Iterable[str]) -> pd.DataFrame:
     tables = [pd.DataFrame(columns=columns, dtype=str)]
     table = pool.root / ATTRIBUTION if isinstance(pool, Crawl) else None
     if table is not None and table.is_file():
-        names = {*images}
+        find = find_by_name({image: image for image in images})
         rows = read_csv(table, ["file", *CREDIT], "run mad.crawl again, which writes it")
-        credits = [{**row, "image": row["file"]} for row in rows if row["file"] in names]
+        credits = [{**row, "image": image} for row in rows if (image := find(row["file"])) is not None]
         tables.append(pd.DataFrame(credits, columns=columns, dtype=str))
     return pd.concat(tables, ignore_index=True).drop_duplicates("image")

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmark.core.files import cannot_write
 from benchmark.core.locks import locked
 from benchmark.core.readers import check_layout, connect
+from benchmark.core.text import name_key
 from benchmark.core.workdir import LOCK, Kind, holds, taken
 from mad.crawling.duplicates import BANDS, NEAR, count_different_bits, split_into_bands
 from mad.crawling.flickr import Licence, Photo
@@ -83,6 +84,7 @@ class Index:
         with ExitStack() as stack:
             stack.enter_context(locked(folder / LOCK, folder, "wait for it to end, or name another --out"))
             self.db = stack.enter_context(closing(connect(file, CRAWL.fix, timeout=1)))
+            self.db.create_function("name_key", 1, name_key, deterministic=True)
             self._prepare(file)
             self._incoming.mkdir(exist_ok=True)
             self._recover()
@@ -161,7 +163,7 @@ class Index:
         known, new = [], []
         for photo, licence in photos:
             row = (*astuple(photo), licence.title, licence.url)
-            is_listed = self.taken_down & {photo.photo_id, photo.owner.lower(), photo.path_alias.lower()}
+            is_listed = self.taken_down & {photo.photo_id, name_key(photo.owner), name_key(photo.path_alias)}
             known.append((*row, TAKEN_DOWN if is_listed else None, photo.photo_id, FOUND, FAILED))
             if photo.photo_id in selected:
                 new.append((*row, keyword, class_index, TAKEN_DOWN if is_listed else FOUND))

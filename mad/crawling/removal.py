@@ -18,7 +18,7 @@ from benchmark.core import files
 from benchmark.core.errors import UserError
 from benchmark.core.files import walk
 from benchmark.core.readers import read_text
-from benchmark.core.text import printable
+from benchmark.core.text import name_key, printable
 from benchmark.images.decode import SUFFIXES, BrokenImage, decoding
 from benchmark.images.files import read_image
 from mad.crawling.duplicates import compute_phash, compute_sha256
@@ -41,7 +41,7 @@ def read_takedown(file: Path) -> list[str]:
     """The entries of a takedown list, one a line; empty lines and those that begin with # say nothing.
 
     An entry is a photo id, the address of a photo's or an owner's page, an owner's id (NSID) or path alias, or the
-    SHA-256 of an image. They come back in lower case, addresses as the id or alias in them.
+    SHA-256 of an image. They come back as `name_key`, addresses as the id or alias in them.
 
     Raises:
         UserError: if the file cannot be read, or a line is none of these.
@@ -55,7 +55,7 @@ def read_takedown(file: Path) -> list[str]:
                 raise UserError(
                     f"{file}, line {number}: neither a photo id, a page, a SHA-256 nor an owner; mend that line"
                 )
-            entries.append(match[1].lower())
+            entries.append(name_key(match[1]))
     return entries
 
 
@@ -67,7 +67,7 @@ def take_down(index: Index, entries: Iterable[str]) -> int:
     new = set(entries)
     index.taken_down |= new
     listed = "SELECT entry FROM takedown"
-    named = f"photo_id IN ({listed}) OR lower(owner) IN ({listed}) OR lower(path_alias) IN ({listed})"
+    named = f"photo_id IN ({listed}) OR name_key(owner) IN ({listed}) OR name_key(path_alias) IN ({listed})"
     named += f" OR sha256 IN ({listed})"
     with index.db:
         index.db.executemany("INSERT OR IGNORE INTO takedown VALUES (?)", [(entry,) for entry in new])

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 from benchmark.core.errors import UserError
+from benchmark.core.text import find_by_name
 from benchmark.images.decode import BrokenImage, decoding
 from benchmark.images.open import open_images
 from benchmark.images.source import ImageSource
@@ -71,5 +72,6 @@ def find_images(candidates: Candidates, source: str | None = None) -> PoolImages
         raise (
             error if source else UserError(f"the pool that was searched must be named with --pool: {error}")
         ) from error
-    names = {image.name for image in candidates.images}
-    return PoolImages(pool, {name: position for position, name in enumerate(pool.ids) if name in names})
+    find = find_by_name({name: position for position, name in enumerate(pool.ids)})
+    positions = {image.name: find(image.name) for image in candidates.images}
+    return PoolImages(pool, {name: position for name, position in positions.items() if position is not None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections import Counter
@@ -58,6 +59,12 @@ def untouched(old: Path) -> bool:
 
 def read(folder: Path, pattern: str) -> list[dict]:
     return [row for file in sorted((folder / "data").glob(pattern)) for row in pq.read_table(file).to_pylist()]
+
+
+def test_a_pipe_in_the_place_of_the_card_is_a_stranger_s(old: Path, inputs: dict[str, Path]) -> None:
+    os.mkfifo(old / "README.md")
+    with pytest.raises(UserError, match=r"holds README\.md, which no build made"):
+        build(old, inputs, allow_partial=True)
 
 
 def test_a_partial_build_keeps_the_bytes_and_says_that_it_is_partial(tmp_path: Path, inputs: dict[str, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -82,6 +83,12 @@ def test_a_strangers_file_stays_and_stays_a_strangers(bare: Path, missing: Path,
     assert (bare / "notes.txt").read_text() == "mine" and "notes.txt" not in (bare / "SHA256SUMS").read_text()
     with pytest.raises(UserError, match=r"holds notes.txt, which no build made"):
         check_replaceable(bare, BUILD)
+
+
+def test_a_pipe_in_the_folder_is_named_and_nothing_waits_for_it(bare: Path, missing: Path, tmp_path: Path) -> None:
+    os.mkfifo(bare / "waits-for-ever")
+    with pytest.raises(UserError, match="waits-for-ever: is a pipe, socket or device"):
+        hydrate.main(bare, pug=files(tmp_path / "pug", PUG_IMAGES), missing=missing, allow_partial=True)
 
 
 def test_a_published_build_becomes_the_whole_one(missing: Path, tmp_path: Path) -> None:

@@ -114,3 +114,14 @@ def test_tokens_run_nothing(tmp_path: Path, mark: Path) -> None:
     torch.save(Evil(mark), tmp_path / "tokens" / "6.bin")
     with pytest.raises(UserError, match="code is never run"):
         find_tokens(str(tmp_path / "tokens"), [6], WIDTH)
+
+
+def test_a_pipe_is_refused_before_a_library_waits_for_it(
+    model: Path, tiny_clip: tuple[str, str], tmp_path: Path
+) -> None:
+    os.mkfifo(model / "unet" / "pipe.bin")
+    with pytest.raises(UserError, match=r"pipe\.bin: is a pipe, socket or device"):
+        load_model(str(model))
+    os.mkfifo(tmp_path / "clip.pt")
+    with pytest.raises(UserError, match=r"clip\.pt: is a pipe, socket or device"):
+        load_clip(tiny_clip[0], str(tmp_path / "clip.pt"))

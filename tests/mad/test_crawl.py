@@ -180,6 +180,16 @@ def test_a_photo_taken_down_before_it_is_found_is_never_fetched(flickr: FlickrSe
     assert len(images()) == 1
 
 
+def test_a_takedown_knows_an_owner_in_any_spelling(flickr: FlickrServer) -> None:
+    flickr.add("volleyball ball", 1)
+    flickr.add("volleyball ball", pathalias="\u00c9VE")
+    assert len(call(flickr)) == 2
+    Path("list.txt").write_text("\u00e9ve\n", encoding="utf-8")
+    assert len(call(flickr, "--takedown", "list.txt")) == 1
+    flickr.add("volleyball ball", pathalias="E\u0301ve")
+    assert len(call(flickr, "--after", "2004-11-01")) == 1
+
+
 def test_a_takedown_takes_exact_copies_and_needs_no_key(flickr: FlickrServer, capsys, monkeypatch) -> None:
     first, copy, fine = flickr.add("volleyball ball", 3)
     flickr.images[copy] = flickr.images[first]

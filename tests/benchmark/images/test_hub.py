@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -201,3 +202,10 @@ def test_a_split_lacks_no_shard_and_has_the_bytes_that_it_names(tmp_path: Path, 
     (data / "train-00000-of-00001.parquet").rename(data / "train-00000-of-00002.parquet")
     with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet is missing"):
         open_images(tmp_path / "photos", split="train")
+
+
+def test_a_pipe_among_a_folder_s_files_is_refused_before_anyone_opens_it(tmp_path: Path) -> None:
+    write_split(tmp_path / "data", "test", rows_of({("1-2", "pairs"): 2}, seed=1))
+    os.mkfifo(tmp_path / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(UserError, match=r"train-00000-of-00001\.parquet: is a pipe, socket or device, not a file"):
+        open_images(tmp_path, labelled=True)

@@ -12,7 +12,7 @@ from benchmark.core.errors import UserError
 from benchmark.images.open import open_images
 from benchmark.labels import imagenet
 from benchmark.labels.names import class_index, known_class
-from benchmark.subsets import locality, natural, oil_painting, stage_light
+from benchmark.subsets import locality, natural, oil_painting, own, stage_light
 from benchmark.subsets.subset import paper_groups
 from tests.benchmark import released
 from tests.benchmark.released import numbered, zipped
@@ -215,3 +215,26 @@ def test_a_locality_set_by_class_and_its_selection(tmp_path: Path) -> None:
 def test_the_groups_of_the_stand_ins_are_the_papers() -> None:
     assert released.NATURAL.keys() == {group.id for group in paper_groups() if group.subset == "natural"}
     assert released.OIL_PAINTING + released.STAGE_LIGHT == 1952
+
+
+def test_a_table_names_files_as_another_system_spelled_them(tmp_path: Path) -> None:
+    """Some systems decompose accents when they unpack an archive, and people change the case of suffixes."""
+    put(tmp_path / "in", ["890-430/E\u0301ve.jpg", "890-430/a.jpg", "890-430/A.jpg"])
+    row = {"owner": "A", "licence": "CC-BY-2.0", "licence_url": "", "page_url": "https://flickr.com/1", "title": ""}
+    names = {"890-430/\u00c9ve.JPG": "Eve", "890-430/a.jpg": "small", "890-430/A.jpg": "large"}
+    table(tmp_path / "in" / "attribution.csv", [{**row, "file": name, "owner": owner} for name, owner in names.items()])
+    for subset in (natural, own):
+        folder = tmp_path / "in"
+        if subset is own:
+            folder = (tmp_path / "in").rename(tmp_path / "own")
+            (folder / "890-430").rename(folder / "890_x")
+            renamed = [{**row, "file": name.replace("890-430", "890_x"), "owner": o} for name, o in names.items()]
+            table(folder / "attribution.csv", renamed)
+        images = subset.read(open_images(folder, files=True)).images
+        owners = {Path(image.name).name: image.row()["attribution"].split(",")[0] for image in images}
+        assert owners == {"E\u0301ve.jpg": "by Eve", "a.jpg": "by small", "A.jpg": "by large"}
+    (tmp_path / "own" / "890_E\u0301ve").mkdir()
+    put(tmp_path / "own", ["890_E\u0301ve/1.jpg", "890_\u00e9ve/2.jpg"])
+    (tmp_path / "own" / "attribution.csv").unlink()
+    with pytest.raises(UserError, match="the same group as"):
+        own.read(open_images(tmp_path / "own", files=True))

@@ -16,13 +16,12 @@ import torch
 from safetensors.torch import save
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import Benchmark, scored_files
+from benchmark.data.dataset import scored_files
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import Cut
 from editors.core.edit import FailedEdit, TailEdit, WeightEdit
 from editors.core.registry import choose
 from editors.methods.grace import Memory
-from leaderboard.judging import run_spec
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
@@ -30,6 +29,8 @@ from leaderboard.judging.sampling import Settings
 from leaderboard.judging.wire import HEADER, decode_edit, encode_edit, pack, unpack
 from leaderboard.records import outcomes, record
 from leaderboard.scores import tables
+
+pytestmark = pytest.mark.usefixtures("unhashed")
 
 STRANGERS = """
 import copy, os, sys
@@ -103,17 +104,6 @@ class Settles(Editor):
         edited.head.bias.data += 1e-3
         return edited
 """
-
-
-@pytest.fixture(autouse=True)
-def _unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the hashes of code, which take longer than these runs do."""
-    monkeypatch.setattr(run_spec, "hash_sources", lambda entries: {})
-
-
-@pytest.fixture
-def judge(base: BaseModel, small_benchmark: Benchmark) -> Judge:
-    return Judge(base, small_benchmark)
 
 
 @pytest.fixture

@@ -14,17 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import Benchmark
-from benchmark.models.load import BaseModel
 from benchmark.models.vit import Cut
 from editors.core.base import Editor
 from editors.core.edit import Edit, TailEdit, WeightEdit
 from editors.core.registry import ChosenEditor
-from leaderboard.judging import run_spec
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
+
+pytestmark = pytest.mark.usefixtures("unhashed")
 
 
 class Gives(nn.Module):
@@ -59,17 +58,6 @@ BROKEN: dict[str, tuple[Callable[[nn.Module], Edit | nn.Module], str]] = {
     "a half weight": (lambda model: WeightEdit({"head.bias": model.head.bias.half()}), "must be torch.float32"),
     "a shape": (lambda model: WeightEdit({"head.bias": torch.zeros(7)}), r"float32 \(1000,\) .*not .* \(7,\)"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the hashes of code, which take longer than these runs do."""
-    monkeypatch.setattr(run_spec, "hash_sources", lambda entries: {})
-
-
-@pytest.fixture
-def judge(base: BaseModel, small_benchmark: Benchmark) -> Judge:
-    return Judge(base, small_benchmark)
 
 
 def run(judge: Judge, folder: Path, edit: Callable[[nn.Module], Edit | nn.Module]) -> outcomes.Outcomes:

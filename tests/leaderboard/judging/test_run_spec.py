@@ -39,11 +39,6 @@ class Helped(Editor):
 """
 
 
-@pytest.fixture
-def judge(base: BaseModel, small_benchmark: Benchmark) -> Judge:
-    return Judge(base, small_benchmark)
-
-
 def run(judge: Judge, folder: Path, spec: str = "ft:lr=0.01,max_steps=1", **settings) -> Record:
     settings = {"limit": 2, **settings}
     return evaluate(choose(spec, "small"), judge, Settings(**settings), folder, progress=False)

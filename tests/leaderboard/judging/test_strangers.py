@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import Benchmark
-from benchmark.models.load import BaseModel
 from editors.core.registry import choose
-from leaderboard.judging import run_spec
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
+
+pytestmark = pytest.mark.usefixtures("unhashed")
 
 HEAD = """
 import copy, os, signal, sys, time
@@ -141,17 +140,6 @@ IMPORTS = {
 @pytest.fixture(scope="module")
 def border() -> Border:
     return Border()
-
-
-@pytest.fixture(autouse=True)
-def _unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the hashes of code, which take longer than these runs do."""
-    monkeypatch.setattr(run_spec, "hash_sources", lambda entries: {})
-
-
-@pytest.fixture
-def judge(base: BaseModel, small_benchmark: Benchmark) -> Judge:
-    return Judge(base, small_benchmark)
 
 
 def write(folder: Path, body: str, after: str = "") -> str:

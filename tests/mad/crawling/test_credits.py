@@ -27,3 +27,14 @@ def test_attribution_is_that_of_the_images_asked_about(tmp_path: Path) -> None:
     table.drop(columns="licence").to_csv(tmp_path / "attribution.csv", index=False)
     with pytest.raises(UserError, match="lacks the column licence"):
         read_attribution(pool, pool.ids)
+
+
+def test_an_image_has_its_credit_however_its_name_is_spelled(tmp_path: Path) -> None:
+    crawl_at(tmp_path)
+    pool = open_images(tmp_path)
+    table = pd.DataFrame(
+        {"file": [name.upper() for name in pool.ids], **{column: ["a", "b", "c"] for column in CREDIT}}
+    )
+    table.to_csv(tmp_path / "attribution.csv", index=False)
+    rows = read_attribution(pool, pool.ids)
+    assert rows["image"].tolist() == [*pool.ids] and rows["owner"].tolist() == ["a", "b", "c"]

@@ -113,3 +113,11 @@ def test_tables_that_are_none(file: str, text: str | None, message: str, search_
         (search_folder / file).write_text(text)
     with pytest.raises(UserError, match=message):
         read_candidates(search_folder)
+
+
+def test_images_are_found_in_a_pool_whose_names_another_system_spells(write_search, pool: Path) -> None:
+    (pool / "a.jpg").rename(pool / "e\u0301.jpg")
+    candidates = read_candidates(write_search({"890-430": ["\u00c9.jpg", "b.png", "B.jpg"]}))
+    pool_images = find_images(candidates)
+    assert pool_images.read("\u00c9.jpg") == (pool / "e\u0301.jpg").read_bytes()
+    assert [*pool_images.positions] == ["\u00c9.jpg", "b.png"]

@@ -57,7 +57,7 @@ def contact_sheet(cells: Sequence[Cell], title: str, about: Sequence[tuple[str, 
     draw.text((MARGIN, MARGIN - 8), _fit(draw, title, _font(24), room), INK, _font(24))
     left = float(MARGIN)
     for text, colour in about:
-        text = printable(text)
+        text = _fit(draw, text, _font(14), MARGIN + room - left)
         draw.text((left, MARGIN + 26), text, colour, _font(14))
         left += draw.textlength(text, _font(14))
     for i, cell in enumerate(cells):
@@ -77,7 +77,7 @@ def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, left: 
         gap = 8 if line.number else 0
         draw.text((left, y), _fit(draw, line.text, font, THUMBNAIL - width - gap), line.colour, font)
         draw.text((left + THUMBNAIL - width, y), line.number, line.colour, font)
-    draw.text((left, top + THUMBNAIL + 43), _fit(draw, cell.note, _font(11), THUMBNAIL), FAINT, _font(11))
+    draw.text((left, top + THUMBNAIL + 43), _fit(draw, cell.note, _font(12), THUMBNAIL), FAINT, _font(12))
 
 
 @lru_cache(maxsize=8)
@@ -88,10 +88,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> str:
-    """`text` on one line, cut short to `width` pixels."""
+    """`text` on one line, cut short to `width` pixels; empty where no letter fits."""
     text = printable(" ".join(text.splitlines()))
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(text + "...", font) > width:
         text = text[:-1]
-    return text.rstrip() + "..."
+    return text.rstrip() + "..." if text else ""

@@ -10,6 +10,7 @@ A folder of groups that is called "status" or "export" is named as ./status.
 from __future__ import annotations
 
 import logging
+import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +60,7 @@ def review(
     from mad.review.agreement import collect_verdicts, mask_conflicts
     from mad.review.groups import read_candidates
     from mad.review.images import find_images
-    from mad.review.server import ADDRESS, listen, serve
+    from mad.review.server import ADDRESS, About, listen, serve
     from mad.review.session import Session
     from mad.review.store import FILE, AnswerStore, clean_annotator_name
 
@@ -80,7 +81,11 @@ def review(
         if not images:
             raise UserError(f"other annotators than {name} disagree on no image; there is nothing to resolve")
     session = Session(images, pool_images, store, name)
-    about = f"{'conflicts in ' if conflicts else ''}{candidates.folder.resolve().name}"
+    about = About(
+        search=candidates.folder.resolve().name,
+        commands=_list_next_commands(groups, db, pool, name if conflicts else None),
+        conflicts=conflicts,
+    )
     url = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
     print(f"{name}: {session.done:,} of {session.total:,} images answered; answers are kept in {store.path}")
     print(f"open {url}   (Ctrl-C stops)", flush=True)
@@ -90,6 +95,16 @@ def review(
         webbrowser.open(url)
     with closing(store), going_on(lambda: f"the same command goes on with the answers in {store.path}"):
         serve(session, listening, about)
+
+
+def _list_next_commands(groups: Path, db: Path | None, pool: str | None, resolver: str | None) -> tuple[str, ...]:
+    """Commands for the time when all have answered: agreement and export, with the third person's answers if any."""
+    reviewed = [str(groups), *(["--db", str(db)] if db else [])]
+    export = [*reviewed, *(["--pool", pool] if pool else []), *(["--resolve", resolver] if resolver else [])]
+    return (
+        f"python -m mad.review status {shlex.join(reviewed)}",
+        f"python -m mad.review export {shlex.join(export)} --out groups",
+    )
 
 
 def status(groups: Groups, db: options.AnswersFile = None, out: options.OptionalOut = None) -> None:

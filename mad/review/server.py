@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +41,22 @@ HEADERS = {
 }
 
 
-def create_app(session: Session, token: str, about: str) -> Starlette:
+@dataclass(frozen=True)
+class About:
+    """Words for the page: the search under review, the commands that come next; and if only conflicts are shown."""
+
+    search: str
+    commands: tuple[str, ...] = ()
+    conflicts: bool = False
+
+
+def create_app(session: Session, token: str, about: About) -> Starlette:
     """The web application.
 
     Args:
         session: the annotator's.
         token: value of the header `TOKEN` that a request must bring if it changes anything.
-        about: a few words for the head of the page: the search under review.
+        about: words for the page.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -108,7 +118,7 @@ def create_app(session: Session, token: str, about: str) -> Starlette:
     )
 
 
-def render(annotator: str, token: str, about: str) -> str:
+def render(annotator: str, token: str, about: About) -> str:
     """The page. What its script shows later is set as text."""
     return fill_template(ASSETS / "page.html.jinja", annotator=annotator, token=token, about=about)
 
@@ -154,7 +164,7 @@ def listen(port: int) -> socket.socket:
         raise UserError(f"port {port} is not to be had ({error.strerror}); --port 0 takes any free one") from error
 
 
-def serve(session: Session, listening: socket.socket, about: str) -> None:
+def serve(session: Session, listening: socket.socket, about: About) -> None:
     """Serve the page on `listening` until Ctrl-C."""
     import uvicorn
 

@@ -108,8 +108,9 @@ def test_sheets_cut_text_and_keep_numbers() -> None:
     """The number at the right stays whole; a long text ends before it."""
     colour = Image.new("RGB", (8, 8), (200, 30, 30))
     cells = [Cell(thumbnail(colour), (Line("n" * 99, "#000000"), Line("x", "#0000ff", "92%")), "z" * 99)] * 7
-    sheet = contact_sheet(cells, "title " * 40, [("about", "#00ff00")])
+    sheet = contact_sheet(cells, "title " * 40, [("about " * 40, "#00ff00"), ("beyond", "#ff0000")])
     assert sheet.width < 1200
+    assert (np.asarray(sheet)[:90, -32:] == 255).all(), "the heading ends before the margin"
     assert sum(pixel == (200, 30, 30) for pixel in sheet.get_flattened_data()) == 7 * 160 * 160
     below = np.asarray(sheet.crop((192 + 2, 260, 210 - 2, 330)))  # smooth edges may take a pixel
     assert (below == 255).all(), "nothing is written into the gap between two pictures"

@@ -31,7 +31,10 @@ LOW_CONTRAST = """(least) => {
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement, text = texts.currentNode.textContent.trim();
     if (!text || !element.checkVisibility() || element.closest("[aria-disabled=true]")) continue;
-    const [a, b] = [luminance(getComputedStyle(element).color), luminance(behind(element))];
+    const background = behind(element), style = getComputedStyle(element);
+    const ink = rgba(style.color).slice(0, 3);
+    const seen = rgba(background).slice(0, 3).map((c, i) => style.opacity * ink[i] + (1 - style.opacity) * c);
+    const [a, b] = [luminance(`rgb(${seen})`), luminance(background)];
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (contrast < least) low.push(`${contrast.toFixed(2)}: ${text}`);
   }

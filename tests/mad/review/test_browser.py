@@ -18,6 +18,7 @@ import pytest
 
 from benchmark.core.cli import run
 from mad.review.__main__ import export, status
+from tests.mad.pages import check_page, check_state
 from tests.mad.review.conftest import MEMBERS
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">.png"
@@ -179,3 +180,29 @@ def test_two_annotators_from_search_to_export(
             ("134_crane-crane 517", "e.png"),
         ]
     }
+
+
+def test_every_state_of_the_page_keeps_our_rules(browser, servers: list[Server], write_search, tmp_path: Path) -> None:
+    search_folder = write_search()
+    servers.append(Server(tmp_path / "ann.log", search_folder, "--annotator", "ann"))
+    url = servers[0].url()
+
+    def ask_and_open_dialogs(page) -> None:
+        ready(page)
+        check_state(page, "asked")
+        for key, dialog in (("?", "#help"), ("g", "#groups")):
+            page.keyboard.press(key)
+            page.wait_for_selector(f"{dialog}[open]")
+            check_state(page, dialog)
+            assert page.evaluate("document.activeElement.closest('dialog') !== null"), "the keyboard is in the dialog"
+            page.keyboard.press("Escape")
+
+    check_page(browser, url, url, ask_and_open_dialogs)
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(url)
+    press(page, "ynynyn")
+    page.wait_for_selector("#finished:visible")
+    commands = page.inner_text("#finished pre").splitlines()
+    assert commands[0] == f"python -m mad.review status {search_folder}"
+    assert commands[1] == f"python -m mad.review export {search_folder} --out groups"
+    check_page(browser, url, url, lambda page: page.wait_for_selector("#finished:visible"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import socket
 from pathlib import Path
 
@@ -50,18 +51,31 @@ def test_a_port_that_there_is_not(capsys) -> None:
 
 def test_a_third_person_sees_only_conflicts(search_folder: Path, answer_all, monkeypatch) -> None:
     """And one of the two annotators none, who would learn the other's answers from them."""
+    monkeypatch.chdir(search_folder.parent)
     from mad.review import server
 
-    def serve(session: Session, listening: socket.socket, about: str) -> None:
+    def serve(session: Session, listening: socket.socket, about: server.About) -> None:
         views.append(session.view())
+        abouts.append(about)
+        while item := session.view()["item"]:
+            session.answer(item["key"], True)
         listening.close()
 
     views: list[dict] = []
+    abouts: list[server.About] = []
     monkeypatch.setattr(server, "serve", serve)
     answer_all("ann", "yynnyy")
     answer_all("bo", "ynynyn")
+    with pytest.raises(SystemExit):
+        run(main, [str(search_folder), "--annotator", "Bo", "--conflicts", "--port", "0"])
     run(main, [str(search_folder), "--annotator", "cy", "--conflicts", "--port", "0"])
     (view,) = views
     assert view["total"] == 3 and view["item"]["name"] == "b.png" and view["done"] == 0
-    with pytest.raises(SystemExit):
-        run(main, [str(search_folder), "--annotator", "Bo", "--conflicts", "--port", "0"])
+    (about,) = abouts
+    assert about.conflicts and about.commands[1].endswith("--resolve cy --out groups")
+    for command in about.commands:  # they run as they stand
+        _, _, module, verb, *words = shlex.split(command)
+        assert module == "mad.review"
+        run(main[verb], words)
+    images = sorted(path.parent.name for path in Path("groups").glob("*/*.*") if path.suffix != ".csv")
+    assert len(images) == 5, "two that both accepted, and three that cy did"

@@ -21,12 +21,12 @@ from pathlib import Path
 from starlette.testclient import TestClient
 from mad.review.groups import read_candidates
 from mad.review.images import find_images
-from mad.review.server import create_app
+from mad.review.server import About, create_app
 from mad.review.session import Session
 from mad.review.store import FILE, AnswerStore
 candidates, store = read_candidates(Path(sys.argv[1])), AnswerStore(Path(sys.argv[1], FILE))
 session = Session(candidates.images, find_images(candidates), store, "ann")
-with TestClient(create_app(session, "secret", "search"), "http://127.0.0.1:8765") as client:
+with TestClient(create_app(session, "secret", About("search")), "http://127.0.0.1:8765") as client:
     state = client.get("/state").json()
     keys = [state["item"]["key"], *state["ahead"]]
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

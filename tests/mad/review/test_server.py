@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from mad.review.groups import read_candidates
 from mad.review.images import LONGEST, find_images
-from mad.review.server import HEADERS, TOKEN, create_app
+from mad.review.server import HEADERS, TOKEN, About, create_app
 from mad.review.session import Session
 from mad.review.store import FILE, AnswerStore
 from tests.mad.review.conftest import MEMBERS
@@ -20,7 +20,9 @@ OURS = "http://127.0.0.1:8765"
 
 
 def client_of(session: Session, token: str = "secret") -> TestClient:
-    return TestClient(create_app(session, token, "search"), OURS, headers={TOKEN: "secret"}, follow_redirects=False)
+    return TestClient(
+        create_app(session, token, About("search")), OURS, headers={TOKEN: "secret"}, follow_redirects=False
+    )
 
 
 @pytest.fixture
@@ -224,7 +226,7 @@ def test_every_response_is_guarded(client: TestClient) -> None:
 
 def test_the_page_escapes_and_loads_nothing_from_elsewhere(session) -> None:
     hostile = "<script>alert(1)</script>"
-    with TestClient(create_app(session(hostile), "secret", '"><img src=x>'), OURS) as client:
+    with TestClient(create_app(session(hostile), "secret", About('"><img src=x>', ('"><img src=x>',))), OURS) as client:
         html = client.get("/").text
         links = re.findall(r'(?:src|href)="([^"]*)"', html)
         assert sorted(links) == ["/icon.svg", "/review.css", "/review.js"]

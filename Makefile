@@ -51,8 +51,8 @@ demo: .venv/installed ## find failures of a real model, edit them, score the edi
 	@$(RUN) leaderboard.submit null-edit ft ft-l2 random-mask --limit 54 --out $(OUT)/leaderboard
 	@echo
 	@echo "next:  open $(OUT)/mad/report.html"
-	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep                     the trade-off of one editor"
-	@echo "       .venv/bin/python -m leaderboard.submit examples/my_editor.py:MyEditor    your own (see README.md)"
+	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep        the trade-off of one editor"
+	@echo "       .venv/bin/python -m editors.example                         an editor of your own to start from (README.md)"
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from benchmark.data.dataset import Benchmark, load
 from benchmark.images.decode import Preprocessing
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from tests.hub_server import HubServer, serving
+from tests.hub_server import ROOT, HubServer, serving
 
 # The same examples in every run: a property that breaks does so for everyone, and not once in a while.
 settings.register_profile("fixed", max_examples=200, derandomize=True, deadline=None, database=None)
@@ -156,3 +159,23 @@ def pictures(tmp_path: Path) -> Path:
         path = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
         Image.fromarray(pixels).resize((40, 30 + i)).save(path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of what git keeps."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy_tracked(folder / "clone")
+    words = ("wheel", ".", "--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(folder))
+    subprocess.run([sys.executable, "-m", "pip", *words], cwd=folder / "clone", check=True)
+    (path,) = folder.glob("vit_edit_bench-*.whl")
+    return path
+
+
+def copy_tracked(folder: Path) -> None:
+    """Copy the files that git keeps, and no others, into `folder`."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():  # one that was removed just now is listed still
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.hub_server import ROOT, HubServer
+from tests.conftest import copy_tracked
+from tests.hub_server import HubServer
 
 NAME = "where2edit/vit-edit-bench"
 SCRIPT = f"""
@@ -46,11 +45,7 @@ print(json.dumps({{
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The files that git keeps, and no others."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():  # one that was removed just now is listed still
-            (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tmp_path / "clone" / name)
+    copy_tracked(tmp_path / "clone")
     return tmp_path / "clone"
 
 

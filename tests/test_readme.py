@@ -1,4 +1,4 @@
-"""The README's example is the file in examples/, short, and runs."""
+"""README's example is the file that `editors.example` writes, short, and runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core import cli
+from editors import example
 from leaderboard import submit
 from leaderboard.records.runs import find_runs
 
@@ -16,10 +17,11 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_example_is_complete_short_and_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert code == (ROOT / "examples" / "my_editor.py").read_text()
+    assert code == (ROOT / "editors" / "examples" / "my_editor.py").read_text()
     assert len(code.splitlines()) <= 30
-    (tmp_path / "my_editor.py").write_text(code)
     monkeypatch.chdir(tmp_path)
+    cli.run(example.main, [])
+    assert (tmp_path / "my_editor.py").read_text(encoding="utf-8") == code
     cli.run(submit.main, ["my_editor.py:MyEditor", "--limit", "2", "--out", "out"])
     ((_, record),) = find_runs([tmp_path / "out"])
     assert record.scores["sr"].value == 1
@@ -45,5 +47,5 @@ def test_files_named_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(((?!http)[^)]+)\)", text):
         assert (ROOT / target).exists(), target
-    for line in re.findall(r"`((?:benchmark|examples)/[\w/.]+)`", text):
+    for line in re.findall(r"`((?:benchmark|editors|docs|tests)/[\w/.]+)`", text):
         assert (ROOT / line).exists(), line

@@ -28,6 +28,7 @@ WITHOUT_A_CASE = {
     "benchmark.rebuild models": FOR_THE_PROJECT,
     "mad.rebuild wordnet": FOR_THE_PROJECT,
     "mad.rebuild keywords": FOR_THE_PROJECT,
+    "editors.example": "writes one file, by write_text",
     "editors.bench": ONE_FILE,
     "editors.bench metatrain": ONE_FILE,
     "generation.bench": ONE_FILE,

@@ -99,12 +99,16 @@ def review(
 
 def _list_next_commands(groups: Path, db: Path | None, pool: str | None, resolver: str | None) -> tuple[str, ...]:
     """Commands for the time when all have answered: agreement and export, with the third person's answers if any."""
-    reviewed = [str(groups), *(["--db", str(db)] if db else [])]
-    export = [*reviewed, *(["--pool", pool] if pool else []), *(["--resolve", resolver] if resolver else [])]
     return (
-        f"python -m mad.review status {shlex.join(reviewed)}",
-        f"python -m mad.review export {shlex.join(export)} --out groups",
+        f"python -m mad.review status {_join(groups, db)}",
+        f"python -m mad.review export {_join(groups, db, pool, resolver)} --out groups",
     )
+
+
+def _join(groups: Path, db: Path | None, pool: str | None = None, resolver: str | None = None) -> str:
+    """The words of a shell that name the same files and the third person."""
+    words = {"--db": db, "--pool": pool, "--resolve": resolver}
+    return shlex.join([str(groups), *(str(word) for option in words.items() if option[1] for word in option)])
 
 
 def status(groups: Groups, db: options.AnswersFile = None, out: options.OptionalOut = None) -> None:
@@ -144,6 +148,11 @@ def status(groups: Groups, db: options.AnswersFile = None, out: options.Optional
     conflicts = agreement.list_conflicts(table)
     write_frame(path, conflicts)
     screen.print(f" {len(conflicts):,} conflicts are listed in {path}", soft_wrap=True)
+    if len(table.columns) == 2:
+        if len(conflicts):
+            third = f"python -m mad.review {_join(groups, db)} --annotator NAME --conflicts"
+            screen.print(f" a third person may decide them: {third}", soft_wrap=True)
+        screen.print(f" next: python -m mad.review export {_join(groups, db)} --out groups", soft_wrap=True)
 
 
 def export(

@@ -203,6 +203,8 @@ def test_status(reviewed: Path, capsys) -> None:
     printed = " ".join(capsys.readouterr().out.split())
     assert "ann 6 6 4 2" in printed and "bo 5 6 3 2" in printed
     assert "ann, bo: both answered 5 images, agree on 60.0%, Cohen's kappa 0.167, 2 conflicts" in printed
+    assert f"decide them: python -m mad.review {reviewed} --annotator NAME --conflicts" in printed
+    assert printed.endswith(f"next: python -m mad.review export {reviewed} --out groups")
     conflicts = pd.read_csv(reviewed / "conflicts.csv")
     assert conflicts["image"].tolist() == ["b.png", "c.webp"]
     assert conflicts["accepted_by"].tolist() == ["ann", "bo"]

@@ -20,7 +20,7 @@ from benchmark.core.csvs import write_frame
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
-from benchmark.core.staging import replacing_folder
+from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.text import printable
 from benchmark.core.workdir import check_empty
 from benchmark.data.dataset import training_images
@@ -64,6 +64,7 @@ def main(
         check: Images, a folder for example, on which the edited model is compared with the base: changes.csv in OUT
             lists those that changed their class.
     """
+    recover(out)
     check_empty(out)
     chosen_editor = choose(editor, split_spec(base)[0])
     for remark in chosen_editor.notes:

@@ -57,10 +57,13 @@ class Fault:
 
 
 def preload(library: Path) -> dict[str, str]:
-    """Compile the watch, and return the environment of a process that it watches."""
+    """Compile the watch, and return the environment of a process that it watches.
+
+    torch makes a folder for compiled code once a machine, among the temporary files: here, not in the watched ones.
+    """
     words = ["cc", "-O1", "-shared", "-fPIC", "-o", str(library), str(HERE / "watch.c"), "-ldl"]
     subprocess.run(words, check=True)
-    return {**os.environ, LIBRARY: str(library)}
+    return {**os.environ, LIBRARY: str(library), "TORCHINDUCTOR_CACHE_DIR": str(library.parent)}
 
 
 class Watch:

@@ -41,11 +41,3 @@ def test_every_command_of_the_readme_has_help(capsys: pytest.CaptureFixture[str]
             cli.run(module.main, ["--help"])
         assert stop.value.code == 0
         assert "usage" in capsys.readouterr().out
-
-
-def test_files_named_in_the_readme_exist() -> None:
-    text = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\(((?!http)[^)]+)\)", text):
-        assert (ROOT / target).exists(), target
-    for line in re.findall(r"`((?:benchmark|editors|docs|tests)/[\w/.]+)`", text):
-        assert (ROOT / line).exists(), line

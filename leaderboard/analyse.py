@@ -36,6 +36,7 @@ from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
 from leaderboard.records.record import Record
 from leaderboard.records.runs import check_comparable, find_runs
+from leaderboard.records.sections import Score
 from leaderboard.scores import comparison, curves
 from leaderboard.scores.tables import cell, edits_of
 
@@ -199,7 +200,7 @@ def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = P
     ]
     curves.write_csv(out / "swaps.csv", [{"editor": spec, **asdict(result)} for spec, result in results])
     _table(["editor", "LR of the class taken from", "LR of others", "lost to the edit's class"], [
-        [spec, *(f"{100 * share:.1f}" for share in (result.of_z, result.of_others, result.exchanged))]
+        [spec, *(cell(Score(value=share)) for share in (result.of_z, result.of_others, result.exchanged))]
         for spec, result in results
     ])  # fmt: skip
     print(out / "swaps.csv")

@@ -2,61 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.core.files import replacing
-from benchmark.core.text import plotted
+from benchmark.core.text import plotted, printable
 from leaderboard.analyses.iou import Overlap
 from leaderboard.analyses.layers import COMPONENTS, Position
 from leaderboard.records.sections import Score
-from leaderboard.scores.curves import Line, place
+from leaderboard.scores.curves import Line
+from leaderboard.scores.tables import cell
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, no yellow
 MARKERS = "osD^vP*X"
+MOST_LINES = 8  # in one panel: as many as there are markers, and colours that can be told apart
+PALETTE = "petroff10"  # of matplotlib, chosen for the colour-blind (Petroff, arXiv:2107.02270)
+LETTERS = 9  # of a small text in an inch, also where most are wide
 SIDES = tuple(  # where a small text may stand, in points to the right and up: near first
     (right * far, up * far)
     for far in (4, 10, 16)
     for right, up in ((1, 1), (-1, 1), (1, -1), (-1, -1), (0, 2), (0, -2))
 )
 Axes = Any
+Note = tuple[str, Score, Score, Any]  # text, GR, LR, colour
 
 
 def gr_lr(lines: Sequence[Line], title: str, path: Path) -> None:
     """GR-LR curves in per cent (Figs. 4, 5, J-N): the mean of each line's runs, thin crosses for 95 % intervals.
 
-    Where a line has several runs, each is drawn thin. Small numbers give the knob at the ends of a line.
+    A panel holds eight lines at most, and those of the others in grey. Where a line has several runs, each is drawn
+    thin. Small numbers give the knob at the ends of a line, and the legend below its name.
     """
-    figure, axes = _figure(7.2, 4.4)
+    panels = [list(part) for part in np.array_split(np.arange(len(lines)), -(-len(lines) // MOST_LINES))]
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, grid = _figure(5.6 * columns + (columns == 1), 5.2 * rows, rows, columns)
     notes = []
-    for number, line in enumerate(lines):
-        colour, points = COLOURS[number % len(COLOURS)], line.points
-        scores = [(point.scores["gr"], point.scores["lr"]) for point in points]
-        for run in line.runs if len(line.runs) > 1 else ():
-            axes.plot(*_xy([(record.scores["gr"], record.scores["lr"]) for record in run]), color=colour, linewidth=0.6)
-        _crosses(axes, scores, colour)
-        label = f"{line.label} ({len(line.runs)} runs)" if len(line.runs) > 1 else line.label
-        marker = MARKERS[number % len(MARKERS)]
-        style = "-" if number < len(COLOURS) else "--"  # when the colours begin again
-        axes.plot(
-            *_xy(scores),
-            color=colour,
-            marker=marker,
-            markersize=5,
-            linewidth=1.6,
-            linestyle=style,
-            label=plotted(label),
-        )
-        ends = (0, -1) if len(points) > 1 else ()
-        notes += [(f"{place(points[end].value):g}", *scores[end], colour) for end in ends]
-    knobs = list(dict.fromkeys(line.knob for line in lines if line.knob))
-    _finish(axes, title, f"small numbers: {' or '.join(knobs)}" if knobs else "")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
-    _write_notes(figure, axes, notes)
+    for axes, numbers in zip(grid, panels, strict=False):
+        for line in (line for n, line in enumerate(lines) if n not in numbers):
+            axes.plot(*_xy([_gr_and_lr(point.scores) for point in line.points]), color="0.85", linewidth=1, zorder=1)
+        drawn = zip(_colours(), MARKERS, (lines[n] for n in numbers), strict=False)
+        notes.append([note for colour, marker, line in drawn for note in _draw_line(axes, line, colour, marker)])
+        _finish(axes)
+        _legend(axes, 5.6 if columns > 1 else 6.6)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    _title(figure, title)
+    for axes, texts in zip(grid, notes, strict=False):
+        _write_notes(figure, axes, texts)
     _save(figure, path)
+
+
+def _draw_line(axes: Axes, line: Line, colour: Any, marker: str) -> list[Note]:
+    """Draw one line with its crosses and runs; the small texts for its ends."""
+    points = line.points
+    scores = [_gr_and_lr(point.scores) for point in points]
+    for run in line.runs if len(line.runs) > 1 else ():
+        axes.plot(*_xy([_gr_and_lr(record.scores) for record in run]), color=colour, linewidth=0.6)
+    _crosses(axes, scores, colour)
+    style = {"marker": marker, "markersize": 5, "linewidth": 1.6, "label": _label(line)}
+    axes.plot(*_xy(scores), color=colour, **style)
+    ends = (0, -1) if len(points) > 1 else ()
+    return [(f"{points[end].value:g}", *scores[end], colour) for end in ends]
+
+
+def _label(line: Line) -> str:
+    """A line's name, what moves along it, and how often it was run."""
+    values = [point.value for point in line.points if point.value is not None]
+    if len(values) > 1:
+        moves = f": {line.knob} {min(values):g} to {max(values):g}"
+    else:
+        moves = f": {line.knob} {values[0]:g}" if values else ""
+    return f"{line.label}{moves}" + (f" ({len(line.runs)} runs)" if len(line.runs) > 1 else "")
 
 
 def layers(positions: Sequence[Position], title: str, path: Path) -> None:
@@ -65,19 +85,20 @@ def layers(positions: Sequence[Position], title: str, path: Path) -> None:
     The positions are scored on the same images, so their intervals overlap far more than their differences
     would; they are left to the csv.
     """
-    figure, axes = _figure(6.4, 4.8)
+    figure, (axes,) = _figure(6.6, 5.2)
     notes = []
-    for number, part in enumerate(COMPONENTS):
+    for colour, marker, part in zip(_colours(), MARKERS, COMPONENTS, strict=False):
         of_part = [position for position in positions if position.part == part]
-        scores = [(position.record.scores["gr"], position.record.scores["lr"]) for position in of_part]
-        colour, marker = COLOURS[number], MARKERS[number]
-        axes.plot(*_xy(scores), color=colour, marker=marker, linewidth=0.7, label=f"three {part.upper()}s")
+        scores = [_gr_and_lr(position.record.scores) for position in of_part]
+        label = f"three {part.upper()}s; small numbers: blocks, counted from 1"
+        axes.plot(*_xy(scores), color=colour, marker=marker, linewidth=0.7, label=label)
         notes += [
             (f"{position.first}-{position.last}", gr, lr, colour)
             for position, (gr, lr) in zip(of_part, scores, strict=True)
         ]
-    _finish(axes, title, "small numbers: blocks, counted from 1")
-    axes.legend(frameon=False, fontsize=9)
+    _finish(axes)
+    _legend(axes, 6.6)
+    _title(figure, title)
     _write_notes(figure, axes, notes)
     _save(figure, path)
 
@@ -86,26 +107,66 @@ def overlaps(results: Sequence[Overlap], title: str, path: Path) -> None:
     """Mean IoU of masks for each two groups, per cent: a heat map an editor, on one colour scale (Figs. 6 and I)."""
     names = results[0].groups
     side = 1.6 + 0.24 * len(names)
-    figure, panels = _figure(side * len(results) + 2.6, side + 2.4, columns=len(results))
-    top = max(100 * float(np.nanmax(result.matrix)) for result in results)
+    figure, panels = _figure(side * len(results) + 2.6, side + 2.4, columns=len(results), shared=False)
+    known = [100 * result.matrix[np.isfinite(result.matrix)] for result in results]
+    top = max((float(values.max()) for values in known if values.size), default=100.0)
     for axes, result in zip(panels, results, strict=True):
         image = axes.imshow(100 * result.matrix, cmap="viridis", vmin=0, vmax=top, aspect="auto")
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names), fontsize=8)
+        labels = [_wrapped(name, 2.5) for name in names]
+        axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), labels if axes is panels[0] else [""] * len(names), fontsize=8)
         axes.tick_params(left=axes is panels[0])
         within, across, _ = result.means.values()
-        axes.set_title(f"{plotted(result.editor)}\nwithin {_per_cent(within)}, across {_per_cent(across)}", fontsize=9)
+        means = f"within {cell(within)} %, across {cell(across)} %"
+        axes.set_title(f"{_wrapped(result.editor, side)}\n{_wrapped(means, side)}", fontsize=9)
     figure.colorbar(image, ax=list(panels), label="mean IoU of masks (%)")
-    figure.suptitle(plotted(title), fontsize=11)
+    _title(figure, title)
     _save(figure, path)
 
 
-def _figure(width: float, height: float, columns: int | None = None) -> tuple[Any, Any]:
-    """A figure and its axes, or a row of them; without pyplot, so that there is no display and no global state."""
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, shared: bool = True
+) -> tuple[Any, list[Axes]]:
+    """A figure and its axes, in rows; without pyplot, so that there is no display and no global state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots() if columns is None else figure.subplots(1, columns, squeeze=False)[0]
+    return figure, list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
+
+
+def _colours() -> Sequence[Any]:
+    import matplotlib
+
+    return matplotlib.color_sequences[PALETTE]
+
+
+def _title(figure: Any, title: str) -> None:
+    """The figure's title, on as many lines as its width needs."""
+    figure.suptitle("\n".join(_wrapped(line, figure.get_figwidth()) for line in title.split("\n")), fontsize=10)
+
+
+def _wrapped(text: str, inches: float) -> str:
+    """A text on lines of at most so many inches."""
+    return plotted(textwrap.fill(printable(text), int(LETTERS * inches)))
+
+
+def _legend(axes: Axes, width: float) -> None:
+    """A legend below the axes, in two columns where its texts are short enough."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 2 if max(map(len, labels)) < LETTERS * (width / 2 - 0.8) else 1
+    axes.legend(
+        handles,
+        [_wrapped(label, width - 1.2) for label in labels],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+    )
+
+
+def _gr_and_lr(scores: Mapping[str, Score]) -> tuple[Score, Score]:
+    return scores["gr"], scores["lr"]
 
 
 def _xy(scores: Sequence[tuple[Score, Score]]) -> tuple[list[float], list[float]]:
@@ -116,11 +177,7 @@ def _number(score: Score) -> float:
     return float("nan") if score.value is None else 100 * score.value
 
 
-def _per_cent(score: Score) -> str:
-    return f"{_number(score):.1f} %"
-
-
-def _crosses(axes: Axes, scores: Sequence[tuple[Score, Score]], colour: str) -> None:
+def _crosses(axes: Axes, scores: Sequence[tuple[Score, Score]], colour: Any) -> None:
     """95 % intervals of GR and LR through each point, where they are known."""
     for gr, lr in scores:
         for score, other, draw in ((gr, lr, axes.hlines), (lr, gr, axes.vlines)):
@@ -128,13 +185,14 @@ def _crosses(axes: Axes, scores: Sequence[tuple[Score, Score]], colour: str) -> 
                 draw(_number(other), 100 * score.low, 100 * score.high, color=colour, linewidth=0.6, alpha=0.35)
 
 
-def _write_notes(figure: Any, axes: Axes, notes: Sequence[tuple[str, Score, Score, str]]) -> None:
+def _write_notes(figure: Any, axes: Axes, notes: Sequence[Note]) -> None:
     """A small text (text, GR, LR, colour) beside each point, on the first side where it covers nothing else."""
     figure.draw_without_rendering()  # so that the axes have their final size
     drawn = [
         (text, _number(gr), _number(lr), colour) for text, gr, lr, colour in notes if None not in (gr.value, lr.value)
     ]
-    taken = [(x - 3, y - 3, x + 3, y + 3) for line in axes.lines for x, y in _along(axes.transData, line.get_xydata())]
+    lines = [line for line in axes.lines if line.get_zorder() > 1]  # the grey ones of other panels may be covered
+    taken = [(x - 3, y - 3, x + 3, y + 3) for line in lines for x, y in _along(axes.transData, line.get_xydata())]
     for text, x, y, colour in drawn:
         for right, up in SIDES:
             note = axes.annotate(
@@ -156,13 +214,11 @@ def _along(to_pixels: Any, points: np.ndarray) -> np.ndarray:
     return np.concatenate([ends, (ends[:-1] + steps * (ends[1:] - ends[:-1])).reshape(-1, 2)])
 
 
-def _finish(axes: Axes, title: str, note: str) -> None:
+def _finish(axes: Axes) -> None:
     axes.set(xlabel="generalisation rate GR (%)", ylabel="locality rate LR (%)")
-    axes.set_title(plotted(title), fontsize=9)
+    axes.tick_params(labelbottom=True, labelleft=True)
     axes.grid(linewidth=0.3, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    if note:
-        axes.text(0.01, 0.01, note, transform=axes.transAxes, fontsize=7.5, color="0.35")
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from leaderboard.records import environment, outcomes, record
 from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score
 from leaderboard.scores import metrics
 
+SAVE_EVERY = 10.0  # seconds after which edits that were judged are written, though their batch is not done
 RUN = Kind("run", "run.json", identity="facts")
 
 
@@ -106,13 +108,23 @@ def _edit_all(
     """Edit and judge the samples `rows` (m, n), batch by batch, but for those whose outcomes are on disk."""
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     done = outcomes.parts_done(folder, [batch_rows[:, 0].tolist() for batch_rows in batches])
-    with tqdm(
-        total=len(rows), unit="edit", desc=printable(chosen_editor.name), disable=not progress, leave=False
-    ) as bar:
-        for batch_index, batch_rows in enumerate(batches):
-            if batch_index not in done:
-                outcomes.write_part(folder, batch_index, _edit_batch(chosen_editor, editor, judge, batch_rows, seed))
-            bar.update(len(batch_rows))
+    name = printable(chosen_editor.name)
+    with tqdm(total=len(rows), initial=sum(done), unit="edit", desc=name, disable=not progress, leave=False) as bar:
+        for batch_index, (batch_rows, n_done) in enumerate(zip(batches, done, strict=True)):
+            if n_done == len(batch_rows):
+                continue
+            outcome_rows = outcomes.read_part(folder, batch_index) if n_done else []
+            saved = time.monotonic()
+            try:
+                for outcome_row in _edit_batch(chosen_editor, editor, judge, batch_rows, seed, n_done):
+                    outcome_rows.append(outcome_row)
+                    bar.update()
+                    if time.monotonic() - saved > SAVE_EVERY:
+                        outcomes.write_part(folder, batch_index, outcome_rows)
+                        saved = time.monotonic()
+            finally:  # a batch that was stopped keeps what was judged
+                if len(outcome_rows) > n_done:
+                    outcomes.write_part(folder, batch_index, outcome_rows)
     editor.check_base()
     outcomes.join_parts(folder, len(batches))
 
@@ -130,17 +142,27 @@ def training_pool(judge: Judge) -> TrainingImages:
 
 
 def _edit_batch(
-    chosen_editor: ChosenEditor, editor: EditorAtWork | EditorBehindBorder, judge: Judge, rows: np.ndarray, seed: int
-) -> list[dict[str, Any]]:
-    """Edit and judge some samples (m, n), each row on its own; one outcome row each."""
+    chosen_editor: ChosenEditor,
+    editor: EditorAtWork | EditorBehindBorder,
+    judge: Judge,
+    rows: np.ndarray,
+    seed: int,
+    n_done: int,
+) -> Iterator[dict[str, Any]]:
+    """Edit and judge a batch of samples (m, n), each row on its own; an outcome row for each but the first `n_done`.
+
+    Those are edited again where the editor edits the batch at once, since the batch moves roundings.
+    """
+    if editor.one_by_one:
+        rows, n_done = rows[n_done:], 0
     base, table = judge.base, judge.benchmark.edit
     images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
     images = images.to(base.device, next(base.module.parameters()).dtype)
     labels = torch.as_tensor(table.labels[rows], device=base.device)
     hashes = [table.table["sha256"].iloc[row] for row in rows[:, 0]]
     seeds = [edit_seed(seed, name) for name in hashes]
-    outcome_rows = []
-    for (row, *partners), (edit, seconds) in zip(rows, _edits(editor, images, labels, seeds, hashes), strict=True):
+    edits = zip(rows, _edits(editor, images, labels, seeds, hashes), strict=True)
+    for (row, *partners), (edit, seconds) in islice(edits, n_done, None):
         group_id = table.table["group_id"].iloc[row]
         try:
             if chosen_editor.interpolate != 1:
@@ -151,21 +173,18 @@ def _edit_batch(
             if str(error).startswith(chosen_editor.name):
                 raise
             raise UserError(f"{chosen_editor.name}: {located(str(error), editor.edit_at)}") from error
-        outcome_rows.append(
-            {
-                "sample": int(row),
-                "partners": partners,
-                "group_id": group_id,
-                "steps": edit.steps,
-                "seconds": seconds,
-                "score_seconds": time.perf_counter() - start,
-                "failure": edit.reason if isinstance(edit, FailedEdit) else None,
-                "scored": forward_path,
-                "group_predictions": group_predictions,
-                "locality_predictions": locality_predictions,
-            }
-        )
-    return outcome_rows
+        yield {
+            "sample": int(row),
+            "partners": partners,
+            "group_id": group_id,
+            "steps": edit.steps,
+            "seconds": seconds,
+            "score_seconds": time.perf_counter() - start,
+            "failure": edit.reason if isinstance(edit, FailedEdit) else None,
+            "scored": forward_path,
+            "group_predictions": group_predictions,
+            "locality_predictions": locality_predictions,
+        }
 
 
 def _edits(

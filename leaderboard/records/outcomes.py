@@ -87,13 +87,19 @@ def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.
 
 
 def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
-    """Write the outcomes of one batch of edits; a later kill does not lose them."""
+    """Write the outcomes of one batch of edits, or of the first of them; a later kill does not lose them."""
     _write(_part(folder, number), pa.Table.from_pylist(rows, SCHEMA))
 
 
-def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> set[int]:
-    """Numbers of the batches that are on disk, whole and of the samples that `batches` has for them."""
-    return {number for number, samples in enumerate(batches) if _is_whole(_part(folder, number), samples)}
+def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
+    """How many edits of each batch, its first ones, are on disk, of the samples that `batches` has for them."""
+    return [_count_intact(_part(folder, number), samples) for number, samples in enumerate(batches)]
+
+
+def read_part(folder: Path, number: int) -> list[dict[str, Any]]:
+    """The outcomes of one batch that are on disk, which `parts_done` has checked."""
+    rows: list[dict[str, Any]] = read_parquet(_part(folder, number), FIX, schema=SCHEMA).to_pylist()
+    return rows
 
 
 def join_parts(folder: Path, count: int) -> None:
@@ -107,7 +113,7 @@ def join_parts(folder: Path, count: int) -> None:
 
 def are_joined(folder: Path, samples: Sequence[int]) -> bool:
     """Return whether ``outcomes.parquet`` is there, whole and of these samples in this order."""
-    return _is_whole(folder / JOINED, samples)
+    return _count_intact(folder / JOINED, samples) == len(samples)
 
 
 def discard_parts(folder: Path) -> None:
@@ -121,21 +127,22 @@ def _part(folder: Path, number: int) -> Path:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    """Write rows with their hash, by which `_is_whole` knows them."""
+    """Write rows with their hash, by which `_count_intact` knows them."""
     table = table.combine_chunks().replace_schema_metadata({HASH: _hash([table.to_pandas()])})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _is_whole(path: Path, samples: Sequence[int]) -> bool:
-    """Return whether a file holds the outcomes of these samples, in this order, as they were written."""
+def _count_intact(path: Path, samples: Sequence[int]) -> int:
+    """The number of these samples, from the first on, whose outcomes, and no others, a file holds as written."""
     try:
         table = read_parquet(path, schema=SCHEMA)
     except Unreadable:  # not there, or damaged
-        return False
-    if table["sample"].to_pylist() != list(samples):
-        return False
-    return (table.schema.metadata or {}).get(HASH.encode()) == _hash([table.to_pandas()]).encode()
+        return 0
+    if table["sample"].to_pylist() != list(samples[: len(table)]):
+        return 0
+    intact = (table.schema.metadata or {}).get(HASH.encode()) == _hash([table.to_pandas()]).encode()
+    return len(table) if intact else 0
 
 
 def read(folder: Path, sha256: str | None = None) -> Outcomes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -47,10 +47,10 @@ class Line:
         """Means over the runs, in order of the knob."""
         by_value: dict[float | None, list[Record]] = {}
         for record in (record for run in self.runs for record in run):
-            by_value.setdefault(knob_value(record), []).append(record)
+            by_value.setdefault(knob_value(record, self.knob), []).append(record)
         return [
             Point(value, len(records), {name: _mean([shown(record)[name] for record in records]) for name in SHOWN})
-            for value, records in sorted(by_value.items(), key=lambda item: place(item[0]))
+            for value, records in sorted(by_value.items(), key=lambda item: item[0] or 0)
         ]
 
 
@@ -59,21 +59,18 @@ def shown(record: Record) -> dict[str, Score]:
     return {name: record.scores[name] for name in SHOWN}
 
 
-def knob_value(record: Record) -> float | None:
-    """The knob's value in this run; without a knob, the interpolation factor, or None if that is 1."""
-    if record.editor.knob:
-        value: float = record.editor.config[record.editor.knob]
-        return value
-    return None if record.editor.interpolate == 1 else record.editor.interpolate
+def knob_value(record: Record, knob: str | None) -> float | None:
+    """The place of this run on a line over `knob`, which may be the factor of interpolation; None without one."""
+    value: float | None = {**record.editor.config, INTERPOLATE: record.editor.interpolate}.get(knob or "")
+    return value
 
 
-def line(label: str, records: Iterable[Record]) -> Line:
+def line(label: str, records: Sequence[Record]) -> Line:
     """One line from the runs of one editor; those with the same seed and learned state are one repetition."""
+    knob = _moving(records)
     runs: dict[Any, list[Record]] = {}
-    for record in sorted(records, key=lambda record: place(knob_value(record))):
+    for record in sorted(records, key=lambda record: knob_value(record, knob) or 0):
         runs.setdefault((record.protocol.seed, record.editor.state_sha256), []).append(record)
-    first = next(iter(runs.values()))[0].editor
-    knob = first.knob or (INTERPOLATE if first.interpolate != 1 else None)
     return Line(label, knob, tuple(tuple(run) for run in runs.values()))
 
 
@@ -87,12 +84,14 @@ def lines(records: Sequence[Record]) -> list[Line]:
     check_comparable(records, repeated=True)
     by_setting: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        setting = record.editor.name, json.dumps(_settings(record), sort_keys=True)
-        by_setting.setdefault(setting, []).append(record)
-    names = [name for name, _ in by_setting]
+        fixed = _settings(record, {record.editor.knob, INTERPOLATE})
+        by_setting.setdefault((record.editor.name, json.dumps(fixed, sort_keys=True)), []).append(record)
+    drawn = [runs for same in by_setting.values() for runs in _split(same)]
+    settings = [(runs[0].editor.name, _settings(runs[0], {_moving(runs)})) for runs in drawn]
+    names = [name for name, _ in settings]
     return [
-        line(name if names.count(name) == 1 else f"{name} {_differing(settings, name, by_setting)}", repetitions)
-        for (name, settings), repetitions in by_setting.items()
+        line(name if names.count(name) == 1 else f"{name} {_differing(own, name, settings)}".strip(), runs)
+        for (name, own), runs in zip(settings, drawn, strict=True)
     ]
 
 
@@ -127,28 +126,43 @@ def _mean(scores: Sequence[Score]) -> Score:
     return Score(**{end: mean(values) if values else None for end, values in ends.items()})
 
 
-def _settings(record: Record) -> dict[str, Any]:
-    """The settings that make two runs different lines: all that are set, but for the knob and for files."""
+def _split(records: Sequence[Record]) -> list[list[Record]]:
+    """The lines among runs that differ in knob and interpolation alone.
+
+    One over the knob at each factor of interpolation, as far as the knob moved there; the others over the factor.
+    """
+    by_factor: dict[float, list[Record]] = {}
+    for record in records:
+        by_factor.setdefault(record.editor.interpolate, []).append(record)
+    over_knob: list[list[Record]] = []
+    rest: list[list[Record]] = []
+    for runs in by_factor.values():
+        moved = len({knob_value(record, record.editor.knob) for record in runs}) > 1
+        (over_knob if moved else rest).append(runs)
+    over_factor: dict[float | None, list[Record]] = {}
+    for record in (record for runs in rest for record in runs):
+        over_factor.setdefault(knob_value(record, record.editor.knob), []).append(record)
+    return [*over_knob, *over_factor.values()]
+
+
+def _moving(records: Sequence[Record]) -> str | None:
+    """The setting that moves along a line of these runs: their knob, or the factor of interpolation."""
+    knob, factors = records[0].editor.knob, {record.editor.interpolate for record in records}
+    return INTERPOLATE if len(factors) > 1 or (knob is None and factors != {1.0}) else knob
+
+
+def _settings(record: Record, without: Collection[str | None]) -> dict[str, Any]:
+    """The settings that make two runs different lines: all that are set, but for files and `without`."""
+    factor = {} if record.editor.interpolate == 1 else {INTERPOLATE: record.editor.interpolate}
     return {
         name: value
-        for name, value in {**record.editor.config, **_interpolated(record)}.items()
-        if name != record.editor.knob and value is not None and not (isinstance(value, str) and Path(value).suffix)
+        for name, value in {**record.editor.config, **factor}.items()
+        if name not in without and value is not None and not (isinstance(value, str) and Path(value).suffix)
     }
 
 
-def _interpolated(record: Record) -> dict[str, float]:
-    """The factor of interpolation, where that is no point on a curve but another curve of an editor with a knob."""
-    return {INTERPOLATE: record.editor.interpolate} if record.editor.knob and record.editor.interpolate != 1 else {}
-
-
-def place(value: float | None) -> float:
-    """A point's place on its line: the edit as it is lies behind all that lies between it and the base."""
-    return 1.0 if value is None else value
-
-
-def _differing(settings: str, name: str, lines: Iterable[tuple[str, str]]) -> str:
+def _differing(own: dict[str, Any], name: str, lines: Iterable[tuple[str, dict[str, Any]]]) -> str:
     """The settings in which a line differs from the others of its editor, in words."""
-    own = json.loads(settings)
-    others = [json.loads(other) for editor, other in lines if editor == name]
+    others = [other for editor, other in lines if editor == name]
     differing = {key: value for key, value in own.items() if any(other.get(key) != value for other in others)}
     return ", ".join(f"{key}={value}" for key, value in differing.items())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor, nn
 
@@ -23,12 +25,13 @@ from editors.methods.masked import MaskedFineTune
 from editors.training.images import open_training_images
 from editors.training.studies import StudyOptions
 from leaderboard import analyse
-from leaderboard.analyses import ablation, iou
+from leaderboard.analyses import ablation, figures, iou
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, with_partners
 from leaderboard.records import outcomes
 from leaderboard.records.record import Record
+from leaderboard.records.sections import Score
 from leaderboard.scores import curves
 
 COMMANDS = {"layers": analyse.layers, "iou": analyse.iou, "ablation": analyse.ablation, "curve": analyse.curve}
@@ -174,15 +177,24 @@ def test_seeds_and_learned_files_are_pooled_and_settings_are_not(run: Record) ->
 
 
 def test_interpolated_runs_are_the_knob_of_an_editor_without_one(run: Record) -> None:
-    """From the base to the edit as it is, which comes last; of an editor with a knob, another line."""
+    """From the base to the edit as it is, which comes last; and where the knob of an editor did not move."""
     plain = run.model_copy(update={"editor": run.editor.model_copy(update={"knob": None})})
 
     def between(record: Record, alpha: float) -> Record:
         return record.model_copy(update={"editor": record.editor.model_copy(update={"interpolate": alpha})})
 
     (curve,) = curves.lines([plain, between(plain, 0.75), between(plain, 0.25)])
-    assert curve.knob == "interpolate" and [point.value for point in curve.points] == [0.25, 0.75, None]
-    assert [line.label for line in curves.lines([run, between(run, 0.5)])][1].endswith("interpolate=0.5")
+    assert curve.knob == "interpolate" and [point.value for point in curve.points] == [0.25, 0.75, 1.0]
+    (curve,) = curves.lines([run, between(run, 0.5)])
+    assert (curve.label, curve.knob) == ("random-mask", "interpolate")
+    swept = [like(run, 0.4, config={"sparsity": value}) for value in (0.5, 0.9)]
+    half = [between(record, 0.5) for record in swept]
+    over_knob = curves.lines([*swept, *half])
+    assert [line.label for line in over_knob] == ["random-mask", "random-mask interpolate=0.5"]
+    assert [line.knob for line in over_knob] == ["sparsity"] * 2
+    _, over_factor = curves.lines([*swept, half[0], between(swept[0], 0.25)])
+    assert (over_factor.label, over_factor.knob) == ("random-mask sparsity=0.5", "interpolate")
+    assert [point.value for point in over_factor.points] == [0.25, 0.5]
 
 
 def test_runs_that_differ_in_more_are_refused(run: Record) -> None:
@@ -202,6 +214,64 @@ def test_curve_is_drawn_from_records(analysed, run: Record, tmp_path: Path) -> N
         ["random-mask", "sparsity", 0.75, 1, 0.75],
     ]
     assert is_picture(tmp_path / "out" / "curve.png")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are made, in their final form."""
+    made: list[Any] = []
+    save = figures._save
+    monkeypatch.setattr(figures, "_save", lambda figure, path: (made.append(figure), save(figure, path)))
+    return made
+
+
+def texts(figure: Any) -> list[Any]:
+    """All texts of a figure that show."""
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+
+
+def test_many_lines_are_small_multiples_whose_texts_lie_within_the_figure(
+    run: Record, tmp_path: Path, drawn: list[Any]
+) -> None:
+    """Seventeen editors with long and hostile names: eight lines a panel at most, no colour or marker twice in one."""
+    names = [
+        *(f"editor-{number}" for number in range(14)),
+        "a" * 200,
+        "two $words$\n\x1b[2J",
+        "path/to/" * 12 + "x.py:A",
+    ]
+    records = [
+        record.model_copy(update={"editor": record.editor.model_copy(update={"name": name})})
+        for number, name in enumerate(names)
+        for record in (like(run, 0.3 + number / 100, config={"sparsity": value}) for value in (0.25, 0.75))
+    ]
+    figures.gr_lr(
+        curves.lines(records), f"Generalisation and locality\n{'mini of long names, ' * 12}", tmp_path / "a.png"
+    )
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.axison and axes.get_visible()]
+    legends = [[text.get_text().replace("\n", "") for text in axes.get_legend().get_texts()] for axes in panels]
+    assert len(panels) == 3 and sum(map(len, legends)) == 17 and max(map(len, legends)) <= 8
+    assert all(text.endswith(": sparsity 0.25 to 0.75") for text in legends[0])
+    width, height = figure.canvas.get_width_height()
+    for axes, legend in zip(panels, legends, strict=True):
+        coloured = [line for line in axes.lines if line.get_marker() != "None"]
+        for looks in ({line.get_color() for line in coloured}, {line.get_marker() for line in coloured}):
+            assert len(looks) == len(legend)
+        box = axes.get_window_extent()
+        assert box.width > 0.35 * width and box.height > 150, "the axes, and not their legend, have the room"
+        for text in (*axes.get_legend().get_texts(), figure._suptitle):
+            box = text.get_window_extent()
+            assert -1 <= box.x0 <= box.x1 <= width + 1 and -1 <= box.y0 <= box.y1 <= height + 1, text.get_text()
+
+
+def test_what_is_not_known_is_never_nan(tmp_path: Path, drawn: list[Any]) -> None:
+    means = dict.fromkeys(("within", "across", "difference"), Score(value=None))
+    unknown = iou.Overlap("random-mask", ["a", "b"], np.full((2, 2), np.nan), means)
+    figures.overlaps([unknown], "Overlap of masks", tmp_path / "a.png")
+    assert not any("nan" in text.get_text() for text in texts(drawn[0]))
+    assert "within – %, across – %" in drawn[0].axes[0].get_title().replace("\n", " ")
 
 
 def test_ablation_of_samples(analysed, tmp_path: Path) -> None:

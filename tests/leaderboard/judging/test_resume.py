@@ -8,15 +8,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from torch import nn
+from tqdm import tqdm
 
 from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
-from editors.core.registry import choose
+from editors.core.base import Editor
+from editors.core.edit import Edit, WeightEdit
+from editors.core.registry import ChosenEditor, choose
+from leaderboard.judging import evaluate as evaluation
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
@@ -30,6 +37,7 @@ from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
 from editors.core.registry import choose
 from leaderboard.records import outcomes
+from leaderboard.judging import evaluate as evaluation
 from leaderboard.judging.evaluate import Settings, evaluate
 from leaderboard.judging.judge import Judge
 from tests.conftest import PREPROCESSING, small_vit
@@ -38,6 +46,7 @@ write = outcomes.write_part
 def slowly(*arguments):
     write(*arguments); print("part", flush=True); time.sleep(pause)
 outcomes.write_part = slowly
+evaluation.SAVE_EVERY = 1e9
 vit = small_vit()
 judge = Judge(BaseModel("small", vit, PREPROCESSING, hash_weights(vit)), load(data))
 evaluate(choose("random-mask:lr=0.01,max_steps=5", "small"), judge, Settings(edit_batch=2), folder, progress=False)
@@ -128,6 +137,83 @@ def test_outcomes_that_are_not_as_they_were_written_are_made_again(
     assert sorted(path.name for path in folder.iterdir()) == [
         "outcomes.parquet", "record.json", "run.json", "samples.parquet",
     ]  # fmt: skip
+
+
+def stop_after(judge: Judge, count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Interrupt the judge after so many edited models; the list grows by the group of each that it judged."""
+    predict, judged = judge.predict, []
+
+    def predict_or_stop(edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
+        if len(judged) == count:
+            raise KeyboardInterrupt
+        judged.append(group_id)
+        return predict(edit, group_id)
+
+    monkeypatch.setattr(judge, "predict", predict_or_stop)
+    monkeypatch.setattr(judge, "noise_floor", lambda: (0, 1))
+    return judged
+
+
+class OneByOne(Editor):
+    edited: ClassVar[list[int]] = []
+
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> WeightEdit:
+        self.edited.append(int(labels[0]))
+        return WeightEdit({"head.bias": torch.randn_like(model.head.bias)})
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_stop_in_the_middle_of_a_batch_loses_no_edit_that_was_judged(
+    at_once: bool, base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = ChosenEditor("one-by-one", OneByOne, OneByOne.Config())
+    if at_once:
+        chosen = choose("random-mask:lr=0.01,max_steps=3", "small")
+    judge, settings = Judge(base, small_benchmark), Settings(edit_batch=4, limit=8)
+
+    def run(folder: str) -> record.Record:
+        return evaluate(chosen, judge, settings, tmp_path / folder, progress=False)
+
+    with monkeypatch.context() as patch:
+        assert len(stop_after(judge, 6, patch)) == 0
+        with pytest.raises(KeyboardInterrupt):
+            run("stopped")
+    sizes = [len(pq.read_table(part)) for part in sorted((tmp_path / "stopped" / "parts").iterdir())]
+    assert sizes == [4, 2]
+    OneByOne.edited.clear()
+    with monkeypatch.context() as patch:
+        judged = stop_after(judge, 100, patch)
+        resumed = run("stopped")
+        assert len(judged) == 2, "two of eight were missing"
+        assert at_once or len(OneByOne.edited) == 2
+        assert without_times(resumed) == without_times(run("whole"))
+
+
+def test_edits_are_written_when_a_batch_takes_long(
+    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "SAVE_EVERY", 0.0)
+    write, sizes = outcomes.write_part, []
+    monkeypatch.setattr(outcomes, "write_part", lambda *words: (sizes.append(len(words[2])), write(*words)))
+    chosen = choose("random-mask:lr=0.01,max_steps=1", "small")
+    evaluate(chosen, Judge(base, small_benchmark), Settings(edit_batch=3, limit=3), tmp_path / "run", progress=False)
+    assert sizes == [1, 2, 3, 3]
+
+
+def test_the_bar_moves_with_every_edit(
+    base: BaseModel, small_benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves = []
+
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            moves.append(n)
+            return super().update(n)
+
+    monkeypatch.setattr(evaluation, "tqdm", Bar)
+    chosen = choose("random-mask:lr=0.01,max_steps=1", "small")
+    evaluate(chosen, Judge(base, small_benchmark), Settings(edit_batch=32, limit=5), tmp_path / "run")
+    assert moves == [1] * 5
 
 
 def raise_interrupt(*_: object) -> None:

@@ -92,7 +92,7 @@ def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
 
 
 def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
-    """How many edits of each batch, its first ones, are on disk, of the samples that `batches` has for them."""
+    """The number of first edits of each batch that are on disk, of the samples that `batches` has for them."""
     return [_count_intact(_part(folder, number), samples) for number, samples in enumerate(batches)]
 
 

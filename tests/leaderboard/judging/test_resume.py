@@ -141,17 +141,17 @@ def test_outcomes_that_are_not_as_they_were_written_are_made_again(
 
 def stop_after(judge: Judge, count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Interrupt the judge after so many edited models; the list grows by the group of each that it judged."""
-    predict, judged = judge.predict, []
+    predict, judged_groups = judge.predict, []
 
     def predict_or_stop(edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
-        if len(judged) == count:
+        if len(judged_groups) == count:
             raise KeyboardInterrupt
-        judged.append(group_id)
+        judged_groups.append(group_id)
         return predict(edit, group_id)
 
     monkeypatch.setattr(judge, "predict", predict_or_stop)
     monkeypatch.setattr(judge, "noise_floor", lambda: (0, 1))
-    return judged
+    return judged_groups
 
 
 class OneByOne(Editor):
@@ -182,9 +182,9 @@ def test_a_stop_in_the_middle_of_a_batch_loses_no_edit_that_was_judged(
     assert sizes == [4, 2]
     OneByOne.edited.clear()
     with monkeypatch.context() as patch:
-        judged = stop_after(judge, 100, patch)
+        judged_groups = stop_after(judge, 100, patch)
         resumed = run("stopped")
-        assert len(judged) == 2, "two of eight were missing"
+        assert len(judged_groups) == 2, "two of eight were missing"
         assert at_once or len(OneByOne.edited) == 2
         assert without_times(resumed) == without_times(run("whole"))
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import os
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, first_line, nearest
 from benchmark.core.notes import all_notes
 from benchmark.core.ranges import as_option, check_ranges
 from benchmark.core.stopping import exit_code, how_to_go_on, stoppable
 from benchmark.core.streams import make_streams_patient
 from benchmark.core.terminal import one_line, printing_visibly, show_traceback
+from benchmark.core.usage import parser_of, unknown_subcommand, usage_error
 from benchmark.core.versions import VERSION
 
 Command = Callable[..., None]
@@ -41,34 +44,18 @@ def run(
     first word is no subcommand's name, and its help names the subcommands. `prog` is the name shown by `--help`; by
     default it is worked out from how Python was started.
     """
-    import tyro
-
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if debug := "--debug" in arguments:
         sys.excepthook = show_traceback
     arguments = [argument for argument in arguments if argument != "--debug"]
+    make_streams_patient()
     if "--version" in arguments:
         print(f"vit-edit-bench {VERSION}")
         return
     prog = prog or _prog()
-    epilogue = ["Add --debug to see a traceback instead of a one-line error, --version to see the release."]
-    if isinstance(command, Mapping) and "" in command:
-        subcommands = [name for name in command if name]
-        if arguments[:1] and arguments[0] in subcommands:
-            command, arguments, prog = command[arguments[0]], arguments[1:], f"{prog} {arguments[0]}"
-        else:
-            command = command[""]
-            epilogue.insert(0, f"Subcommands, each with its own --help: {', '.join(subcommands)}.")
-    text = about if isinstance(command, Mapping) else command.__doc__ or ""
-    description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *epilogue])
-    make_streams_patient()
     try:
         with stoppable(), all_notes():
-            if isinstance(command, Mapping):
-                prepared = {name: _prepared(function) for name, function in command.items()}
-                tyro.extras.subcommand_cli_from_dict(prepared, args=arguments, prog=prog, description=description)
-            else:
-                tyro.cli(_prepared(command), args=arguments, prog=prog, description=description)
+            _read(command, arguments, prog, about)()
             sys.stdout.flush()
     except UserError as error:
         if debug:
@@ -92,19 +79,65 @@ def run(
         _fail(f"{reason}; nobody foresaw this: please report it with {log}", 1)
 
 
-def _prepared(command: Command) -> Command:
-    """The same command, which begins with a check of all its options' ranges, and prints visibly."""
+def _read(command: Command | Mapping[str, Command], words: list[str], prog: str, about: str) -> Callable[[], None]:
+    """The call that the words of a command line mean. Raises `UserError` for words that mean none."""
+    epilogue = ["Add --debug to see a traceback instead of a one-line error, --version to see the release."]
+    if isinstance(command, Mapping):
+        names = [name for name in command if name]
+        if words[:1] and words[0] in names:
+            return _read(command[words[0]], words[1:], f"{prog} {words[0]}", "")
+        if "" not in command:
+            if not {"-h", "--help"} & {*words}:
+                raise unknown_subcommand(words, names, prog)
+            return _parse(command, words, prog, [about, *epilogue])
+        if words[:1] and nearest(words[0], names) and not Path(words[0]).exists():  # no place of "" is anything but one
+            raise unknown_subcommand(words, names, prog)
+        command = command[""]
+        epilogue.insert(0, f"Subcommands, each with its own --help: {', '.join(names)}.")
+    return _parse(command, words, prog, [command.__doc__ or "", *epilogue])
+
+
+def _parse(
+    command: Command | Mapping[str, Command], words: list[str], prog: str, paragraphs: list[str]
+) -> Callable[[], None]:
+    import tyro
+
+    text, *epilogue = paragraphs
+    settings: Any = {
+        "args": words,
+        "prog": prog,
+        "description": "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *epilogue]),
+    }
+    box = io.StringIO()
+    try:
+        with redirect_stderr(box):
+            if isinstance(command, Mapping):
+                prepared = {name: _prepared(function) for name, function in command.items()}
+                return tyro.extras.subcommand_cli_from_dict(prepared, **settings)
+            return tyro.cli(_prepared(command), **settings)
+    except SystemExit as stop:
+        if stop.code != 2:
+            raise
+    parser = None if isinstance(command, Mapping) else parser_of(_prepared(command))
+    raise usage_error(parser, words, prog, box.getvalue())
+
+
+def _prepared(command: Command) -> Callable[..., Callable[[], None]]:
+    """A function with the command's options; the call that it returns checks their ranges and prints visibly."""
     if isinstance(command, functools.partial):  # a function with other defaults, whose types are the function's
         partial = functools.partial(_prepared(command.func), *command.args, **command.keywords)
         partial.__dict__.update(command.__dict__)  # what tyro notes on a command
         return partial
 
     @functools.wraps(command)
-    def prepared(*arguments: Any, **options: Any) -> None:
-        values = inspect.signature(command).bind(*arguments, **options).arguments
-        check_ranges(values, typing.get_type_hints(command, include_extras=True), as_option)
-        with printing_visibly():
-            command(*arguments, **options)
+    def prepared(*arguments: Any, **options: Any) -> Callable[[], None]:
+        def call() -> None:
+            values = inspect.signature(command).bind(*arguments, **options).arguments
+            check_ranges(values, typing.get_type_hints(command, include_extras=True), as_option)
+            with printing_visibly():
+                command(*arguments, **options)
+
+        return call
 
     return prepared
 

@@ -5,7 +5,7 @@
     python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
     python -m benchmark.rebuild drawings --step assemble --work out/mini
 
-Both need `pip install "vit-edit-bench[rebuild]"` and npm, which fetches the drawings' packages.
+Both need `pip install "resvg-py==0.5.0"` and npm, which fetches the drawings' packages.
 """
 
 from __future__ import annotations

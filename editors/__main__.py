@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from benchmark.core.commands import show
+from benchmark.core.streams import make_streams_patient
 from benchmark.core.terminal import console
 from editors.core.base import knob_of
 from editors.core.registry import built_in, choose
@@ -14,6 +15,7 @@ def main() -> None:
     """Print a table of all editors, then the commands."""
     from rich.table import Table
 
+    make_streams_patient()
     table = Table(title="Editors", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("name", "method", "knob and its sweep", "defaults"):
         table.add_column(heading, overflow="fold")

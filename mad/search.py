@@ -85,7 +85,8 @@ def main(
         pair: Models BASE,STRONG: the one to be edited and its stronger rival (an alias, any timm ViT, NAME=FILE,
             a folder). A path may hold = and a comma: a file that exists wins.
         models: Models A,B,C instead of a pair: every two of them, each in a folder A-vs-B; the weakest first.
-        weights: Local weights for one of the models, ALIAS=FILE; may be given several times.
+        weights: Local weights for one of the models, NAME=FILE with its NAME in --pair or --models; may be given
+            several times.
         distance: Distance between two classes in WordNet: edges (2 to 26), or edges weighted towards the root
             (below 4).
         over: Minimum or mean over the hypernym paths of both classes.

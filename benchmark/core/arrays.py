@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.errors import first_line
+from benchmark.core.errors import message_line
 from benchmark.core.readers import FIX, Unreadable, check_file, read_head
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def open_parquet(
                 raise Unreadable(path, f"has the column {doubled[0]!r:.60} twice", fix)
             yield opened
     except (pa.ArrowException, OSError, MemoryError, OverflowError) as error:
-        raise Unreadable(path, f"not a parquet file that can be read ({first_line(error)})", fix) from error
+        raise Unreadable(path, f"not a parquet file that can be read ({message_line(error)})", fix) from error
 
 
 def read_parquet(
@@ -97,7 +97,7 @@ def read_safetensors(path: Path, fix: str = FIX) -> tuple[dict[str, torch.Tensor
     try:
         return load_file(path, device="cpu"), metadata
     except (SafetensorError, ValueError, OSError, KeyError, EOFError, RuntimeError, MemoryError) as error:
-        raise Unreadable(path, f"its tensors do not load ({first_line(error)})", fix) from error
+        raise Unreadable(path, f"its tensors do not load ({message_line(error)})", fix) from error
 
 
 def read_metadata(path: Path, fix: str = FIX) -> dict[str, str]:
@@ -111,7 +111,7 @@ def read_metadata(path: Path, fix: str = FIX) -> dict[str, str]:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
     except (SafetensorError, ValueError, OSError, MemoryError) as error:
-        raise Unreadable(path, f"is not a safetensors file ({first_line(error)})", fix) from error
+        raise Unreadable(path, f"is not a safetensors file ({message_line(error)})", fix) from error
 
 
 def parse_tensors(data: bytes, where: str, fix: str = FIX) -> dict[str, torch.Tensor]:
@@ -122,7 +122,7 @@ def parse_tensors(data: bytes, where: str, fix: str = FIX) -> dict[str, torch.Te
     try:
         return load(data)
     except (SafetensorError, ValueError, KeyError, EOFError, RuntimeError, MemoryError) as error:
-        raise Unreadable(where, f"its tensors do not load ({first_line(error)})", fix) from error
+        raise Unreadable(where, f"its tensors do not load ({message_line(error)})", fix) from error
 
 
 def load_pickled(source: Path | bytes, where: Path | str, fix: str = FIX, device: Any = "cpu") -> Any:
@@ -149,7 +149,7 @@ def load_pickled(source: Path | bytes, where: Path | str, fix: str = FIX, device
     except Exception as error:  # whatever hostile bytes make of an unpickler
         if members and re.search("Unsupported|not an allowed|eights.only", str(error)):
             raise Unreadable(where, HOLDS_CODE, fix) from error
-        detail = type(error).__name__ if "weights_only" in str(error) else first_line(error)
+        detail = type(error).__name__ if "weights_only" in str(error) else message_line(error)
         raise Unreadable(where, f"its tensors do not load ({detail})", fix) from error
     _check_tensors(value, where, fix)
     return value
@@ -164,7 +164,7 @@ def list_members(source: Path | bytes, where: Path | str, fix: str = FIX) -> lis
         with zipfile.ZipFile(file) as archive:
             return archive.infolist()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise Unreadable(where, f"is a damaged archive ({first_line(error)})", fix) from error
+        raise Unreadable(where, f"is a damaged archive ({message_line(error)})", fix) from error
 
 
 def _check_tensors(value: Any, where: Path | str, fix: str) -> None:

@@ -20,7 +20,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.errors import UserError, first_line, nearest
+from benchmark.core.errors import UserError, message_line, nearest
 from benchmark.core.notes import all_notes
 from benchmark.core.ranges import as_option, check_ranges
 from benchmark.core.stopping import exit_code, how_to_go_on, stoppable
@@ -73,9 +73,9 @@ def run(
         from benchmark.core.crash import is_out_of_memory, write_crash
 
         if is_out_of_memory(error):
-            _fail(f"the memory does not suffice ({first_line(error)}); lower --batch-size, or what makes it large", 2)
+            _fail(f"the memory does not suffice ({message_line(error)}); lower --batch-size, or what makes it large", 2)
         log = write_crash(error, [prog, *arguments])
-        reason = ": ".join(dict.fromkeys([type(error).__name__, first_line(error)]))
+        reason = ": ".join(dict.fromkeys([type(error).__name__, message_line(error)]))
         _fail(f"{reason}; nobody foresaw this: please report it with {log}", 1)
 
 

@@ -44,6 +44,7 @@ def show(*packages: str) -> None:
 
 def main() -> None:
     """``vit-edit-bench``: list all commands, or run one as ``python -m`` does."""
+    make_streams_patient()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         show(*PACKAGES)
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmark.core.text import name_key
 
-LONGEST = 200  # characters of another library's error message
+LONGEST = 300  # characters of another library's error message
 
 
 class UserError(Exception):
@@ -22,10 +22,10 @@ def unknown(noun: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     return UserError(f'no {noun} is called "{name}"; {advice}{" " + hint if hint else ""}')
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The known name that is most like `name`, whatever its case; None if none is like it."""
     name_of_key = {name_key(each): each for each in known}
-    close = difflib.get_close_matches(name_key(name), name_of_key, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name_key(name), name_of_key, n=1, cutoff=cutoff)
     return name_of_key[close[0]] if close else None
 
 
@@ -35,6 +35,10 @@ def listed(names: Sequence[str], word: str = "or") -> str:
     return f"{', '.join(first)} {word} {last}" if first else last
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most `LONGEST` characters; its class's name if it has no message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:LONGEST]
+def message_line(error: BaseException) -> str:
+    """An error's message on one line; its class's name if it has none.
+
+    Of more than `LONGEST` characters the middle is left out: some libraries say first what failed, and last why.
+    """
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[: LONGEST * 2 // 3]} ... {line[-LONGEST // 3 :]}"

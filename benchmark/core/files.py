@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, nearest
 
 CACHE = "VIT_EDIT_BENCH_CACHE"
 MAKE_ROOM = "make room there or mend its rights, then repeat it: what was there is as it was"
@@ -137,6 +138,27 @@ def walk(folder: Path, is_left_out: Callable[[str], bool] | None = None) -> Iter
                     waiting.append(entry.path)
                 else:
                     yield entry
+
+
+def near_path(path: Path) -> Path | None:
+    """The path that was likely meant by one that is not there: with another spelling of the part that is missing."""
+    chain = [path, *path.parents]
+    for missing, parent in reversed([*itertools.pairwise(chain)]):
+        try:
+            if missing.exists() or not parent.is_dir():
+                continue
+            close = nearest(missing.name, (entry.name for entry in parent.iterdir()), cutoff=0.75)
+            meant = parent / close / path.relative_to(missing) if close else None
+            return meant if meant is not None and meant.exists() else None
+        except (OSError, ValueError):  # a name that is none, a folder that may not be read
+            return None
+    return None
+
+
+def like(path: Path) -> str:
+    """Return `` (did you mean out/mini?)`` for a path that is not there, if there is one like it; else nothing."""
+    meant = near_path(path)
+    return f" (did you mean {meant}?)" if meant else ""
 
 
 def flush(path: Path) -> None:

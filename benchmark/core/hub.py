@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 
 TIMEOUT = 10  # seconds; the Hub's clients themselves try for a minute and more
+REMEMBERED = 60  # seconds for which a silent Hub is not asked again: two models and their data wait once
+_last_silence: dict[str, tuple[float, str]] = {}  # of an address: when it was silent, and how
 _MISSING = "the Hub has nothing of that name, or it is private and you need `hf auth login`"
 REASONS = {
     "GatedRepoError": "its owners want you to accept their terms on its page first, and `hf auth login`",
@@ -51,11 +55,17 @@ def _silence() -> str | None:
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
+    at, silence = _last_silence.get(constants.ENDPOINT, (-math.inf, ""))
+    if time.monotonic() - at < REMEMBERED:
+        return silence
     try:
         status = get_session().head(constants.ENDPOINT, timeout=TIMEOUT).status_code
+        silence = f"the Hub answers with {status}" if status >= 500 else ""
     except Exception as error:  # of another library in each of the client's versions
-        return f"the Hub does not answer: {type(error).__name__}"
-    return f"the Hub answers with {status}" if status >= 500 else None
+        silence = f"the Hub does not answer: {type(error).__name__}"
+    if silence:
+        _last_silence[constants.ENDPOINT] = time.monotonic(), silence
+    return silence or None
 
 
 @contextmanager
@@ -84,4 +94,4 @@ def _reason(error: BaseException, silence: str | None) -> str:
         if silence and any(name in SILENT for name in names):
             return f"{silence}, and the cache lacks it"
         cause = cause.__cause__ or cause.__context__
-    return f"{silence}; {first_line(error)}" if silence else f"{type(error).__name__}: {first_line(error)}"
+    return f"{silence}; {message_line(error)}" if silence else f"{type(error).__name__}: {message_line(error)}"

@@ -16,7 +16,8 @@ from benchmark.core.ranges import Count, CountOrZero, Positive, SeedNumber
 
 # what is edited, and what it is judged on
 _BASE = Doc(
-    "Base model: mini, vitb16, vits16, any timm ViT, NAME=WEIGHTS_FILE or a timm folder."
+    "Base model: mini, mini-strong, vitb16, vits16, clip-vitb16, any timm ViT, a timm folder, or NAME=FILE, weights of"
+    " the model that NAME, one of these aliases or timm's name, describes."
     " A path may hold = and a comma: a file that exists wins."
 )
 Base: TypeAlias = Annotated[str, _BASE]

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.csvs import plain_text
-from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import walk
+from benchmark.core.errors import UserError, message_line
+from benchmark.core.files import like, walk
 
 MAX_TEXT = 16 << 20  # bytes of a file of JSON or text; the largest, WordNet's nouns, has 15 MB
 MAX_TABLE = (
@@ -85,7 +85,7 @@ def read_text(path: Path, limit: int = MAX_TEXT, fix: str = FIX) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unreadable(path, f"is no text in UTF-8 ({first_line(error)})", fix) from error
+        raise Unreadable(path, f"is no text in UTF-8 ({message_line(error)})", fix) from error
 
 
 def _check(path: Path, status: os.stat_result, limit: int | None, fix: str) -> int:
@@ -101,8 +101,8 @@ def _check(path: Path, status: os.stat_result, limit: int | None, fix: str) -> i
 def _reason(error: OSError | ValueError) -> str:
     """Say why a file cannot be opened: in the system's words, or as a name that is none."""
     if isinstance(error, FileNotFoundError):
-        return "no such file"
-    return f"cannot be read ({getattr(error, 'strerror', None) or first_line(error)})"
+        return f"no such file{like(Path(error.filename))}" if error.filename else "no such file"
+    return f"cannot be read ({getattr(error, 'strerror', None) or message_line(error)})"
 
 
 def _size(limit: int) -> str:
@@ -124,7 +124,7 @@ def parse_json(text: str | bytes, where: Path | str, fix: str = FIX) -> dict[str
     except RecursionError as error:
         raise Unreadable(where, f"is nested deeper than {MAX_DEPTH} levels", fix) from error
     except ValueError as error:
-        raise Unreadable(where, f"is no JSON that can be read ({first_line(error)})", fix) from error
+        raise Unreadable(where, f"is no JSON that can be read ({message_line(error)})", fix) from error
     if not isinstance(value, dict):
         raise Unreadable(where, f"must hold an object of JSON, not a {type(value).__name__}", fix)
     return value
@@ -192,7 +192,7 @@ def parse_csv(
         for row in reader:
             yield {key: plain_text(value) for key, value in row.items() if isinstance(key, str)}
     except (csv.Error, UnicodeDecodeError) as error:
-        raise Unreadable(where, f"is no table in CSV and UTF-8 ({first_line(error)})", fix) from error
+        raise Unreadable(where, f"is no table in CSV and UTF-8 ({message_line(error)})", fix) from error
 
 
 def read_csv(path: Path, columns: Sequence[str], fix: str = FIX) -> Iterator[dict[str, str]]:
@@ -242,7 +242,7 @@ def check_layout(database: sqlite3.Connection, path: Path, schema: str, fix: str
         for table, columns in expected.items():
             _check_types(database, path, table, columns, fix)
     except sqlite3.Error as error:
-        raise Unreadable(path, f"is damaged ({first_line(error)})", fix) from error
+        raise Unreadable(path, f"is damaged ({message_line(error)})", fix) from error
 
 
 def _columns_by_table(database: sqlite3.Connection) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:

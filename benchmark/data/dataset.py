@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.files import near_path
 from benchmark.core.text import name_key, printable
 from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.hub import describe, locate
@@ -222,7 +223,8 @@ def load(name: str) -> Benchmark:
         hint = (
             "(or give OWNER/NAME of the Hub, or a folder that holds data/<split>-*.parquet, as benchmark.build makes)"
         )
-        raise unknown("data set", name, EMBEDDED, hint)
+        near = near_path(Path(name))
+        raise unknown("data set", name, [*EMBEDDED, *([str(near)] if near else [])], hint)
     is_built = (folder / "build.json").is_file()
     build = read_build(folder) if is_built else {"name": own_name, "version": "local"}
     edit_images, locality_images = (read_split(folder / "data", split) for split in ("edit", "locality"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import near_path
 from benchmark.core.hub import TIMEOUT, from_hub
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,13 @@ def locate(spec: str) -> DataFolder:
 
 
 def is_on_hub(spec: str) -> bool:
-    """Return whether `spec` can only be a data set on the Hub: OWNER/NAME, and no folder here."""
-    return HUB_NAME.fullmatch(spec) is not None and not Path(spec).exists()
+    """Return whether `spec` can only be a data set on the Hub: OWNER/NAME, and no folder here is called so, or like it.
+
+    OWNER/NAME@REVISION is never like a folder, so that the Hub is not asked, slowly, for a folder's name with a slip.
+    """
+    return (
+        HUB_NAME.fullmatch(spec) is not None and not Path(spec).exists() and ("@" in spec or not near_path(Path(spec)))
+    )
 
 
 def fetch(spec: str, files: list[str] | None = None) -> DataFolder:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ class Preprocessing:
             resize, resize_width = math.floor(height / ratio), math.floor(width / ratio)
         except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
             raise UserError(
-                f"the model's config has no preprocessing that can be read ({first_line(error)})"
+                f"the model's config has no preprocessing that can be read ({message_line(error)})"
             ) from error
         crop, interpolation = config.get("crop_mode", "center"), config["interpolation"]
         if channels != 3 or len(mean) != 3 or len(std) != 3:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 from benchmark.core.files import walk
 from benchmark.core.text import printable
 from benchmark.images.decode import BrokenImage
@@ -69,7 +69,7 @@ class ImageFolder(ImageFiles):
             if not self.links_out and not file.resolve().is_relative_to(self.root.resolve()):
                 raise BrokenImage("a link out of the folder")
         except (OSError, RuntimeError) as error:
-            raise BrokenImage(f"cannot be read ({first_line(error)})") from error
+            raise BrokenImage(f"cannot be read ({message_line(error)})") from error
         return read_image(file)
 
     def provenance(self) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, overload
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import like, near_path
 from benchmark.images.archive import ImageArchive
 from benchmark.images.card import embedded_in
 from benchmark.images.decode import SUFFIXES
@@ -75,14 +76,14 @@ def open_images(
         source = _open_folder(path, labelled, split)
     elif path.exists():
         source = _open_file(path)
-    elif HUB_NAME.fullmatch(str(spec)) and not str(spec).startswith("."):
+    elif HUB_NAME.fullmatch(str(spec)) and not str(spec).startswith(".") and not near_path(path):
         from benchmark.images.hub import open_hub
 
         source = open_hub(str(spec), split, labelled)
     else:
         raise UserError(
-            f"{path}: no such file or folder; give a folder of images, a crawl, a ZIP archive, parquet files, "
-            f"NAMESPACE/NAME of the Hub, or {DEFAULT}"
+            f"{path}: no such file or folder{like(path)}; give a folder of images, a crawl, a ZIP archive, "
+            f"parquet files, NAMESPACE/NAME of the Hub, or {DEFAULT}"
         )
     if labelled:
         _ = source.known_labels
@@ -93,7 +94,7 @@ def _open_files(path: Path, links_out: bool) -> ImageFiles:
     if path.is_dir():
         return ImageFolder(path, links_out)
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; give a folder or a ZIP archive")
+        raise UserError(f"{path}: no such file or folder{like(path)}; give a folder or a ZIP archive")
     return ImageArchive(path)
 
 

@@ -186,7 +186,7 @@ def _read_iconify(archive: Path, icons: list[str]):
     try:
         import resvg_py
     except ModuleNotFoundError:
-        raise UserError("resvg-py is missing: pip install 'vit-edit-bench[rebuild]'") from None
+        raise UserError('resvg-py is missing: pip install "resvg-py==0.5.0"') from None
     for icon in icons:
         parent = icon
         while parent not in book["icons"]:

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
+from benchmark.core.files import like
 from benchmark.core.hub import from_hub
 from benchmark.core.readers import read_json
 from benchmark.images.decode import Preprocessing
@@ -95,7 +96,7 @@ def load_base(
     name, file = split_spec(spec)
     path = file or weights
     if path is not None and not path.is_file():
-        hint = "is a folder; name the file of weights in it" if path.is_dir() else "no such weights file"
+        hint = "is a folder; name the file of weights in it" if path.is_dir() else f"no such weights file{like(path)}"
         raise UserError(f"{path}: {hint} for {name}")
     folder = folder_of(name)
     architecture = f"local-dir:{folder}" if folder else timm_name(name)
@@ -122,7 +123,7 @@ def _blank(architecture: str, folder: Path | None, any_classes: bool) -> Any:
         with torch.device("meta"):
             blank: Any = timm.create_model(architecture, pretrained=False)
     except Exception as error:
-        raise UserError(f"{folder or architecture}: does not load as a timm model ({first_line(error)})") from error
+        raise UserError(f"{folder or architecture}: does not load as a timm model ({message_line(error)})") from error
     config, name = blank.pretrained_cfg, folder or architecture
     classes = getattr(blank, "num_classes", CLASSES)
     if config.get("num_classes", classes) != classes:
@@ -139,7 +140,9 @@ def _blank(architecture: str, folder: Path | None, any_classes: bool) -> Any:
     try:
         first = blank.get_submodule(config["first_conv"]) if isinstance(config.get("first_conv"), str) else None
     except AttributeError as error:
-        raise UserError(f"{name}: its config names a first_conv that the model lacks ({first_line(error)})") from error
+        raise UserError(
+            f"{name}: its config names a first_conv that the model lacks ({message_line(error)})"
+        ) from error
     channels = getattr(first, "in_channels", 3)
     if channels != 3:
         raise UserError(f"{name}: takes images of {channels} channels; only RGB images are shown here")

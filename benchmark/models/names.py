@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.files import near_path
 
 ASSETS = Path(__file__).parents[1] / "assets" / "mini" / "models"
 TIMM_NAMES = {
@@ -17,6 +18,7 @@ TIMM_NAMES = {
     "clip-vitb16": "vit_base_patch16_clip_224.openai_ft_in1k",
 }
 EMBEDDED = ("mini", "mini-strong")
+AS_FILE = f"NAME=FILE, where NAME is {', '.join(TIMM_NAMES)}, mini, mini-strong or timm's, as vit_base_patch16_224"
 
 
 def split_spec(spec: str) -> tuple[str, Path | None]:
@@ -67,8 +69,15 @@ def timm_name(name: str) -> str:
     if timm.is_model(full_name.split(".")[0]):
         return full_name
     if Path(name).is_dir():
-        raise UserError(f"{name}: holds no config.json of timm; name the architecture, too: NAME=FILE")
+        raise UserError(f"{name}: holds no config.json of timm; name a file in it with its architecture: {AS_FILE}")
     if Path(name).is_file():
-        raise UserError(f"{name}: is a file; name the architecture, too: NAME={name}")
-    known = (*EMBEDDED, *TIMM_NAMES, *(timm.list_models("vit_*") if name.startswith("vit_") else ()))
-    raise unknown("base model", name, known, "(any timm ViT, NAME=FILE or a timm folder will do too)")
+        raise UserError(f"{name}: is a file; name the architecture, too: {AS_FILE}")
+    near = near_path(Path(name))
+    paths = [str(near)] if near else []
+    known = [*EMBEDDED, *TIMM_NAMES, *paths, *(timm.list_models("vit_*") if name.startswith("vit_") else ())]
+    raise unknown(
+        "base model",
+        name,
+        known,
+        "(or give a timm ViT, a timm folder, or NAME=FILE with such an alias or timm's name of the architecture)",
+    )

@@ -1,6 +1,6 @@
 """Predictions on a Ray cluster, instead of in this process (`benchmark.predict.engine.predict_here`).
 
-Ray is optional: ``pip install "vit-edit-bench[ray]"``.
+Ray is optional: ``pip install "ray>=2.40"``, the extra "ray".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 from benchmark.predict.engine import Engine, predict_here
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ def ray_engine() -> Engine:
     try:
         import ray
     except ImportError as error:
-        raise UserError('Ray is not installed: pip install "vit-edit-bench[ray]", or leave --engine ray out') from error
+        raise UserError('Ray is not installed: pip install "ray>=2.40", or leave --engine ray out') from error
     if not ray.is_initialized():
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')} ({first_line(error)})"
+                f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')} ({message_line(error)})"
             ) from error
     return _predict_on_ray
 
@@ -81,7 +81,7 @@ def _predict_on_ray(
         raise error.cause from None
     except ray.exceptions.RayError as error:
         raise UserError(
-            f"a shard could not be computed on the Ray cluster, {RETRIES} retries included ({first_line(error)}); "
+            f"a shard could not be computed on the Ray cluster, {RETRIES} retries included ({message_line(error)}); "
             "what is done is kept: the same command goes on there"
         ) from error
     finally:

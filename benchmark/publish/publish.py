@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from benchmark.core import checksums
 from benchmark.core.arrays import open_parquet
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 from benchmark.core.files import walk
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
 from benchmark.subsets.subset import subsets
@@ -192,5 +192,5 @@ def _upload_error(error: Exception, repo: str) -> UserError:
     if status == 403:
         return UserError(f"the token of this machine may not write to {repo}; use one with write access to it")
     if status is not None:
-        return UserError(f"the Hub answered {status} for {repo} ({first_line(error)}); try again later")
-    return UserError(f"the upload to {repo} failed ({name}: {first_line(error)}); check the network and repeat it")
+        return UserError(f"the Hub answered {status} for {repo} ({message_line(error)}); try again later")
+    return UserError(f"the upload to {repo} failed ({name}: {message_line(error)}); check the network and repeat it")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.core.errors import first_line
+from benchmark.core.errors import message_line
 from benchmark.data.dataset import LabelledImages
 from benchmark.images.decode import Preprocessing
 from editors.core.edit import Edit, FailedEdit
@@ -107,7 +107,7 @@ class Editor(ABC):
             try:
                 edits.append(self.edit(model, sample_images, sample_labels))
             except (ArithmeticError, torch.linalg.LinAlgError) as error:
-                edits.append(FailedEdit(f"{type(error).__name__}: {first_line(error)}"))
+                edits.append(FailedEdit(f"{type(error).__name__}: {message_line(error)}"))
         return edits
 
 

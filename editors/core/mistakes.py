@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmark.core.blame import raised_at, strangers_frame
-from benchmark.core.errors import first_line
+from benchmark.core.errors import message_line
 
 # what Python or torch says, or a line end and the line of code that raised it -> what to write instead
 HINTS: tuple[tuple[str, str], ...] = (
@@ -45,8 +45,8 @@ def explained(error: BaseException, source: Path | None = None, where: str = "")
     `source` is the editor's file, `where` a place in it for an error that has none of its own.
     """
     frame = strangers_frame(error, source)
-    reason = ": ".join(dict.fromkeys([type(error).__name__, first_line(error)]))
-    text = f"{type(error).__name__}: {first_line(error)}\n{frame.line if frame else ''}"
+    reason = ": ".join(dict.fromkeys([type(error).__name__, message_line(error)]))
+    text = f"{type(error).__name__}: {message_line(error)}\n{frame.line if frame else ''}"
     hints = [_hidden(text, source)]
     hints += [hint.format(*match.groups()) for pattern, hint in HINTS if (match := re.search(pattern, text))]
     hint = next(filter(None, hints), "")

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from benchmark.core.errors import UserError, first_line, unknown
+from benchmark.core.errors import UserError, message_line, unknown
 from benchmark.core.plugins import import_room
 from benchmark.core.ranges import check_fields, check_ranges
 from editors.core.base import Editor, knob_of
@@ -173,7 +173,7 @@ def _parse_settings(name: str, config: type, written: str) -> dict[str, Any]:
     try:
         types_of = {**typing.get_type_hints(config), INTERPOLATE: float}
     except Exception as error:  # an annotation that names nothing
-        raise UserError(f"{name}: the types of its Config cannot be read: {first_line(error)}") from error
+        raise UserError(f"{name}: the types of its Config cannot be read: {message_line(error)}") from error
     values: dict[str, Any] = {}
     for setting in _split_settings(written):
         key, equals, text = setting.partition("=")

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmark.core.arrays import read_metadata, read_safetensors
-from benchmark.core.errors import UserError, first_line
-from benchmark.core.files import write_bytes
+from benchmark.core.errors import UserError, message_line
+from benchmark.core.files import like, write_bytes
 from benchmark.core.readers import Unreadable, parse_json
 from benchmark.models.checks import check_sizes
 from benchmark.models.load import BaseModel
@@ -78,7 +78,7 @@ class CheckpointStore:
     def read_metadata(self, path: Path) -> dict[str, str]:
         """A checkpoint's metadata. Raises `UserError` for a missing file and for one that is no such checkpoint."""
         if not path.is_file():
-            raise UserError(f"{path}: no such checkpoint; {self.how_to_train}")
+            raise UserError(f"{path}: no such checkpoint{like(path)}; {self.how_to_train}")
         metadata = read_metadata(path, self.how_to_train)
         if metadata.get("format") != self.format:
             raise UserError(
@@ -118,7 +118,7 @@ class CheckpointStore:
             network = make_network(metadata["shape"])
             network.load_state_dict(tensors)
         except (UserError, RuntimeError, TypeError, ValueError, KeyError) as error:
-            raise UserError(f"{path} cannot be used: {first_line(error)}") from error
+            raise UserError(f"{path} cannot be used: {message_line(error)}") from error
         return Checkpoint(network.eval().requires_grad_(False), recipe, metadata)
 
     def shipped_for(self, base_weights_sha256: str) -> Path:

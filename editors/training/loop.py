@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from benchmark.core import options
 from benchmark.core.arrays import load_pickled
 from benchmark.core.devices import pick
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 from benchmark.core.files import cannot_write, write_bytes
 from benchmark.core.locks import locked
 from benchmark.core.ranges import Count
@@ -142,7 +142,7 @@ class TrainingLoop:
             self.iteration = self.saved = int(state["iteration"])
             self.curve = list(state["curve"])
         except Exception as error:  # of another writer, with values that no network or optimiser takes
-            raise Unreadable(path, f"is no state of this training run ({first_line(error)})", DAMAGED) from error
+            raise Unreadable(path, f"is no state of this training run ({message_line(error)})", DAMAGED) from error
         if not 0 <= self.iteration <= self.iterations:
             raise Unreadable(path, f"was written at iteration {self.iteration:,} of {self.iterations:,}", DAMAGED)
 

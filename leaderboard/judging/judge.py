@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.core.blame import defined_at, raised_at
 from benchmark.core.devices import exact_float32
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 from benchmark.data.dataset import Benchmark
 from benchmark.labels.imagenet import CLASSES
 from benchmark.models.checks import check_supported
@@ -142,7 +142,7 @@ class Judge:
         except (torch.OutOfMemoryError, UserError):
             raise
         except (Exception, SystemExit) as error:
-            message = f"{type(error).__name__}: {first_line(error)}"
+            message = f"{type(error).__name__}: {message_line(error)}"
             where = raised_at(error) or where
             raise UserError(f"its edited model cannot be called as the base can ({message}){where}") from error
         weight, classes = next(self.base.module.parameters()), getattr(self.base.module, "num_classes", CLASSES)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.devices import exact_float32
-from benchmark.core.errors import UserError, first_line
+from benchmark.core.errors import UserError, message_line
 from benchmark.models.load import BaseModel
 from editors.core.base import TrainingImages, knob_of
 from editors.core.edit import ModuleEdit, TailEdit
@@ -66,7 +66,7 @@ def _answer(worker: Worker, name: str, arguments: tuple[Any, ...]) -> bytes:
         header, worker.sent = getattr(worker, name)(*arguments)
         return pack(header, worker.sent, worker.by_handle)
     except BaseException as error:
-        header = {"error": f"{type(error).__name__}: {first_line(error)}", "kind": "unforeseen"}
+        header = {"error": f"{type(error).__name__}: {message_line(error)}", "kind": "unforeseen"}
         if isinstance(error, UserError):
             header = {"error": str(error), "kind": "for users"}
         elif isinstance(error, torch.OutOfMemoryError):

@@ -11,7 +11,7 @@ import logging
 import re
 from typing import Any, Literal, Protocol
 
-from benchmark.core.errors import first_line
+from benchmark.core.errors import message_line
 from mad.crawling.web import TIMEOUT, open_session
 
 log = logging.getLogger(__name__)
@@ -87,5 +87,5 @@ def connect(name: ClientName, key: str, secret: str, api: str = API) -> Client:
         try:
             return FlickrapiClient(key, secret, api)
         except Exception as error:  # archived: what a newer Python or library breaks in it can be anything
-            log.warning(f"flickrapi does not work here ({first_line(error)}); requests takes its place")
+            log.warning(f"flickrapi does not work here ({message_line(error)}); requests takes its place")
     return RequestsClient(key, secret, api)

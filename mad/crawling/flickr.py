@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.core.errors import UserError, first_line, unknown
+from benchmark.core.errors import UserError, message_line, unknown
 from benchmark.core.text import printable
 from mad.crawling.clients import Client, Refusal
 from mad.crawling.web import Garbled, Pace, call_with_retries
@@ -225,7 +225,7 @@ def _read_text(value: object) -> str:
 
 def _in_words(error: Exception) -> str:
     """An error whose text may be a server's."""
-    return printable(_read_text(first_line(error)))
+    return printable(_read_text(message_line(error)))
 
 
 def choose_licences(requested: Collection[str], known: Collection[Licence]) -> dict[str, Licence]:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from benchmark.core import files
 from benchmark.core.errors import UserError
-from benchmark.core.files import walk
+from benchmark.core.files import like, walk
 from benchmark.core.readers import read_text
 from benchmark.core.text import name_key, printable
 from benchmark.images.decode import SUFFIXES, BrokenImage, decoding
@@ -90,7 +90,7 @@ def check_excluded(folder: Path, crawl: Path) -> None:
         UserError: if there is no such folder, or one lies in the other: a crawl would remove its own images.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --exclude takes a folder of images")
+        raise UserError(f"{folder}: no such folder{like(folder)}; --exclude takes a folder of images")
     root, own = folder.resolve(), crawl.resolve()
     if root in (own, *own.parents) or own in root.parents:
         raise UserError(f"{folder} and the crawl {crawl} lie in each other; --exclude takes another folder")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark.core.devices import pick
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, listed, unknown
 from benchmark.models.load import BaseModel, load_base
 from benchmark.models.names import split_specs
 
@@ -33,7 +33,7 @@ def parse_names(pair: str | None, models: str | None) -> list[str]:
 
 
 def load_models(names: Sequence[str], weights: Iterable[str] = (), device: str = "cpu") -> list[BaseModel]:
-    """The models by name, with the local weights that "ALIAS=FILE" gives.
+    """The models by name, with the local weights that "NAME=FILE" gives.
 
     Raises:
         UserError: if two are the same model, and for what `load_base` refuses.
@@ -43,7 +43,7 @@ def load_models(names: Sequence[str], weights: Iterable[str] = (), device: str =
         alias = next((name for name in names if option.startswith(f"{name}=")), option.partition("=")[0])
         file = option.removeprefix(alias).removeprefix("=")
         if not file:
-            raise UserError(f'--weights must be ALIAS=FILE, not "{option}"')
+            raise UserError(f'--weights must be NAME=FILE with one of the names {listed(names)}, not "{option}"')
         if alias not in names:
             raise unknown("model of this search", alias, names)
         file_of_alias[alias] = Path(file)

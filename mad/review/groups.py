@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import like
 from benchmark.core.readers import read_csv, read_json
 from benchmark.data.groups import pair_id
 from benchmark.labels import imagenet
@@ -70,7 +71,7 @@ def read_candidates(path: Path) -> Candidates:
     if not table.is_file():
         searches = sorted(below.parent.name for below in folder.glob(f"*/{GROUPS}"))
         hint = f"{folder} holds several searches, name one: {', '.join(searches)}" if searches else HINT
-        raise UserError(f"{table}: no such file; {hint}")
+        raise UserError(f"{table}: no such file{like(table)}; {hint}")
     pair_of_id = {}
     for row in read_csv(table, ["group_id", "strong_index", "base_index"], HINT):
         pair = ClassPair(_parse_class(row["strong_index"], table), _parse_class(row["base_index"], table))

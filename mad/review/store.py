@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import cannot_write
+from benchmark.core.files import cannot_write, like
 from benchmark.core.readers import check_layout, connect
 from benchmark.core.text import name_key
 
@@ -79,7 +79,7 @@ class AnswerStore:
             UserError: if it is not there, or no file of answers.
         """
         if not create and not path.is_file():
-            raise UserError(f"{path}: no such file; nobody has answered yet, or name the file with --db")
+            raise UserError(f"{path}: no such file{like(path)}; nobody has answered yet, or name the file with --db")
         with cannot_write(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path

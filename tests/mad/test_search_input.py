@@ -113,7 +113,7 @@ def test_an_unknown_model_is_answered_with_the_nearest(tmp_path: Path, pictures:
         (["--models", "mini"], "--models must be A,B,C"),
         (["--models", "mini,,mini-strong"], "--models must be A,B,C"),
         (["--models", "mini,mini-strong", "--pair", "mini,mini-strong"], "exclude each other"),
-        (["--weights", "mini"], "--weights must be ALIAS=FILE"),
+        (["--weights", "mini"], "--weights must be NAME=FILE with one of the names mini or mini-strong"),
         (["--weights", "mini-stong=x.safetensors"], 'did you mean "mini-strong"?'),
         (["--min-probability", "80"], "between 0 and 1"),
         (["--min-group", "0"], "1 or more"),

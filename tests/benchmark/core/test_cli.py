@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 import tyro
+import yaml
 
 from benchmark.core import cli
-from benchmark.core.errors import LONGEST, UserError, first_line, unknown
+from benchmark.core.errors import LONGEST, UserError, message_line, unknown
 from benchmark.core.files import replacing, sha256, write_text
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +60,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_a_file(capsys, tmp_path, m
     (log,) = tmp_path.rglob("*.log")
     error = capsys.readouterr().err
     assert stop.value.code == 1
-    assert error.startswith("error: ZeroDivisionError: by; ") and error.count("\n") == 1 and str(log) in error
+    assert error.startswith("error: ZeroDivisionError: by zero; ") and error.count("\n") == 1 and str(log) in error
     text = log.read_text(encoding="utf-8")
     assert text.startswith("python -m some.command --count 7\n") and "Traceback (most recent call last)" in text
 
@@ -102,9 +103,23 @@ def test_nearest_names() -> None:
 
 
 def test_an_error_of_another_library_is_one_line() -> None:
-    assert first_line(ValueError("\n  a thing\nand more")) == "a thing"
-    assert first_line(ValueError("")) == "ValueError"
-    assert first_line(ValueError("x" * 999)) == "x" * LONGEST
+    assert message_line(ValueError("\n  a thing:\n\tand why")) == "a thing: and why"
+    assert message_line(ValueError("")) == "ValueError"
+    long = message_line(ValueError("what failed" + "x" * 999 + "and why"))
+    assert long.startswith("what failed") and long.endswith("and why") and len(long) == LONGEST + len(" ... ")
+
+
+def test_another_librarys_reason_stays_in_the_line() -> None:
+    """What does not fit, what was got and what was wanted, though it stands behind the first line."""
+    try:
+        torch.nn.Linear(2, 3).load_state_dict({"weight": torch.zeros(4, 2)})
+    except RuntimeError as error:
+        line = message_line(error)
+    for words in ('Missing key(s) in state_dict: "bias"', "size mismatch for weight", "[4, 2]", "[3, 2]"):
+        assert words in line
+    with pytest.raises(yaml.YAMLError) as broken:
+        yaml.safe_load("a: [1, 2")
+    assert "expected ',' or ']'" in message_line(broken.value) and "\n" not in message_line(broken.value)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.core import files
 from benchmark.core.errors import UserError
-from benchmark.core.files import cannot_write, is_unfinished, replacing, write_bytes, write_text
+from benchmark.core.files import cannot_write, is_unfinished, like, near_path, replacing, write_bytes, write_text
 
 WRITE = """
 import sys
@@ -70,3 +70,18 @@ def test_an_error_about_another_file_is_not_blamed_on_this_one(tmp_path: Path) -
     write_text(tmp_path / "b", "")
     with pytest.raises(UserError, match=r"a.json cannot be written"):
         write_text(tmp_path / "b" / "a.json", "")
+
+
+def test_a_path_that_is_not_there_is_like_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "mini_generated").mkdir(parents=True)
+    (tmp_path / "weights.pt").touch()
+    for written, meant in {
+        "out/mini_generatd": "out/mini_generated",
+        "./out/Mini-Generated": "out/mini_generated",
+        "ot/mini_generated": "out/mini_generated",
+        "weight.pt": "weights.pt",
+    }.items():
+        assert like(Path(written)) == f" (did you mean {Path(meant)}?)"
+    for other in ("out/mini_generated", "out/x", "owner/name", "", "a\0b", "a" * 5_000):
+        assert near_path(Path(other)) is None and like(Path(other)) == ""

@@ -84,3 +84,14 @@ def test_private_things_need_the_token(model: HubServer) -> None:
     with pytest.raises(UserError, match="or it is private"):
         download()
     assert download(token=TOKEN) == "hello"
+
+
+def test_a_silent_hub_is_asked_once_a_minute(model: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search has two models, and each would wait for the same silence."""
+    download()
+    model.broken = True
+    asked = len(model.requests)
+    assert [download(), download()] == ["hello", "hello"] and len(model.requests) == asked + 1
+    model.broken = False
+    monkeypatch.setattr("benchmark.core.hub.REMEMBERED", 0)
+    assert download() == "hello" and len(model.requests) > asked + 1

@@ -13,6 +13,7 @@ from benchmark.core import cli
 from benchmark.core.errors import UserError
 from benchmark.data import hub as data_hub
 from benchmark.data.dataset import load, training_images
+from benchmark.images.open import open_images
 from leaderboard import submit
 from tests.benchmark.publish.test_card import folder_of
 from tests.conftest import rows_of, write_split
@@ -121,3 +122,16 @@ def test_published_without_pixels_it_is_hydrated_by_its_name(hub: HubServer, tmp
     hint = f"python -m benchmark.hydrate some/bare@{commit} --help"
     with pytest.raises(UserError, match=hint):
         load("some/bare")
+
+
+def test_a_folders_name_with_a_slip_is_answered_without_the_hub(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "mini_generated" / "data").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"did you mean .out.mini_generated.[?]"):
+        load("out/mini_generatd")
+    with pytest.raises(UserError, match=r"no such file or folder [(]did you mean out.mini_generated[?][)]"):
+        open_images("out/mini_generatd")
+    assert hub.requests == []
+    assert data_hub.is_on_hub("out/mini_generatd@main"), "a revision is the Hub's"

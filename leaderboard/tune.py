@@ -131,6 +131,8 @@ def main(
         editors: Editors to choose for.
         rates: Learning rates to try; where the best is the first or the last of them, try more.
     """
+    if not rates:
+        raise UserError("--rates needs one learning rate or more; leave it out to try the usual ones")
     benchmark = dataset.load(data)
     if benchmark.source == "mini":  # by whatever name
         raise UserError("mini is what is scored; settings are chosen on mini-dev")

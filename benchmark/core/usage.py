@@ -65,12 +65,14 @@ class _Words:
             name, equals, value = word.partition("=")
             action = self.options.get(name.replace("_", "-"))
             if action is None:
-                close = nearest(name, self.options)
+                close = nearest(name, self.options, cutoff=0.65)
                 return f"no option is called {name}" + (f"; did you mean {close}?" if close else "")
             values = [value] if equals else list(itertools.takewhile(lambda word: not _is_option(word), rest))
             if isinstance(action.nargs, int):
                 if len(values) < action.nargs:
                     return f"{name} needs a value: {_about(action)}"
+                if equals and not action.nargs:
+                    return f"{name} takes no value; leave ={value} out"
                 values = values[: action.nargs]
             rest = rest if equals else rest[len(values) :]
             if fault := _wrong_value(name, action, values):

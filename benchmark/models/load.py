@@ -31,7 +31,7 @@ from benchmark.models.checks import check_sizes
 from benchmark.models.convert import check_config, is_transformers
 from benchmark.models.hub import fetch_weights
 from benchmark.models.identity import hash_weights, model_identity, precision_of, probe_logits
-from benchmark.models.names import ASSETS, EMBEDDED, TIMM_NAMES, folder_of, split_spec, timm_name
+from benchmark.models.names import ASSETS, EMBEDDED, folder_of, split_spec, timm_name
 from benchmark.models.weights import (
     check_finite,
     check_head,
@@ -203,7 +203,7 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     import timm
 
     torch.manual_seed(seed)
-    architecture = f"local-dir:{ASSETS / name}" if name in EMBEDDED else TIMM_NAMES.get(name, name)
+    architecture = f"local-dir:{ASSETS / name}" if name in EMBEDDED else timm_name(name)
     module = timm.create_model(architecture, pretrained=False)
     module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, _find_preprocessing(name, module), hash_weights(module))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.core.lazy import lazy
 from benchmark.core.moved import tell_moved
 from benchmark.core.notes import install
+from benchmark.core.shadows import check_sisters
 from benchmark.core.versions import VERSION
 from benchmark.images.open import register
 
@@ -30,6 +31,7 @@ else:
         },
     )
 
+check_sisters()
 install()
 __version__ = VERSION
 

@@ -1,4 +1,4 @@
-"""What a message says to install is what pyproject.toml asks for, and works in a clone and from a wheel."""
+"""Messages say to install what pyproject.toml asks for, which works in a clone and from a wheel."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_an_error_of_another_library_is_one_line() -> None:
 
 
 def test_another_librarys_reason_stays_in_the_line() -> None:
-    """What does not fit, what was got and what was wanted, though it stands behind the first line."""
+    """Names what does not fit, what was got and what was wanted, though it stands behind the first line."""
     try:
         torch.nn.Linear(2, 3).load_state_dict({"weight": torch.zeros(4, 2)})
     except RuntimeError as error:

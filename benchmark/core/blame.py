@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-import site
-import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.code import PACKAGES, ROOT
+from benchmark.core.code import PACKAGES, ROOT, installed_folders
 
 PLACE = re.compile(r" \([^()]+, line \d+\)")
 
@@ -51,6 +49,5 @@ def defined_at(function: Any) -> str:
 
 def _is_strangers(file: Path) -> bool:
     """Return whether a file is neither this project's nor Python's nor an installed package's."""
-    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    folders += [*site.getsitepackages(), site.getusersitepackages(), *(str(ROOT / name) for name in PACKAGES)]
-    return file.is_file() and not any(file.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+    folders = [*installed_folders(), *((ROOT / name).resolve() for name in PACKAGES)]
+    return file.is_file() and not any(file.resolve().is_relative_to(folder) for folder in folders)

@@ -32,8 +32,8 @@ def hash_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, str]:
     made at run time is not seen.
     """
     root, local = root.resolve(), _local_roots()
-    waiting = [(_module_name(path.resolve(), root), path.resolve(), path.resolve().parent) for path in entries]
-    waiting += [(*module, beside) for name, _, beside in waiting for module in _modules(name, [root])]
+    waiting = [(_module_name(path.resolve(), root), path.resolve(), import_roots(path)) for path in entries]
+    waiting += [(*module, beside) for name, _, beside in waiting for module in _modules(name, [root, beside[-1]])]
     hashes: dict[Path, tuple[str, str]] = {}
     while waiting:
         name, path, beside = waiting.pop()
@@ -43,8 +43,22 @@ def hash_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, str]:
         hashes[path] = name, hash_tree(tree)
         for imported in _imported_names(tree, name, path.name == "__init__.py"):
             ours = imported.partition(".")[0] in PACKAGES
-            waiting += [(*module, beside) for module in _modules(imported, [root] if ours else [beside, *local])]
+            waiting += [(*module, beside) for module in _modules(imported, [root] if ours else [*beside, *local])]
     return dict(sorted(hashes.values()))
+
+
+def import_roots(path: Path) -> list[Path]:
+    """Folders where a file finds modules beside it: its own, and the one that holds the packages that it is part of."""
+    folder = top = path.resolve().parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    return list(dict.fromkeys([folder, top]))
+
+
+def installed_folders() -> list[Path]:
+    """Folders of the standard library and of installed packages."""
+    names = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [Path(name).resolve() for name in (*names, *site.getsitepackages(), site.getusersitepackages())]
 
 
 def hash_tree(tree: ast.AST) -> str:
@@ -129,15 +143,16 @@ def _modules(name: str, roots: Iterable[Path]) -> list[tuple[str, Path]]:
 
 
 def _module_name(path: Path, root: Path) -> str:
-    """The full name of a file of this project, the stem of any other."""
+    """The full name of a file of this project; of any other, from the folder that holds its packages."""
     parts = path.relative_to(root).with_suffix("").parts if path.is_relative_to(root) else ()
-    return ".".join(parts).removesuffix(".__init__") if parts and parts[0] in PACKAGES else path.stem
+    if not parts or parts[0] not in PACKAGES:
+        parts = path.relative_to(import_roots(path)[-1]).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
 def _local_roots() -> list[Path]:
     """Folders on ``sys.path`` that are neither the standard library's nor hold installed packages."""
-    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    installed += [*site.getsitepackages(), site.getusersitepackages()]
     folders = dict.fromkeys(Path(entry).resolve() for entry in sys.path)
-    outside = [not any(folder.is_relative_to(Path(path).resolve()) for path in installed) for folder in folders]
+    installed = installed_folders()
+    outside = [not any(folder.is_relative_to(path) for path in installed) for folder in folders]
     return [folder for folder, is_outside in zip(folders, outside, strict=True) if is_outside and folder.is_dir()]

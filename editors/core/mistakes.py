@@ -55,7 +55,7 @@ def explained(error: BaseException, source: Path | None = None, where: str = "")
 
 def _hidden(text: str, source: Path | None) -> str:
     """A hint where a module beside `source` has the name of another that Python takes instead."""
-    match = re.search(r"(?:cannot import name '\w+' from|module) '(\w+)", text)
+    match = re.search(r"(?:cannot import name '\w+' from|module) '?(\w+)", text)
     module = sys.modules.get(match[1]) if match else None
     taken = getattr(module, "__file__", None)
     if match is None or source is None or taken is None:

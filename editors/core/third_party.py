@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib.util
 import inspect
 import re
-import sys
 import types
 from pathlib import Path
 from typing import Any, cast
 
 from benchmark.core.errors import UserError, unknown
 from editors.core.base import Editor, knobs_of
+from editors.core.beside import import_file
 from editors.core.mistakes import explained
 
 CALLED = ("fit", "state_dict", "provenance", "edit", "edit_many")  # methods that the harness calls, by position
@@ -71,18 +70,13 @@ def _import(path: Path) -> types.ModuleType:
             raise UserError(f"{path}: no such file; {hint}")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    spec = importlib.util.spec_from_file_location(f"third_party_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # a .py path always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and inspect look a class's module up there
     try:
-        spec.loader.exec_module(module)
+        return import_file(path)
     except SyntaxError as error:
         file = Path(error.filename) if error.filename else path
         raise UserError(f"{path if file.name == path.name else file}, line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise UserError(f"{path} cannot be imported: {explained(error, path)}") from error
-    return module
 
 
 def _is_editor(value: Any) -> bool:

@@ -135,7 +135,7 @@ def test_a_file_that_judges_itself_scores_as_the_null_edit(judge: Judge, file: P
         assert same.edits[column].map(list).tolist() == nothing.edits[column].map(list).tolist()
     assert cheat.scores == null.scores and cheat.scores["sr"].value == 0
     assert cheat.editor.spec == "strangers.py:Cheats:scale=1.0" and cheat.editor.knob == "scale"
-    assert "third_party_strangers" not in sys.modules, "it was never imported here"
+    assert not [name for name in sys.modules if name.endswith(".strangers")], "it was never imported here"
 
 
 def test_a_model_that_cannot_cross_is_asked_and_said_to_be(judge: Judge, file: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def work(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def submitted(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """What `leaderboard.submit` prints: its output and, where it fails, its one line."""
+    """Output of `leaderboard.submit` and, where it fails, its one line."""
     capsys.readouterr()
     try:
         cli.run(submit.main, [*words, "--data", "noise", "--limit", "1"])

@@ -50,9 +50,10 @@ def test_it_is_found_from_another_folder_and_is_part_of_the_code(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     choose(spec, "mini")
-    before = hash_sources([Path("own/mine.py")])
+    Path("own/bare.py").write_text(first)  # without all that an editor's file imports of this project
+    before = hash_sources([Path("own/bare.py")])
     (tmp_path / "own" / helper).write_text("NUMBER = 10\n")
-    after = hash_sources([Path("own/mine.py")])
+    after = hash_sources([Path("own/bare.py")])
     assert [name for name in before if before[name] != after[name]] == [
         helper.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     ]
@@ -64,8 +65,9 @@ def test_a_file_in_a_package_imports_by_the_packages_name(tmp_path: Path) -> Non
         (tmp_path / folder / "__init__.py").write_text("")
     (tmp_path / "work" / "helper.py").write_text("NUMBER = 3\n")
     choose(spec, "mini")
-    names = hash_sources([tmp_path / "work" / "deep" / "mine.py"])
-    assert {"work", "work.deep", "work.deep.mine", "work.helper"} <= names.keys()
+    bare = tmp_path / "work" / "deep" / "bare.py"
+    bare.write_text("from ..helper import NUMBER")
+    assert hash_sources([bare]).keys() == {"work", "work.deep", "work.deep.bare", "work.helper"}
 
 
 def test_two_files_each_have_their_own_helper(tmp_path: Path) -> None:

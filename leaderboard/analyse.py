@@ -16,7 +16,6 @@ import tyro
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
-from benchmark.core.errors import UserError
 from benchmark.core.ranges import Fraction, SeedNumber
 from benchmark.core.terminal import show_table
 from benchmark.data import dataset
@@ -35,7 +34,7 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
 from leaderboard.records.record import Record
-from leaderboard.records.runs import check_comparable, find_runs
+from leaderboard.records.runs import check_comparable, find_newest, find_pair
 from leaderboard.records.sections import Score
 from leaderboard.scores import comparison, curves
 from leaderboard.scores.tables import cell, edits_of
@@ -177,22 +176,24 @@ def ablation(
     _show_curves(lines, f"Ablation: {title}", out / what)
 
 
-def curve(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = Path("out/analysis/curve")) -> None:
+def curve(
+    folders: tyro.conf.Positional[options.RunFolders] = (), out: options.Out = Path("out/analysis/curve")
+) -> None:
     """The GR-LR curves of finished runs, from their records alone (Figs. 4 and 5).
 
     Runs that differ only in their seed, or in the file an editor learned from, are repetitions of one line.
     OUT gets curve.csv and curve.png.
     """
-    records = [record for _, record in find_runs(folders)]
+    records = [record for _, record in find_newest(folders)]
     _show_curves(curves.lines(records), "Generalisation and locality", out / "curve")
 
 
-def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = Path("out/analysis/swaps")) -> None:
+def swap(folders: tyro.conf.Positional[options.RunFolders] = (), out: options.Out = Path("out/analysis/swaps")) -> None:
     """Measure how far edits merely exchange two classes: LR on images of the base's wrong class, and elsewhere.
 
     Not in the paper; from finished runs alone. OUT gets swaps.csv.
     """
-    runs = find_runs(folders)
+    runs = find_newest(folders)
     check_comparable([record for _, record in runs])
     results = [
         (record.editor.spec, swaps.count_swaps(outcomes.read(path.parent, record.outcomes.sha256)))
@@ -206,18 +207,16 @@ def swap(folders: tyro.conf.Positional[options.RunFolders], out: options.Out = P
     print(out / "swaps.csv")
 
 
-def compare(runs: Annotated[tuple[Path, Path], tyro.conf.Positional]) -> None:
+def compare(runs: Annotated[tuple[str, str], tyro.conf.Positional]) -> None:
     """Subtract one finished run's scores from another's over the same edits, with 95 % intervals of the difference.
 
     Not in the paper; from finished runs alone.
 
     Args:
-        runs: Folders of two runs; the second is subtracted from the first.
+        runs: Folders of two runs, or editors as tables show them, such as ft-l2:c=0.1, whose newest comparable runs in
+            out/leaderboard are taken; the second is subtracted from the first.
     """
-    finished = [find_runs([folder]) for folder in runs]
-    if any(len(matches) != 1 for matches in finished):
-        raise UserError("compare must be given two folders of one run each; name the run, such as OUT/ft")
-    (first_path, first), (second_path, second) = (run for matches in finished for run in matches)
+    (first_path, first), (second_path, second) = find_pair(*runs)
     check_comparable([first, second])
     difference = comparison.differences(
         outcomes.read(first_path.parent, first.outcomes.sha256),

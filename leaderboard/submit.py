@@ -21,10 +21,12 @@ from benchmark.models.names import split_spec
 from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor, built_in, choose
 from leaderboard.judging.border import Border
-from leaderboard.judging.evaluate import evaluate, folder_name
+from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.plan import planned
 from leaderboard.judging.sampling import Settings
 from leaderboard.records.record import Record
+from leaderboard.records.runs import RUNS
 from leaderboard.scores import tables
 
 log = logging.getLogger(__name__)
@@ -41,28 +43,33 @@ def score(
     device: str = "cpu",
     images: str | None = None,
     in_process: bool = False,
+    settings_file: Path | None = None,
 ) -> list[Record]:
     """Score editors one after the other on one base and benchmark; finished runs in `out` are not repeated.
 
     ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
     `images` are those that editors learn from, if not the data itself. Each editor works in a process of its own or,
-    to be debugged, `in_process`.
+    to be debugged, `in_process`. `settings_file` is one that `leaderboard.tune` wrote.
     """
     border = None if in_process else Border(dataset.scored_files(data))
     choose_editor = border.choose if border else choose
+    base_name = split_spec(base)[0]
     names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
-    chosen_editors = [each for spec in names for each in _at_knobs(choose_editor(spec, split_spec(base)[0]), sweep)]
+    chosen_editors = [
+        each for spec in names for each in _at_knobs(choose_editor(spec, base_name, settings_file), sweep)
+    ]
     if interpolate:
         chosen_editors = [replace(each, interpolate=alpha) for each in chosen_editors for alpha in interpolate]
+    chosen_editors = list({each.spec: each for each in chosen_editors}.values())
     for note in dict.fromkeys(note for chosen_editor in chosen_editors for note in chosen_editor.notes):
         log.warning(note)
     benchmark = dataset.load(data)
     judge = Judge(load_base(base, device=pick(device)), replace(benchmark, train=images or benchmark.train))
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
+    log.info("%s: %s", out, planned(chosen_editors, judge, settings, out, in_process))
     return [
-        evaluate(chosen_editor, judge, settings, out / folder_name(chosen_editor), border=border)
-        for chosen_editor in chosen_editors
+        evaluate(chosen_editor, judge, settings, out, border=border, below=True) for chosen_editor in chosen_editors
     ]
 
 
@@ -89,8 +96,9 @@ def main(
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
     device: options.Device = "cpu",
+    settings: Path | None = None,
     intervals: options.Intervals = False,
-    out: options.Out = Path("out/leaderboard"),
+    out: options.Out = RUNS,
 ) -> None:
     """Score editors and print the table; records and outcomes go to OUT, one folder a run.
 
@@ -105,14 +113,15 @@ def main(
         sweep: Score each editor at several values of its knob; without values, at those the editor names.
         interpolate: Score theta0 + alpha (theta1 - theta0) at these alphas; 1 is the edited model, 0 the base.
         edit_timeout: Seconds after which an edit has failed; without it, an edit may take its time.
+        settings: File of editors' settings that leaderboard.tune wrote; what EDITORS say goes first.
         in_process: Let editors work in the judge's own process, to debug one; the record says so.
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
-    settings = Settings(seed, limit, groups, edit_timeout=edit_timeout)
-    records = score(editors, base, data, out, settings, sweep, interpolate, device, images, in_process)
+    sampling = Settings(seed, limit, groups, edit_timeout=edit_timeout)
+    records = score(editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings)
     tables.show(records, intervals)
-    print(f"records: {out}   every one: python -m leaderboard.tables {out}")
+    print(f"records: {out}   the newest of each: python -m leaderboard.tables{'' if out == RUNS else f' {out}'}")
 
 
 if __name__ == "__main__":

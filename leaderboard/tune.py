@@ -1,7 +1,7 @@
 """Choose learning rates and knobs for a base model, on dev groups only.
 
-Writes OUT/settings.json and OUT/tuned/BASE-EDITOR.json, the table of all trials. ``--out editors/core``
-changes the settings that `editors.core.registry` looks up. Nothing here ever sees a sample that is scored.
+Writes OUT/settings.json, which ``leaderboard.submit --settings`` takes, and OUT/tuned/BASE-EDITOR.json, the table of
+all trials. ``--out editors/core`` in a checkout changes what is shipped. Nothing here ever sees a scored sample.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from editors.core.registry import SETTINGS, ChosenEditor, choose
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.run_spec import slug
 from leaderboard.judging.sampling import Settings
 
 LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
@@ -62,7 +63,7 @@ def choose_settings(
     chosen_editor = (border.choose if border else choose)(name, judge.base.name)
     written = {field: getattr(chosen_editor.config, field) for field in chosen_editor.written}
     chosen_editor = replace(chosen_editor, config=chosen_editor.editor_class.Config(**written))
-    scratch = scratch / f"{name}-{_hash(hash_sources([chosen_editor.source]))}".replace("/", "-")
+    scratch = scratch / f"{slug(name)}-{_hash(hash_sources([chosen_editor.source]))}"
     trials: list[dict[str, Any]] = []
     chosen: dict[str, float] = {}
     steps: list[tuple[str, Sequence[float]]] = []
@@ -143,6 +144,8 @@ def main(
     with locked(out / LOCK, out, "wait for it to end, or name another --out"), going_on(lambda: how):
         _tune(editors, judge, Settings(seed, limit), rates, out)
     print(f"{out / SETTINGS.name}: these settings; {out / 'tuned'}: all trials")
+    names = " ".join(editors)
+    print(f"to use them: python -m leaderboard.submit {names} --base {base} --settings {out / SETTINGS.name}")
 
 
 def _tune(editors: Sequence[str], judge: Judge, settings: Settings, rates: Sequence[float], out: Path) -> None:
@@ -158,7 +161,7 @@ def _tune(editors: Sequence[str], judge: Judge, settings: Settings, rates: Seque
         chosen, trials = choose_settings(name, judge, settings, scratch, rates, border)
         known.setdefault(base_name, {})[name] = chosen
         write_text(path, json.dumps(known, indent=2) + "\n")
-        log = out / "tuned" / f"{base_name}-{name}.json"
+        log = out / "tuned" / f"{slug(base_name)}-{slug(name)}.json"
         fields = {
             "data": source,
             "fingerprint": judge.benchmark.fingerprint,

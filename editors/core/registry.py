@@ -3,8 +3,9 @@
     ft    ft-l2:c=0.01    random-mask:sparsity=0.9,lr=1e-4    my_editor.py:MyEditor    my_editor.py:MyEditor:lr=0.1
 
 Settings that are not written come from the config's defaults, except those that belong to the pair of
-editor and base model: they are looked up in ``settings.json``. ``interpolate=0.5`` is a setting of every editor:
-half the way from the base to the edited model.
+editor and base model: those of the editors here are looked up in
+``settings.json``, those of any in a file of the user's. ``interpolate=0.5`` is a setting of
+every editor: half the way from the base to the edited model.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from typing import Any, Literal, TypeVar
 from benchmark.core.errors import UserError, message_line, unknown
 from benchmark.core.plugins import import_room
 from benchmark.core.ranges import check_fields, check_ranges
+from benchmark.core.readers import read_json
 from editors.core.base import Editor, knob_of
 from editors.core.mistakes import explained
-from editors.core.third_party import import_editor, meant_file, split_file
+from editors.core.third_party import import_editor, meant_file, shown_path, split_file
 
 SETTINGS = Path(__file__).parent / "settings.json"
 METHODS = "editors.methods"  # the room of those that come with this project
@@ -72,7 +74,7 @@ def built_in(*, listed_only: bool = True) -> Mapping[str, type[Editor]]:
 class ChosenEditor:
     """An editor and its settings, as chosen on the command line or by a script.
 
-    name: the registered name, or ``file.py:Class``.
+    name: the registered name, or ``FILE.py:Class`` with the file's path.
     editor_class: makes the editor of its config.
     config: all settings, of type ``editor_class.Config``.
     written: names of the settings that were written; the others are defaults.
@@ -127,18 +129,25 @@ class ChosenEditor:
         return dataclasses.replace(self, config=dataclasses.replace(self.config, **{knob.name: value}))
 
 
-def choose(spec: str, base: str) -> ChosenEditor:
+def choose(spec: str, base: str, settings: Path | None = None) -> ChosenEditor:
     """The editor that `spec` names, with the settings that suit the base model `base`.
 
+    Those that the file `settings` has for it count as written, but what `spec` says goes first.
     Raises `UserError` for unknown names (with the nearest one), bad settings and files that do not load.
     """
     name, editor_class, written = _find(spec)
     values = _parse_settings(name, editor_class.Config, written)
-    interpolate = values.pop(INTERPOLATE, 1.0)
-    usual = json.loads(SETTINGS.read_text(encoding="utf-8")).get(base, {}).get(name, {})
     notes: tuple[str, ...] = ()
+    if settings is not None:
+        values = {**(own := _own_settings(settings, name, editor_class, base)), **values}
+        taken = ", ".join(f"{key}={value}" for key, value in own.items())
+        notes = (f"{settings}: {f'{name} on {base} is set to {taken}' if own else f'nothing for {name} on {base}'}",)
+    interpolate = values.pop(INTERPOLATE, 1.0)
+    usual: dict[str, Any] = {}
+    if name in built_in(listed_only=False):  # a stranger's editor has its own defaults, whatever it is called
+        usual = json.loads(SETTINGS.read_text(encoding="utf-8")).get(base, {}).get(name, {})
     if name in built_in() and "lr" in _fields(editor_class.Config) and "lr" not in {**usual, **values}:
-        notes = (
+        notes += (
             f"no learning rate was chosen for {name} on {base}; the paper's for ViT-B/16 is used "
             "(python -m leaderboard.tune chooses one)",
         )
@@ -150,11 +159,21 @@ def choose(spec: str, base: str) -> ChosenEditor:
     return ChosenEditor(name, editor_class, config, tuple(values), notes, interpolate)
 
 
+def _own_settings(file: Path, name: str, editor_class: type[Editor], base: str) -> dict[str, Any]:
+    """The settings of an editor on a base in a file that `leaderboard.tune` wrote, checked as if they were written."""
+    values: Any = read_json(file, fix="name a file that python -m leaderboard.tune wrote")
+    for key in (base, name):
+        values = values.get(key, {}) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise UserError(f'{file} must hold {{"{base}": {{"{name}": {{"SETTING": VALUE}}}}}}')
+    return _parse_settings(f"{file}: {name}", editor_class.Config, ",".join(f"{key}={values[key]}" for key in values))
+
+
 def _find(spec: str) -> tuple[str, type[Editor], str]:
     if in_file := split_file(spec):
         path, class_name, written = in_file
         editor_class = import_editor(path, class_name)
-        return f"{path.name}:{class_name}", editor_class, written
+        return f"{shown_path(path)}:{class_name}", editor_class, written
     head, _, rest = spec.partition(":")
     editors = built_in(listed_only=False)
     if head not in editors:

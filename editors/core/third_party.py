@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import os
 import re
 import types
 from pathlib import Path
 from typing import Any, cast
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.text import printable
 from editors.core.base import Editor, knobs_of
 from editors.core.beside import import_file
 from editors.core.mistakes import explained
@@ -27,6 +29,13 @@ def split_file(spec: str) -> tuple[Path, str, str] | None:
     """
     match = WRITTEN.fullmatch(spec)
     return (Path(match[1]), match[2] or "", match[3] or "") if match else None
+
+
+def shown_path(path: Path) -> str:
+    """The path that an editor is called by: from the working folder where it lies below that, else as it was given."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    below = absolute.is_relative_to(Path.cwd())
+    return printable((absolute.relative_to(Path.cwd()) if below else path).as_posix())
 
 
 def meant_file(spec: str) -> str:

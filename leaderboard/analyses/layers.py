@@ -11,7 +11,7 @@ from benchmark.core.errors import UserError
 from benchmark.models.vit import depth
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.border import Border
-from leaderboard.judging.evaluate import evaluate, folder_name
+from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records.record import Record
@@ -53,7 +53,7 @@ def search(
             for first in range(count):
                 config = replace(movable.config, **asdict(usual.config), part=part, first=first)
                 moved = replace(movable, config=config, written=("part", "first"))
-                record = evaluate(moved, judge, settings, out / folder_name(moved), progress, border)
+                record = evaluate(moved, judge, settings, out, progress, border, below=True)
                 positions.append(Position(part, first + 1, first + consecutive, record))
                 bar.update()
     return positions

@@ -66,13 +66,13 @@ class Border:
         self._hidden = list(hidden)
         start_server()  # it imports while the command loads its data
 
-    def choose(self, spec: str, base: str) -> ChosenEditor:
+    def choose(self, spec: str, base: str, settings: Path | None = None) -> ChosenEditor:
         """`editors.core.registry.choose`, but a stranger's file is imported in another process."""
         in_file = split_file(spec)
         if in_file is None:
-            return choose(spec, base)
+            return choose(spec, base, settings)
         with Line(in_file[0].name, self._hidden) as line:
-            described, _ = line.ask("describe", spec, base)
+            described, _ = line.ask("describe", spec, base, settings)
         return _foreign(in_file[0], described)
 
     def open(
@@ -212,6 +212,7 @@ def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:
         type("Foreign", (Editor,), {"Config": config}),
         config(),
         tuple(described["written"]),
+        tuple(described["notes"]),
         interpolate=described["interpolate"],
         file=file,
         fixed=tuple(described["fixed"]),

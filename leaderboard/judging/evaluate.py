@@ -22,7 +22,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing
 from benchmark.core.readers import read_json
 from benchmark.core.text import printable
-from benchmark.core.workdir import Kind, claim, taken, working
+from benchmark.core.workdir import claim, taken, working
 from benchmark.data.dataset import training_images
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
@@ -33,14 +33,13 @@ from editors.core.registry import ChosenEditor
 from leaderboard.judging.border import Border, EditorBehindBorder
 from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
-from leaderboard.judging.run_spec import RunSpec
+from leaderboard.judging.run_spec import RUN, RunSpec, own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
 from leaderboard.records import environment, outcomes, record
 from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score
 from leaderboard.scores import metrics
 
 SAVE_EVERY = 10.0  # seconds after which edits that were judged are written, though their batch is not done
-RUN = Kind("run", "run.json", identity="facts")
 
 
 @exact_float32()
@@ -51,11 +50,14 @@ def evaluate(
     folder: Path,
     progress: bool = True,
     border: Border | None = None,
+    *,
+    below: bool = False,
 ) -> record.Record:
     """Edit every sample (or `limit` of them), judge each edited model, write the record; continue a stopped run.
 
-    `folder` holds this run alone: ``run.json`` (what it is a run of), parts or ``outcomes.parquet``,
-    ``samples.parquet`` and, at the end, ``record.json``. Behind a `border` the editor works in another process;
+    `folder` holds this run alone, or, if `below`, one folder for each run, named by its editor and key:
+    ``run.json`` (what it is a run of), parts or ``outcomes.parquet``, ``samples.parquet`` and, at the end,
+    ``record.json``. Behind a `border` the editor works in another process;
     without one, in this. Raises `UserError` if another run lies there, and for an editor that breaks.
     """
     in_process, limit = border is None, settings.edit_timeout
@@ -64,7 +66,7 @@ def evaluate(
     with closing(
         EditorAtWork(chosen_editor, judge.base) if border is None else border.open(chosen_editor, judge.base, limit)
     ) as editor:
-        return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process)
+        return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process, below)
 
 
 def _evaluate(
@@ -75,12 +77,14 @@ def _evaluate(
     folder: Path,
     progress: bool,
     in_process: bool,
+    below: bool,
 ) -> record.Record:
     base, benchmark = judge.base, judge.benchmark
     fit_seconds = editor.fit(training_pool(judge), settings.seed)
     batch = settings.edit_batch or edits_at_once(base.module, base.device)
     run_spec = RunSpec.of(chosen_editor, editor, judge, settings, batch, in_process)
-    with working(folder, RUN, {"key": run_spec.key, "facts": run_spec.fields}):
+    folder = own_folder(folder, run_spec) if below else folder
+    with working(folder, RUN, run_spec.note):
         _compare_probes(folder, run_spec)
         if (folder / "record.json").is_file():
             return record.read(folder / "record.json")
@@ -127,11 +131,6 @@ def _edit_all(
                     outcomes.write_part(folder, batch_index, outcome_rows)
     editor.check_base()
     outcomes.join_parts(folder, len(batches))
-
-
-def folder_name(chosen_editor: ChosenEditor) -> str:
-    """A run's folder: the editor's spec, in characters that every file system takes."""
-    return "".join(character if character.isalnum() or character in "-_.=" else "-" for character in chosen_editor.spec)
 
 
 def training_pool(judge: Judge) -> TrainingImages:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchmark.core.code import hash_named_files, hash_sources
 from benchmark.core.versions import library_versions
+from benchmark.core.workdir import Kind
 from benchmark.models.family import family_of
 from benchmark.models.identity import hash_tensors
 from editors.core.base import knob_of
@@ -25,7 +26,20 @@ from leaderboard.records.record import PROTOCOL, SCORING
 from leaderboard.records.sections import BaseSection, DataSection, EditorSection, Protocol
 from leaderboard.scores import metrics
 
+FACTS = "facts"
+RUN = Kind("run", "run.json", identity=FACTS)
+LONGEST = 100  # bytes of a folder's readable part; file systems take 255
 JUDGING = Path(__file__).with_name("evaluate.py")  # imports all that judges
+
+
+def slug(spec: str) -> str:
+    """The readable part of a run's folder: an editor's spec, in characters that every file system takes.
+
+    >>> slug("../a/my_editor.py:MyEditor:lr=0.1")
+    'a-my_editor.py-MyEditor-lr=0.1'
+    """
+    safe = "".join(character if character.isalnum() or character in "-_.=" else "-" for character in spec)
+    return safe.lstrip(".-").encode()[:LONGEST].decode(errors="ignore")
 
 
 class Fitted(Interface):
@@ -95,6 +109,16 @@ class RunSpec:
     def key(self) -> str:
         """Hex SHA-256 of the fields."""
         return _digest(self.fields)
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """The note in its folder."""
+        return {"key": self.key, FACTS: self.fields}
+
+
+def own_folder(out: Path, run_spec: RunSpec) -> Path:
+    """The folder below `out` that is this run's alone: its editor, readable, and the beginning of its key."""
+    return out / f"{slug(run_spec.editor.spec)}-{run_spec.key[:8]}"
 
 
 def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[str, str]) -> EditorSection:

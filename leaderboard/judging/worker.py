@@ -95,9 +95,9 @@ class Worker:
         assert self._editor is not None
         return self._editor
 
-    def describe(self, spec: str, base: str) -> Message:
+    def describe(self, spec: str, base: str, settings: Path | None = None) -> Message:
         """A file's editor in words, its name and settings, without bringing its code to the judge."""
-        chosen_editor = choose(spec, base)
+        chosen_editor = choose(spec, base, settings)
         values = {field.name: getattr(chosen_editor.config, field.name) for field in fields(chosen_editor.config)}
         plain = {name: value for name, value in values.items() if isinstance(value, SCALARS)}
         knob = knob_of(chosen_editor.config)
@@ -107,6 +107,7 @@ class Worker:
             "paths": [name for name, value in values.items() if isinstance(value, Path)],
             "fixed": [name for name, value in values.items() if not isinstance(value, (*SCALARS, Path))],
             "written": list(chosen_editor.written),
+            "notes": list(chosen_editor.notes),
             "interpolate": chosen_editor.interpolate,
             "knob": [knob.name, list(knob.sweep)] if knob else None,
         }

@@ -8,6 +8,7 @@ Scores are made from these two files alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
@@ -214,6 +215,15 @@ def _find_problem(outcomes: Outcomes) -> str:
     if edits["sample"].duplicated().any():
         return "two edits of one sample"
     return ""
+
+
+def count_edits(folder: Path) -> int:
+    """Number of edits whose outcomes a run that is going on has on disk."""
+    counts = []
+    for file in [folder / JOINED] if (folder / JOINED).is_file() else (folder / PARTS).glob("*.parquet"):
+        with contextlib.suppress(Unreadable):  # a damaged one is made again
+            counts.append(len(read_parquet(file, columns=["sample"])))
+    return sum(counts)
 
 
 def count_failures(outcomes: Outcomes) -> dict[str, int]:

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import walk
 from benchmark.models.identity import probes_agree
 from leaderboard.records.record import Comparable, Record, read
 
+log = logging.getLogger(__name__)
+RUNS = Path("out/leaderboard")  # the default place of commands that make runs, and of those that read them
+
+
+def find_newest(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
+    """`find_runs`, but only the newest of those that would be one row of a table; a note counts the others."""
+    runs = find_runs(folders)
+    newest: dict[Any, tuple[Path, Record]] = {}
+    for path, record in sorted(runs, key=lambda run: run[1].created):
+        newest[record.comparable_key(), record.editor.spec, record.protocol.in_process] = path, record
+    if older := len(runs) - len(newest):
+        log.warning(
+            "%d older %s left out; python -m leaderboard.tables --all shows every one",
+            older,
+            "run of a setting that is shown is" if older == 1 else "runs of settings that are shown are",
+        )
+    return [run for run in runs if run in newest.values()]
+
 
 def find_runs(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """All runs in or below these folders, in path order.
+    """All runs in or below these folders, in path order; without a folder, those in the default place.
 
     A record with the key, the outcomes and the conditions (`Record.comparable_key`) of another is a copy, such as a
     backup, and no second run: of copies the one least deep is taken. Raises `UserError` if there is no record.
     """
+    folders = folders or (RUNS,)
     paths = {Path(entry.path) for folder in folders for entry in walk(folder) if entry.name == "record.json"}
     if not paths:
         where = ", ".join(map(str, folders))
@@ -26,6 +48,30 @@ def find_runs(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
         record = read(path)
         runs.setdefault((record.key, record.outcomes.sha256, record.comparable_key()), (path, record))
     return sorted(runs.values(), key=lambda run: run[0])
+
+
+def find_pair(*names: str) -> tuple[tuple[Path, Record], ...]:
+    """A run for each name, the folder of one run or the spec of an editor with runs in the default place.
+
+    Of an editor's runs the newest is taken, if there is one that is comparable with the others. Raises `UserError` for
+    a folder without a run or with several, and for an editor without one.
+    """
+    matches = [_named(name) for name in names]
+    by_age = sorted(itertools.product(*matches), key=lambda runs: min(record.created for _, record in runs))
+    comparable = (runs for runs in reversed(by_age) if len({record.comparable_key() for _, record in runs}) == 1)
+    return next(comparable, by_age[-1])
+
+
+def _named(name: str) -> list[tuple[Path, Record]]:
+    if Path(name).is_dir():
+        runs = find_runs([Path(name)])
+        if len(runs) > 1:
+            raise UserError(f"{name} holds {len(runs)} runs; name the folder of one, such as {runs[0][0].parent}")
+        return runs
+    runs = find_runs([])
+    if not (of_editor := [run for run in runs if run[1].editor.spec == name]):
+        raise unknown("run or editor with one", name, {record.editor.spec for _, record in runs})
+    return of_editor
 
 
 def group_comparable(records: Iterable[Record]) -> list[list[Record]]:
@@ -67,3 +113,36 @@ def check_probe(probe: Mapping[int, float], record: Record, where: str) -> None:
             f"{record.base.name} is the same base in {where} and in the run of {record.editor.spec}, but answers a "
             "fixed image otherwise; one of the two machines computes wrongly: make that run again"
         )
+
+
+def tell_apart(records: Sequence[Record]) -> list[str]:
+    """For each record, words that tell it from those of the same editor and settings as written; empty for the others.
+
+    They are the beginning of its key, which ends its folder's name, the time, and the settings and parts that differ.
+    """
+    alike: dict[Any, list[Record]] = {}
+    for record in records:
+        alike.setdefault((record.editor.spec, record.protocol.in_process), []).append(record)
+    texts = []
+    for record in records:
+        others = alike[record.editor.spec, record.protocol.in_process]
+        texts.append(_differences(record, others) if len(others) > 1 else "")
+    return texts
+
+
+def _differences(record: Record, others: Sequence[Record]) -> str:
+    def differs(take: Callable[[Record], Any]) -> bool:
+        return any(take(other) != take(record) for other in others)
+
+    editor = record.editor
+    words = [record.key[:8], record.created[:16].replace("T", " ")]
+    for name, value in editor.config.items():
+        if any(other.editor.config.get(name) != value for other in others):
+            words.append(f"{name}={value}")
+    if differs(lambda other: other.editor.source_sha256):
+        words.append(f"code {editor.source_sha256[:8]}")
+    if differs(lambda other: other.editor.files):
+        words.append("other files")
+    if differs(lambda other: other.editor.state_sha256):
+        words.append(f"learned {(editor.state_sha256 or 'nothing')[:8]}")
+    return ", ".join(words)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from benchmark.core.terminal import console, is_screen, show_table
 from benchmark.core.text import escape
 from leaderboard.records.record import Record
-from leaderboard.records.runs import group_comparable
+from leaderboard.records.runs import group_comparable, tell_apart
 from leaderboard.records.sections import Score
 
 NUMBER = "{:.1f}"
@@ -113,10 +113,10 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     """Header and one row a record; steps that nobody counted are a dash."""
     score_columns = columns(records)
     table = [["editor", *(title for _, title in score_columns), "failed", "steps", "s/edit"]]
-    for record in records:
+    for record, apart in zip(records, tell_apart(records), strict=True):
         table.append(
             [
-                editor_cell(record),
+                f"{editor_cell(record)} ({apart})" if apart else editor_cell(record),
                 *(
                     cell(record.scores.get(name), intervals and name not in WITHOUT_INTERVAL)
                     for name, _ in score_columns

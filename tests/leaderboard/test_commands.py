@@ -32,13 +32,18 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def folder_of(out: Path, editor: str) -> Path:
+    (folder,) = out.glob(f"{editor}-*")
+    return folder
+
+
 def test_submit_writes_records_and_outcomes(submitted: Path) -> None:
     names = sorted(path.name for path in submitted.iterdir())
-    assert names == ["ft-l2-c=0.0", "ft-l2-c=0.1", "null-edit"]
+    assert [name.rpartition("-")[0] for name in names] == ["ft-l2-c=0.0", "ft-l2-c=0.1", "null-edit"]
     for folder in submitted.iterdir():
         files = {path.name for path in folder.iterdir()}
         assert files == {"run.json", "samples.parquet", "outcomes.parquet", "record.json"}
-    null = record.read(submitted / "null-edit" / "record.json")
+    null = record.read(folder_of(submitted, "null-edit") / "record.json")
     assert null.scores["sr"].value == 0
     assert null.scores["lr"].value == 1  # the mini's D_l holds only images that `mini` gets right
     assert null.outcomes.edits == 3
@@ -46,9 +51,11 @@ def test_submit_writes_records_and_outcomes(submitted: Path) -> None:
 
 def test_a_second_call_takes_what_is_there(submitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in submitted.rglob("*.parquet")}
+    assert before
     cli.run(submit.main, ["null-edit", *QUICK, "--out", str(submitted)])
-    assert before.items() >= {p: p.stat().st_mtime_ns for p in submitted.rglob("null-edit/*.parquet")}.items()
-    assert "SR" in capsys.readouterr().out
+    assert before.items() >= {p: p.stat().st_mtime_ns for p in submitted.rglob("null-edit-*/*.parquet")}.items()
+    printed = capsys.readouterr()
+    assert "SR" in printed.out and f"{submitted}: 1 is done" in printed.err
 
 
 def test_tables_come_from_records_alone(submitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +68,7 @@ def test_tables_come_from_records_alone(submitted: Path, capsys: pytest.CaptureF
 
 
 def test_a_typed_in_score_or_key_is_refused(submitted: Path, tmp_path: Path, capsys) -> None:
-    fields = json.loads((submitted / "null-edit" / "record.json").read_text())
+    fields = json.loads((folder_of(submitted, "null-edit") / "record.json").read_text())
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "record.json").write_text(json.dumps({**fields, "remark": "state of the art"}))
     assert "no record of this version" in refused(capsys, tables.main, str(tmp_path))

@@ -91,6 +91,8 @@ def test_what_was_chosen_is_written_to_out_beside_what_is_there_and_printed_as_a
     tried = json.loads((tmp_path / "tuned" / "mini-ft.json").read_text())
     assert tried["chosen"] == {"lr": 0.0005} and tried["data"] == "mini-dev" and len(tried["tried"]) == 1
     lines = capsys.readouterr().out.splitlines()
+    submit = f"python -m leaderboard.submit ft null-edit --base mini --settings {tmp_path / 'settings.json'}"
+    assert lines[-1] == f"to use them: {submit}"
     assert "mini: ft:lr=0.0005" in lines and "mini: null-edit" in lines
     assert registry.SETTINGS.read_bytes() == packaged
 

@@ -140,7 +140,7 @@ class NoEditor:
 """
     path = write(tmp_path, good)
     choice = choose(f"{path}:Mine:strength=2,name=b", "mini")
-    assert (choice.name, choice.config.strength, choice.config.name) == ("mine.py:Mine", 2.0, "b")
+    assert (choice.name, choice.config.strength, choice.config.name) == (f"{path}:Mine", 2.0, "b")
     assert choice.notes == ()
     for spec, words in (
         (path, "which class"),
@@ -230,3 +230,55 @@ def test_a_file_that_is_written_as_a_module_is_shown_as_it_should_be(
     Path("mine.py").write_text("")
     with pytest.raises(UserError, match=re.escape("mine.py holds no editor; write into it: class Mine(Editor): ...")):
         choose("mine.py:Mine", "mini")
+
+
+def test_two_editors_of_one_file_name_have_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b", "a/c"):
+        Path(folder).mkdir()
+        write(tmp_path / folder, "from editors import Editor\n\nclass Mine(Editor):\n    def edit(self, *_): pass\n")
+    specs = ["a/mine.py:Mine", f"{tmp_path}/b/mine.py:Mine", "./a/c/../mine.py:Mine", "a/c/mine.py:Mine"]
+    names = [choose(spec, "mini").name for spec in specs]
+    assert names == ["a/mine.py:Mine", "b/mine.py:Mine", "a/mine.py:Mine", "a/c/mine.py:Mine"]
+    monkeypatch.chdir(tmp_path / "a")
+    assert choose("../b/mine.py:Mine", "mini").name == "../b/mine.py:Mine"
+
+
+def test_settings_reach_no_stranger_unless_the_user_names_their_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path,
+        """
+from dataclasses import dataclass
+from editors import Editor, knob
+
+class Mine(Editor):
+    @dataclass(frozen=True)
+    class Config:
+        lr: float = 0.1
+        c: float = knob(1.0, sweep=(1.0, 2.0))
+    def edit(self, *_): pass
+""",
+    )
+    own = tmp_path / "own.json"
+    own.write_text('{"mini": {"mine.py:Mine": {"lr": 0.5}, "ft": {"lr": 0.25}}}')
+    monkeypatch.setattr(registry, "SETTINGS", own)
+    assert choose("mine.py:Mine", "mini").config.lr == 0.1
+    taken = choose("mine.py:Mine:c=2", "mini", own)
+    assert taken.spec == "mine.py:Mine:lr=0.5,c=2.0" and taken.notes == (
+        f"{own}: mine.py:Mine on mini is set to lr=0.5",
+    )
+    assert choose("ft:lr=0.75", "mini", own).config.lr == 0.75
+    assert choose("mine.py:Mine", "other", own).notes == (f"{own}: nothing for mine.py:Mine on other",)
+    for text, words in (
+        ('{"mini": {"mine.py:Mine": {"rate": 1}}}', 'own.json: mine.py:Mine is called "rate"'),
+        ('{"mini": {"mine.py:Mine": {"lr": "x"}}}', "own.json: mine.py:Mine: lr must be of type float"),
+        ('{"mini": {"mine.py:Mine": 3}}', "own.json must hold"),
+        ('{"mini": 3}', "own.json must hold"),
+        ("3", "own.json"),
+    ):
+        own.write_text(text)
+        with pytest.raises(UserError, match=re.escape(words)):
+            choose("mine.py:Mine", "mini", own)

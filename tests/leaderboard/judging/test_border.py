@@ -134,7 +134,7 @@ def test_a_file_that_judges_itself_scores_as_the_null_edit(judge: Judge, file: P
     for column in ("group_predictions", "locality_predictions"):
         assert same.edits[column].map(list).tolist() == nothing.edits[column].map(list).tolist()
     assert cheat.scores == null.scores and cheat.scores["sr"].value == 0
-    assert cheat.editor.spec == "strangers.py:Cheats:scale=1.0" and cheat.editor.knob == "scale"
+    assert cheat.editor.spec == f"{file}:Cheats:scale=1.0" and cheat.editor.knob == "scale"
     assert not [name for name in sys.modules if name.endswith(".strangers")], "it was never imported here"
 
 
@@ -143,7 +143,7 @@ def test_a_model_that_cannot_cross_is_asked_and_said_to_be(judge: Judge, file: P
     result, theirs = run(judge, f"{file}:Wraps", tmp_path / "run", Border())
     assert set(theirs.edits["scored"]) == {"editor"} and result.outcomes.judged_by_editor == 4
     assert result.scores["lr_agreement"].value == 1 and result.scores["gr"] == null.scores["gr"]
-    assert tables.rows([result])[1][0] == "strangers.py:Wraps (judged by the editor)"
+    assert tables.rows([result])[1][0] == f"{file}:Wraps (judged by the editor)"
 
 
 def test_a_copy_with_other_settings_crosses_and_is_called_by_the_judge(judge: Judge, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import indent
 
@@ -127,7 +128,7 @@ def work(folder: Path, base: BaseModel, body: str) -> EditorAtWork:
 
 def one_line(error: pytest.ExceptionInfo[UserError], name: str) -> str:
     message = str(error.value)
-    assert message.startswith(name) and "\n" not in message
+    assert re.match(rf"(\S+/)?{re.escape(name)}", message) and "\n" not in message
     return message
 
 

@@ -17,9 +17,10 @@ from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
 from editors.core.base import Editor, TrainingImages
 from editors.core.edit import Edit, WeightEdit
-from editors.core.registry import ChosenEditor, choose
-from leaderboard.judging.evaluate import evaluate, folder_name
+from editors.core.registry import ChosenEditor
+from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.run_spec import slug
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes, record
 
@@ -165,5 +166,6 @@ def test_a_full_memory_is_no_bug_of_the_editor(run: Run) -> None:
 
 
 def test_a_runs_folder_is_one_folder_with_a_plain_name() -> None:
-    chosen = choose("hypernetwork:checkpoint=out/my net (2).safetensors,sparsity=0.5", "mini")
-    assert folder_name(chosen) == "hypernetwork-checkpoint=out-my-net--2-.safetensors-sparsity=0.5"
+    spec = "hypernetwork:checkpoint=out/my net (2).safetensors,sparsity=0.5"
+    assert slug(spec) == "hypernetwork-checkpoint=out-my-net--2-.safetensors-sparsity=0.5"
+    assert len(slug("ü" * 300).encode()) == 100 and not slug("../mine.py:Mine").startswith(".")

@@ -9,8 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 import leaderboard
+from benchmark.core.errors import UserError
 from leaderboard.records import record
-from leaderboard.records.runs import find_runs
+from leaderboard.records.runs import find_newest, find_pair, find_runs, tell_apart
+from leaderboard.scores import tables
 
 FILE = Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft" / "record.json"
 
@@ -30,3 +32,47 @@ def test_a_record_cannot_be_changed() -> None:
         result.key = "another"
     with pytest.raises(ValidationError):
         result.scores["sr"].value = 1.0
+
+
+def at(folder: Path, hour: int, name: str = "ft", **changed: object) -> str:
+    """A copy of ft's record of that hour, in a folder of its own below the default place; its key."""
+    result = record.read(FILE)
+    editor = result.editor.model_copy(update={"name": name, "spec": name, **changed})
+    limit = {"protocol": result.protocol.model_copy(update={"limit": changed["limit"]})} if "limit" in changed else {}
+    key = f"{name}{hour:02d}".ljust(64, "0")
+    update = {"key": key, "created": f"2026-01-01T{hour:02d}:00:00+00:00", "editor": editor, **limit}
+    result.model_copy(update=update).write(folder / "out" / "leaderboard" / f"{name}-{hour}" / "record.json")
+    return key
+
+
+def test_the_newest_of_runs_that_would_be_one_row_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    old = at(tmp_path, 9, source_sha256="1" * 64)
+    new = at(tmp_path, 10, source_sha256="2" * 64)
+    drawn = at(tmp_path, 8, limit=7)
+    other = at(tmp_path, 7, "kn")
+    assert {result.key for _, result in find_newest([])} == {new, drawn, other}
+    assert [note.getMessage() for note in caplog.records] == [
+        "1 older run of a setting that is shown is left out; python -m leaderboard.tables --all shows every one"
+    ]
+    both = [result for _, result in find_runs([]) if result.key in (old, new)]
+    assert tell_apart(both) == [
+        "ft100000, 2026-01-01 10:00, code 22222222",
+        "ft090000, 2026-01-01 09:00, code 11111111",
+    ]
+    assert [row[0] for row in tables.rows(both)[1:]] == [f"ft ({words})" for words in tell_apart(both)]
+    assert tell_apart([both[0]]) == [""]
+
+
+def test_two_runs_are_found_by_their_editors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, newer = at(tmp_path, 9), at(tmp_path, 11, limit=7)
+    other = at(tmp_path, 10, "kn")
+    assert [result.key for _, result in find_pair("ft", "kn")] == [whole, other], "the newest ft has other edits"
+    assert [result.key for _, result in find_pair("out/leaderboard/ft-11", "ft")] == [newer, newer]
+    with pytest.raises(UserError, match='did you mean "kn"'):
+        find_pair("ft", "knn")
+    with pytest.raises(UserError, match="holds 3 runs; name the folder of one"):
+        find_pair("out", "kn")

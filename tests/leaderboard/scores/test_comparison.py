@@ -96,7 +96,7 @@ def test_other_edits_are_refused(runs: dict[str, Outcomes]) -> None:
     swapped = runs["spt"].samples.assign(sha256=runs["spt"].samples["sha256"].to_numpy()[::-1])
     with pytest.raises(UserError, match="same edits"):
         differences(runs["kn"], replace(runs["spt"], samples=swapped))
-    with pytest.raises(UserError, match="two folders of one run each"):
+    with pytest.raises(UserError, match="mini-1 holds 92 runs; name the folder of one"):
         analyse.compare((MINI, MINI / "spt-sparsity=0.95"))
 
 

@@ -8,63 +8,39 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark import build, inspect, load, locality
+from benchmark import build, load
 from benchmark.core import cli
-from benchmark.images.open import open_images
-from leaderboard import submit, tables
-from mad import search
-from mad.review.__main__ import main as review
-from mad.review.groups import read_candidates
-from mad.review.images import find_images
-from mad.review.session import Session
-from mad.review.store import FILE, AnswerStore
+from leaderboard import tables
+from tests.pages import read_commands, save_pool, walk
 
-POOL = 300  # images of the embedded pool
+PAGE = "docs/own-benchmark.md"
+SHORT = {"mad.search": "--pool pool", "leaderboard.submit": "--limit 2"}
+SOME = "python -m mad.review out/mad/few.csv ..."
 
 
-@pytest.fixture
-def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a search in a part of the embedded pool."""
+def test_from_a_search_to_scores_on_a_benchmark_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the page says, on a part of the embedded pool."""
     monkeypatch.chdir(tmp_path)
-    Path("pool").mkdir()
-    images = open_images("mini")
-    for position in range(POOL):
-        Path("pool", f"{position}.webp").write_bytes(images.read(position))
-    cli.run(search.main, ["--pool", "pool", "--out", "mad"])
-    return tmp_path / "mad"
-
-
-def accept_all(folder: Path, annotator: str) -> int:
-    """Accept every image as this annotator would in the browser; return how many there were."""
-    candidates, store = read_candidates(folder), AnswerStore(folder / FILE)
-    session = Session(candidates.images, find_images(candidates), store, annotator)
-    while (item := session.view()["item"]) is not None:
-        session.answer(item["key"], True)
-    store.close()
-    return len(candidates.images)
-
-
-def test_from_a_search_to_scores_on_a_benchmark_of_ones_own(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reviewed = {accept_all(searched, "ann"), accept_all(searched, "bo")}
-    cli.run(review, ["export", "mad", "--out", "groups"])
-    cli.run(locality.main, ["--base", "mini", "--imagenet", "mini", "--out", "chosen"])
-    cli.run(build.main, ["--own", "groups", "--locality", "chosen/images", "--out", "mine"])
-    benchmark = load("mine")
-    assert {len(benchmark.edit)} == reviewed
-    groups = pd.read_csv("mad/groups.csv")
+    save_pool(Path("pool"), 300)
+    commands = [command for command in read_commands(PAGE) if command != SOME]
+    assert len(commands) == 9
+    walk(PAGE, {command: SHORT.get(command.split()[2], "") for command in commands})
+    benchmark = load("my-groups")
+    assert len(benchmark.edit) == len(pd.read_csv("out/mad/membership.csv"))
+    groups = pd.read_csv("out/mad/groups.csv")
     assert sorted(benchmark.groups) == sorted(groups["group_id"])
     assert (benchmark.edit.table["label"] == benchmark.edit.table["strong_prediction"]).all()
     members = dict(zip(groups["group_id"], groups["base_index"], strict=True))
     assert (benchmark.edit.table["base_prediction"] == benchmark.edit.table["group_id"].map(members)).all()
-    card = Path("mine/README.md").read_text(encoding="utf-8")
-    assert "# mine: own groups" in card and "n<1K" in card
+    card = Path("my-groups/README.md").read_text(encoding="utf-8")
+    assert "# my-groups: own groups" in card and "n<1K" in card
     assert "mini and mini-strong disagree on these images of pool; ann and bo accepted" in card
-    cli.run(inspect.main, ["mine"])
-    cli.run(submit.main, ["ft", "--data", "mine", "--limit", "2"])
     cli.run(tables.main, ["out/leaderboard"])
-    assert "mini on mine own" in capsys.readouterr().out
-    (record,) = Path("out/leaderboard").rglob("record.json")
-    assert json.loads(record.read_text())["data"]["name"] == "mine"
+    assert "mini on my-groups own" in capsys.readouterr().out
+    records = [json.loads(path.read_text()) for path in Path("out/leaderboard").rglob("record.json")]
+    assert [record["data"]["name"] for record in records] == ["my-groups", "my-groups"]
 
 
 def test_own_groups_need_a_folder_and_a_locality_set_of_their_own(tmp_path: Path, capsys, monkeypatch) -> None:

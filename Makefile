@@ -9,6 +9,7 @@ OUT := out/demo
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
 #   --extra dev --extra rebuild --extra ray --extra browser pyproject.toml -o constraints.txt
 LOCKED := -c constraints.txt -e
+FOR_TESTS := ".[dev,ray,browser]"# a name, because make takes what $(call) is given apart at each comma
 
 # $(call environment,FOLDER): a virtual environment of a Python that will do. One without its Python, or whose installation
 # did not end, is made again; any other is left as it is.
@@ -43,7 +44,7 @@ GONE := $(shell test -x .venv/bin/python || rm -f .venv/installed .venv/for-test
 	@touch $@
 
 .venv/for-tests: .venv/installed
-	@$(call install,.venv,$(LOCKED) ".[dev,ray,browser]")
+	@$(call install,.venv,$(LOCKED) $(FOR_TESTS))
 	@touch $@
 
 demo: .venv/installed ## find failures of a real model, edit them, score the edits (offline; this is what `make` does)

@@ -78,6 +78,11 @@ def test_uv_installs_and_a_second_make_does_not(clone: Path) -> None:
     assert asked(clone) == []
 
 
+def test_the_tests_need_more(clone: Path) -> None:
+    assert make(clone, ".venv/for-tests", "PYTHON=./new").returncode == 0
+    assert asked(clone)[-1].endswith("-c constraints.txt -e .[dev,ray,browser]")
+
+
 def test_pip_installs_where_uv_cannot_be_had(clone: Path) -> None:
     done = make(clone, "PYTHON=./new", mode="uv")
     assert done.returncode == 0 and "pip goes on" in done.stdout

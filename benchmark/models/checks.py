@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -34,6 +35,19 @@ def check_inputs(model: Model, images: Tensor, labels: Tensor) -> None:
     if ((labels < 0) | (labels >= model.num_classes)).any():
         last = model.num_classes - 1
         raise UserError(f"labels must be class indices 0 to {last} of this base, not {labels.tolist()}")
+
+
+def check_timm_config(config: Mapping[str, Any], where: str) -> None:
+    """Raise `UserError` unless a timm config says what it says in timm's types: names of layers, and whole numbers."""
+    for key in ("classifier", "first_conv"):
+        names = config.get(key)
+        names = names if isinstance(names, (list, tuple)) else [names]
+        if not all(name is None or isinstance(name, str) for name in names):
+            raise UserError(f"{where}: {key} must be the name of a layer, not {config[key]!r}; mend its config.json")
+    for key in ("num_classes", "label_offset"):
+        number = config.get(key)
+        if number is not None and type(number) is not int:
+            raise UserError(f"{where}: {key} must be a whole number, not {number!r}; mend its config.json")
 
 
 def check_sizes(settings: Any, where: str) -> None:

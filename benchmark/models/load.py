@@ -27,7 +27,7 @@ from benchmark.core.hub import from_hub
 from benchmark.core.readers import read_json
 from benchmark.images.decode import Preprocessing
 from benchmark.labels.imagenet import CLASSES
-from benchmark.models.checks import check_sizes
+from benchmark.models.checks import check_sizes, check_timm_config
 from benchmark.models.convert import check_config, is_transformers
 from benchmark.models.hub import fetch_weights
 from benchmark.models.identity import hash_weights, model_identity, precision_of, probe_logits
@@ -125,6 +125,7 @@ def _blank(architecture: str, folder: Path | None, any_classes: bool) -> Any:
     except Exception as error:
         raise UserError(f"{folder or architecture}: does not load as a timm model ({message_line(error)})") from error
     config, name = blank.pretrained_cfg, folder or architecture
+    check_timm_config(config, str(name))
     classes = getattr(blank, "num_classes", CLASSES)
     if config.get("num_classes", classes) != classes:
         raise UserError(

@@ -72,6 +72,11 @@ def test_a_folder_in_timms_layout(tmp_path: Path) -> None:
         ("pretrained_cfg", "mean", ["a", 0, 0], "no preprocessing that can be read"),
         ("pretrained_cfg", "interpolation", [1], "is not supported"),
         ("pretrained_cfg", "first_conv", "nowhere", "nowhere"),
+        ("pretrained_cfg", "first_conv", 3, "first_conv must be the name of a layer, not 3"),
+        ("pretrained_cfg", "classifier", -1, "classifier must be the name of a layer, not -1"),
+        ("pretrained_cfg", "classifier", [["head"]], "classifier must be the name of a layer"),
+        ("pretrained_cfg", "classifier", {"head": 1}, "classifier must be the name of a layer"),
+        ("pretrained_cfg", "label_offset", "one", "label_offset must be a whole number, not 'one'"),
     ],
 )
 def test_what_a_config_must_not_ask_for(section: str, key: str, value: object, message: str, tmp_path: Path) -> None:

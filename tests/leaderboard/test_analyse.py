@@ -149,7 +149,9 @@ def run(judge: Judge, tmp_path: Path) -> Record:
 def like(run: Record, gr: float, seed: int = 0, config: dict | None = None, **protocol) -> Record:
     """The same record with another GR, seed and settings."""
     score = run.scores["gr"].model_copy(update={"value": gr, "low": gr - 0.1, "high": gr + 0.2})
-    editor = run.editor.model_copy(update={"config": {**run.editor.config, **(config or {})}})
+    changed = {**run.editor.config, **(config or {})}
+    spec = f"{run.editor.name}:{','.join(f'{name}={value}' for name, value in changed.items())}"
+    editor = run.editor.model_copy(update={"config": changed, "spec": spec})
     return run.model_copy(
         update={
             "key": f"{gr} {seed} {config} {protocol}",  # a run of its own, and no copy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_a_copy_with_other_settings_crosses_and_is_called_by_the_judge(judge: Ju
 def test_what_goes_wrong_there_is_one_line_here(
     judge: Judge, file: Path, tmp_path: Path, name: str, message: str
 ) -> None:
-    with pytest.raises(UserError, match=f"^{message}"):
+    with pytest.raises(UserError, match=rf"^{re.escape(str(file.parent))}/{message}"):
         run(judge, f"{file}:{name}", tmp_path / "run", Border())
 
 

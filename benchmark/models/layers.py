@@ -22,7 +22,7 @@ def linear(layer: nn.Linear, name: str, inputs: Tensor, overrides: Overrides, ro
     if weight.dim() == 2:
         if bias is None or bias.dim() == 1:
             return F.linear(inputs, weight, bias)
-        return F.linear(inputs, weight) + _per_edit(bias, inputs)
+        return F.linear(inputs, weight) + per_edit(bias, inputs)
     edits = weight.shape[0]
     if inputs.dim() < 4 or inputs.shape[0] != edits:
         raise ValueError(f"{name}: tokens for {edits} edits must be ({edits}, n, T, N), not {tuple(inputs.shape)}")
@@ -43,15 +43,15 @@ def norm(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
     weight = overrides.get(f"{name}.weight", layer.weight)
     bias = overrides.get(f"{name}.bias", layer.bias)
     normed = F.layer_norm(inputs, inputs.shape[-1:], eps=layer.eps)
-    return normed * _per_edit(weight, inputs) + _per_edit(bias, inputs)
+    return normed * per_edit(weight, inputs) + per_edit(bias, inputs)
 
 
 def scale(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor:
     """Apply a LayerScale under overrides of its `gamma`; without any, `layer` itself, of any type."""
     gamma = overrides.get(f"{name}.gamma")
-    return layer(inputs) if gamma is None else inputs * _per_edit(gamma, inputs)
+    return layer(inputs) if gamma is None else inputs * per_edit(gamma, inputs)
 
 
-def _per_edit(vector: Tensor, like: Tensor) -> Tensor:
+def per_edit(vector: Tensor, like: Tensor) -> Tensor:
     """A vector (N,) as it is, one an edit (m, N) with axes that broadcast against tokens (m, n, T, N)."""
     return vector if vector.dim() == 1 else vector.reshape(len(vector), *(1,) * (like.dim() - 2), -1)

@@ -156,6 +156,48 @@ def forward_tail(model: Model, tokens: Tensor, cut: Cut, overrides: Overrides, t
     return family.logits(model, tokens, overrides)
 
 
+def ffn_difference(model: Model, block: int, overrides: Overrides) -> Overrides | None:
+    """Overrides under which the block's FFN gives the edited FFN's output less the base's.
+
+    It holds the units that the edit changed: with their new weights and, subtracted, with their old ones. None where
+    that would not save half of the work: where most units change, or none, or something else than the FFN's two weight
+    matrices, or in the last block, of which few tokens are computed.
+    """
+    name, mlp = f"blocks.{block}.mlp", model.blocks[block].mlp
+    old = {f"{name}.{layer}.weight": getattr(mlp, layer).weight for layer in ("fc1", "fc2")}
+    (fc1, fc2), new = old, {**old, **overrides}
+    changed = {key for key in overrides if key.startswith(f"blocks.{block}.")}
+    if block == depth(model) - 1 or changed - {fc1, fc2} or any(new[key].shape != old[key].shape for key in old):
+        return None
+    rows, columns = (new[fc1] != old[fc1]).any(1), (new[fc2] != old[fc2]).any(0)
+    inside, outside = rows.nonzero().flatten(), (columns & ~rows).nonzero().flatten()
+    units = torch.cat([inside, inside, outside])
+    if not 0 < 2 * len(units) <= len(rows):
+        return None
+    difference = {
+        fc1: torch.cat([new[fc1][inside], old[fc1][inside], old[fc1][outside]]),
+        fc2: torch.cat([new[fc2][:, inside], -old[fc2][:, inside], new[fc2][:, outside] - old[fc2][:, outside]], dim=1),
+    }
+    if mlp.fc1.bias is not None:
+        difference[f"{name}.fc1.bias"] = mlp.fc1.bias[units]
+    if mlp.fc2.bias is not None:
+        difference[f"{name}.fc2.bias"] = torch.zeros_like(mlp.fc2.bias)
+    return difference
+
+
+def forward_tail_beyond(
+    model: Model, tokens: Tensor, behind: Tensor, cut: Cut, difference: Overrides, overrides: Overrides
+) -> Tensor:
+    """Logits as `forward_tail` gives them, from the tokens at an FFN's cut and those `behind` the base's FFN.
+
+    `difference` is that FFN's (see `ffn_difference`): so only the units that the edit changed are computed there.
+    """
+    hidden = hidden_activations(model, tokens, cut.block, difference)
+    return forward_tail(
+        model, tokens_after_ffn(model, behind, hidden, cut.block, difference), Cut(cut.block + 1), overrides
+    )
+
+
 def hidden_activations(
     model: Model, tokens: Tensor, block: int, overrides: Overrides = NO_OVERRIDES, taps: Taps | None = None
 ) -> Tensor:

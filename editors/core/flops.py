@@ -17,9 +17,13 @@ def forward_flops(model: Model) -> int:
     return patches + _behind(model, Cut(0), _tokens(model))
 
 
-def tail_flops(model: Model, cut: Cut) -> int:
-    """One image from `cut` to the logits; of the last block only the tokens that reach the head."""
-    return _behind(model, cut, family_of(model).leading)
+def tail_flops(model: Model, cut: Cut, units: int | None = None) -> int:
+    """One image from `cut` to the logits; of the last block only the tokens that reach the head.
+
+    `units`: so many of the first FFN are computed, where that is done beyond the base's output (`ffn_difference`).
+    """
+    spared = 0 if units is None else hidden_width(model) - units
+    return _behind(model, cut, family_of(model).leading) - 4 * _tokens(model) * model.embed_dim * spared
 
 
 def step_flops(model: Model, plain: bool = False) -> int:
@@ -47,9 +51,13 @@ def _tokens(model: Model) -> int:
 
 
 def _attention(model: Model, queries: int) -> int:
-    """The two products of attention itself, q k^T and its use on v, for so many queries of one image."""
-    width: int = model.embed_dim
-    return 4 * queries * _tokens(model) * width
+    """The two products of attention itself for so many queries of one image.
+
+    q k^T and its use on v; where fewer queries than tokens ask, each head asks the tokens themselves.
+    """
+    tokens, width = _tokens(model), model.embed_dim
+    heads: int = model.blocks[0].attn.num_heads if queries < tokens else 1
+    return 4 * queries * tokens * width * heads
 
 
 def _behind(model: Model, cut: Cut, last_rows: int) -> int:
@@ -59,6 +67,6 @@ def _behind(model: Model, cut: Cut, last_rows: int) -> int:
     for block in range(cut.block, depth(model)):
         rows = last_rows if block == depth(model) - 1 else tokens
         if not (cut.ffn and block == cut.block):
-            total += 4 * (rows + tokens) * width**2 + _attention(model, rows)  # q and proj, k and v
+            total += 8 * rows * width**2 + _attention(model, rows)  # q, k, v and proj
         total += 4 * rows * width * hidden_width(model)
     return total

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,18 @@ from benchmark.labels.imagenet import CLASSES
 from benchmark.models.checks import check_supported
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import Cut, cut_for, ffn_matrices, forward, forward_prefix, forward_tail
+from benchmark.models.vit import (
+    Cut,
+    cut_for,
+    ffn_difference,
+    ffn_matrices,
+    forward,
+    forward_prefix,
+    forward_tail,
+    forward_tail_beyond,
+    hidden_activations,
+    tokens_after_ffn,
+)
 from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
@@ -37,6 +49,18 @@ Forward = Callable[[Tensor], Tensor]  # logits (n, classes) of one batch, of ima
 log = logging.getLogger(__name__)
 
 
+class Path(NamedTuple):
+    """The way from images to logits: its name in outcomes, the last step's function (None of a failed edit), its input.
+
+    Tokens (n, T, N) at the cut, or (n, 2, T, N) at it and behind the base's FFN there; images where there is no cut.
+    """
+
+    name: str
+    forward: Forward | None
+    cut: Cut | None = None
+    both_sides: bool = False
+
+
 class Judge:
     """A base model and the images its edits are judged on, with the caches that make it fast.
 
@@ -48,7 +72,7 @@ class Judge:
         self.base = base
         self.score_batch = score_batch
         self._images: dict[str, Tensor] = {}
-        self._tokens: dict[tuple[str, Cut], Tensor] = {}
+        self._tokens: dict[tuple[str, Cut, bool], Tensor] = {}
         check_supported(base.module)
         self.benchmark, self.base_edit, self.base_locality = filter_benchmark(base, benchmark, score_batch)
         accuracy = metrics.accuracy(self.base_locality, self.benchmark.locality.labels)
@@ -65,10 +89,10 @@ class Judge:
         Those on its group (|S|,), those on D_l (|D_l|,), and "tail", "full" (every block again), "called" (a module) or
         "editor" (its own process answered).
         """
-        forward_path, forward_fn, cut = self._forward_of(edit)
-        if isinstance(forward_fn, Kept):
-            return *self._run_mixed(forward_fn, cut, group_id), "editor"
-        return self._run(forward_fn, cut, group_id), self._run(forward_fn, cut, ""), forward_path
+        path = self._path_of(edit)
+        if isinstance(path.forward, Kept):
+            return *self._run_mixed(path.forward, path.cut, group_id), "editor"
+        return self._run(path, group_id), self._run(path, ""), path.name
 
     def noise_floor(self) -> tuple[int, int]:
         """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
@@ -94,30 +118,40 @@ class Judge:
         """The base's hash as it is now."""
         return hash_weights(self.base.module)
 
-    def _forward_of(self, edit: Edit) -> tuple[str, Forward | None, Cut | None]:
-        """Forward path, function, and the cut whose tokens it takes; it takes images where there is no cut."""
+    def _path_of(self, edit: Edit) -> Path:
+        """The shortest path that computes all that the edit can change."""
         match edit:
             case FailedEdit():
-                return "tail", None, None
+                return Path("tail", None)
             case TailEdit():
-                return "tail", edit.tail, edit.cut
+                return Path("tail", edit.tail, edit.cut)
             case ModuleEdit():
-                return "called", edit.module, None
+                return Path("called", edit.module)
             case WeightEdit():
                 model, overrides = self.base.module, edit.overrides
                 cut = cut_for(model, overrides)
                 if cut is None:
-                    return "full", lambda images: forward(model, images, overrides), None
-                return "tail", lambda tokens: forward_tail(model, tokens, cut, overrides), cut
+                    return Path("full", lambda images: forward(model, images, overrides))
+                if cut.ffn and (difference := ffn_difference(model, cut.block, overrides)) is not None:
+                    return Path(
+                        "tail",
+                        lambda tokens: forward_tail_beyond(
+                            model, tokens[:, 0], tokens[:, 1], cut, difference, overrides
+                        ),
+                        cut,
+                        both_sides=True,
+                    )
+                return Path("tail", lambda tokens: forward_tail(model, tokens, cut, overrides), cut)
 
     @torch.no_grad()
     @exact_float32()
-    def _run(self, forward_fn: Forward | None, cut: Cut | None, group_id: str) -> np.ndarray:
+    def _run(self, path: Path, group_id: str) -> np.ndarray:
         """Predictions for the images of a group, or of D_l where `group_id` is empty."""
+        forward_fn, cut = path.forward, path.cut
         if forward_fn is None:
             count = len(self.benchmark.members(group_id)) if group_id else len(self.benchmark.locality)
             return np.full(count, NOWHERE, np.int16)
-        inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut)
+        inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut, path.both_sides)
         return _classes(torch.cat([self._logits(forward_fn, batch) for batch in inputs.split(self.score_batch)]))
 
     @torch.no_grad()
@@ -164,13 +198,21 @@ class Judge:
             self._images[group_id] = images.to(self.base.device, next(self.base.module.parameters()).dtype)
         return self._images[group_id]
 
-    def _prefix(self, group_id: str, cut: Cut) -> Tensor:
-        if (group_id, cut) not in self._tokens:
-            for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1] != cut]:
+    def _prefix(self, group_id: str, cut: Cut, both_sides: bool = False) -> Tensor:
+        """Tokens (n, T, N) at the cut, or (n, 2, T, N): behind the base's FFN there, too."""
+        wanted = (group_id, cut, both_sides)
+        if wanted not in self._tokens:
+            for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1:] != wanted[1:]]:
                 del self._tokens[stale]
-            batches = self._decoded(group_id).split(self.score_batch)
-            self._tokens[group_id, cut] = torch.cat([forward_prefix(self.base.module, batch, cut) for batch in batches])
-        return self._tokens[group_id, cut]
+            model, batches = self.base.module, []
+            for images in self._decoded(group_id).split(self.score_batch):
+                tokens = forward_prefix(model, images, cut)
+                if both_sides:
+                    hidden = hidden_activations(model, tokens, cut.block)
+                    tokens = torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
+                batches.append(tokens)
+            self._tokens[wanted] = torch.cat(batches)
+        return self._tokens[wanted]
 
 
 def _classes(logits: Tensor) -> np.ndarray:

@@ -77,6 +77,52 @@ def test_one_edit_alone_takes_the_short_way_with_the_same_result() -> None:
     torch.testing.assert_close(both[:1], first)
 
 
+def masked_edit(model: torch.nn.Module, share: float) -> tuple[Cut, dict[str, torch.Tensor]]:
+    """Some units of the edited FFN matrices changed; other ones in each matrix."""
+    names = vit.ffn_matrices(model)
+    masks = vit.unit_masks(torch.rand(len(names), vit.hidden_width(model)) < share, names)
+    weights = {name: model.get_parameter(name) for name in names}
+    return vit.ffn_cut(model, names), {n: w + masks[n] * torch.randn_like(w) for n, w in weights.items()}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
+def test_the_first_ffn_is_the_bases_and_the_changed_units(settings: dict) -> None:
+    model = small_vit(dtype=torch.float64, **settings)
+    images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    cut, overrides = masked_edit(model, 0.1)
+    difference = vit.ffn_difference(model, cut.block, overrides)
+    assert difference is not None
+    tokens = vit.forward_prefix(model, images, cut)
+    behind = vit.forward_prefix(model, images, Cut(cut.block + 1))
+    logits = vit.forward_tail_beyond(model, tokens, behind, cut, difference, overrides)
+    torch.testing.assert_close(logits, vit.forward(model, images, overrides))
+    assert (logits - model(images)).abs().max() > 1e-3
+
+
+def test_units_are_computed_alone_only_where_that_saves_half_of_the_ffn() -> None:
+    model = small_vit(dtype=torch.float64)
+    block, names = 2, vit.ffn_matrices(model, [2])
+    fc1, fc2 = (model.get_parameter(name) for name in names)
+    units = len(fc1)
+
+    def width(rows: int, columns: int, **more: torch.Tensor) -> int | None:
+        new = {names[0]: fc1.clone(), names[1]: fc2.clone()}
+        new[names[0]][:rows] += 1
+        new[names[1]][:, units - columns :] += 1
+        difference = vit.ffn_difference(model, block, {**new, **more})
+        return None if difference is None else len(difference[names[0]])
+
+    assert width(units // 4, 0) == units // 2, "a unit with new inputs is computed twice, as it is and as it was"
+    assert width(units // 4 + 1, 0) is None
+    assert width(0, units // 2) == units // 2
+    assert width(0, 0) is None, "the noise floor is measured on the whole FFN"
+    assert width(1, 1, **{"blocks.3.attn.qkv.weight": torch.ones(1)}) == 3, "other blocks do not matter"
+    assert width(1, 1, **{"blocks.2.norm2.weight": torch.ones(24)}) is None
+    assert width(1, 1, **{names[0]: torch.cat([fc1, fc1])}) is None
+    last = vit.ffn_matrices(model, [5])
+    assert vit.ffn_difference(model, 5, {last[0]: model.get_parameter(last[0])}) is None
+
+
 def test_a_wider_ffn_is_taken() -> None:
     """One neuron more, as T-Patcher adds it, against an FFN built that wide."""
     model = small_vit(dtype=torch.float64)

@@ -32,7 +32,17 @@ def test_counted_flops_are_those_that_torch_counts(depth: int) -> None:
         logits = vit.forward(model, image, weights) if plain else vit.forward_tail(model, tokens, cut, weights)
         torch.autograd.grad(logits.sum(), list(weights.values()))
 
+    def beyond(units: int) -> None:
+        one, two = names[:2]
+        fc1, fc2 = (model.get_parameter(name).clone() for name in (one, two))
+        fc1[7] += 1  # an old and a new unit
+        fc2[:, 3] += 1  # the change of its second half
+        difference = vit.ffn_difference(model, cut.block, {one: fc1, two: fc2})
+        assert difference is not None and len(difference[one]) == units
+        vit.forward_tail_beyond(model, tokens, tokens, cut, difference, {})
+
     assert flops.forward_flops(model) == counted(lambda: model(image))
     assert flops.tail_flops(model, cut) == counted(lambda: vit.forward_tail(model, tokens, cut, {}))
+    assert flops.tail_flops(model, cut, units=3) == counted(lambda: beyond(3))
     assert flops.step_flops(model) == counted(lambda: step(plain=False))
     assert flops.step_flops(model, plain=True) == counted(lambda: step(plain=True))

@@ -23,7 +23,7 @@ def tail_flops(model: Model, cut: Cut, units: int | None = None) -> int:
     `units`: so many of the first FFN are computed, where that is done beyond the base's output (`ffn_difference`).
     """
     spared = 0 if units is None else hidden_width(model) - units
-    return _behind(model, cut, family_of(model).leading) - 4 * _tokens(model) * model.embed_dim * spared
+    return _behind(model, cut, family_of(model).leading) - 4 * _tokens(model) * int(model.embed_dim) * spared
 
 
 def step_flops(model: Model, plain: bool = False) -> int:
@@ -55,9 +55,9 @@ def _attention(model: Model, queries: int) -> int:
 
     q k^T and its use on v; where fewer queries than tokens ask, each head asks the tokens themselves.
     """
-    tokens, width = _tokens(model), model.embed_dim
+    tokens, width = _tokens(model), int(model.embed_dim)
     heads: int = model.blocks[0].attn.num_heads if queries < tokens else 1
-    return 4 * queries * tokens * width * heads
+    return 4 * queries * heads * tokens * width
 
 
 def _behind(model: Model, cut: Cut, last_rows: int) -> int:

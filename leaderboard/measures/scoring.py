@@ -1,8 +1,9 @@
 """Time to judge one edit, ours and plain, and a check that both predict the same.
 
-Random weights, random images, one random edit of the six FFN matrices. *Ours* is the harness's `Judge`.
-*Plain* works as the released code does: copy the model, load the edit, run the edited and the unedited
-model in full over the group and D_l. Decoding is left out of both, and measured apart.
+Random weights, random images, one random edit of the six FFN matrices, whole or of some units. *Ours* is the harness's
+`Judge`. *Plain* works as the released code does: copy the model, load the edit, run the edited and the unedited
+model in full over the group and D_l. *Long* is the tail alone without its two shortcuts (`long_tail`), from the same
+cached tokens. Decoding is left out of all, and measured apart.
 """
 
 from __future__ import annotations
@@ -23,16 +24,28 @@ import torch
 from torch import Tensor
 
 from benchmark.core.devices import device_name, matmul_ceiling, pick, wait
-from benchmark.core.timing import Comparison, interleaved
+from benchmark.core.timing import Comparison, Timing, interleaved
 from benchmark.data.dataset import Benchmark, LabelledImages
 from benchmark.images.decode import BrokenImage, Preprocessing, decode
 from benchmark.images.source import ImageSource
 from benchmark.models.checks import check_supported
 from benchmark.models.load import BaseModel, noise_images, random_base
-from benchmark.models.vit import Model, ffn_cut, ffn_matrices
+from benchmark.models.vit import (
+    Cut,
+    Model,
+    depth,
+    ffn_cut,
+    ffn_difference,
+    ffn_matrices,
+    forward_prefix,
+    forward_tail,
+    hidden_width,
+    unit_masks,
+)
 from benchmark.predict.benchmark import SCORE_BATCH
 from editors.core.edit import WeightEdit
 from editors.core.flops import forward_flops, tail_flops
+from editors.core.masks import keep_top
 from leaderboard.judging.judge import Judge
 
 GROUP, LOCALITY = 125, 2071  # images an edit is judged on in the full benchmark: a middling group, and D_l
@@ -86,16 +99,19 @@ class NoiseImages(ImageSource):
 class ScoreSpeed:
     """Time to judge one edit of `base`, ours and plain, over `images` images.
 
-    `once_seconds`: base predictions and prefixes of all `images`, paid once; `paid_back_after`: edits after
-    which our way is the faster one in total; `group_ratio`: times faster over the edits of one whole group,
-    with all of `once_seconds` charged to them. `near` predictions lie within `MARGIN` of another class and
-    `flips` of them differ; `changed` differ from the unedited model's. `decoded`: images decoded a second.
+    `sparsity`: of the edit; None of a dense one. `long`: time of the tail without its shortcuts. `once_seconds`: base
+    predictions and prefixes of all `images`, paid once; `paid_back_after`: edits after which our way is the faster
+    one in total; `group_ratio`: times faster over the edits of one whole group, with all of `once_seconds` charged to
+    them. `near` predictions lie within `MARGIN` of another class and `flips` of them differ; `changed` differ from the
+    unedited model's. `decoded`: images decoded a second.
     """
 
     base: str
     device: str
+    sparsity: float | None
     images: int
     speed: Comparison
+    long: Timing
     once_seconds: float
     paid_back_after: int | None
     group_ratio: float
@@ -114,7 +130,13 @@ def plain_judge(model: Model, edit: WeightEdit, images: Tensor) -> tuple[Tensor,
     return torch.cat([new for new, _ in outputs]), torch.cat([old for _, old in outputs])
 
 
-def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, images: int | None = None) -> ScoreSpeed:
+def measure_scoring(
+    base_name: str,
+    device: str = "cpu",
+    quick: bool = False,
+    images: int | None = None,
+    sparsity: float | None = None,
+) -> ScoreSpeed:
     """Judge one edit with both, check that they agree, and time them in turn, in float32.
 
     `images` is the number of images judged; by default that of the full benchmark, or on a CPU as many as
@@ -130,7 +152,7 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
             images = min(images, max(8, int(CPU_FLOPS[quick] / forward_flops(model))))
     group = max(1, images * GROUP // (GROUP + LOCALITY))
     pixels = noise_images(model, images)
-    edit = random_edit(model)
+    edit = random_edit(model, sparsity)
     plain_judge(model, edit, pixels[:2])  # the first call pays for threads and kernels
 
     start = time.perf_counter()
@@ -140,28 +162,58 @@ def measure_scoring(base_name: str, device: str = "cpu", quick: bool = False, im
     first = time.perf_counter() - start
     near, flips, changed = agreement(np.concatenate(ours[:2]), *plain_judge(model, edit, pixels))
 
-    timing = interleaved(
-        {"ours": lambda: judge.predict(edit, GROUP_ID), "plain": lambda: plain_judge(model, edit, pixels)},
-        3 if quick else 7, torch_device,
-    )  # fmt: skip
     cut = ffn_cut(model, edit.overrides)
+    with torch.no_grad():
+        tokens = torch.cat([forward_prefix(model, batch, cut) for batch in pixels.split(SCORE_BATCH)])
+    agreement(long_tail(model, tokens, cut, edit).argmax(-1).cpu().numpy(), *plain_judge(model, edit, pixels))
+    timing = interleaved(
+        {
+            "ours": lambda: judge.predict(edit, GROUP_ID),
+            "plain": lambda: plain_judge(model, edit, pixels),
+            "long": lambda: long_tail(model, tokens, cut, edit),
+        },
+        3 if quick else 7,
+        torch_device,
+    )
+    difference = ffn_difference(model, cut.block, edit.overrides)
+    units = None if difference is None else len(next(iter(difference.values())))
     speed = Comparison(
         "images", images, timing["ours"], timing["plain"],
-        images * tail_flops(model, cut), 2 * images * forward_flops(model), matmul_ceiling(torch_device),
+        images * tail_flops(model, cut, units), 2 * images * forward_flops(model), matmul_ceiling(torch_device),
     )  # fmt: skip
     once, saved = first - speed.ours.median, speed.plain.median - speed.ours.median
     return ScoreSpeed(
-        base_name, device_name(torch_device), images, speed, once,
+        base_name, device_name(torch_device), sparsity, images, speed, timing["long"], once,
         paid_back_after=math.ceil(once / saved) if saved > 0 else None,
         group_ratio=speed.plain.median / (speed.ours.median + once / GROUP),
         near=near, flips=flips, changed=changed, decoded=decoded_a_second(base.preprocessing),
     )  # fmt: skip
 
 
-def random_edit(model: Model) -> WeightEdit:
-    """The six FFN matrices, each changed by noise as large as itself."""
+def random_edit(model: Model, sparsity: float | None = None) -> WeightEdit:
+    """The six FFN matrices changed by noise as large as themselves: whole, or 1 - `sparsity` of the units of each."""
     weights = {name: model.get_parameter(name) for name in ffn_matrices(model)}
-    return WeightEdit({name: weight + weight.std() * torch.randn_like(weight) for name, weight in weights.items()})
+    noise = {name: weight.std() * torch.randn_like(weight) for name, weight in weights.items()}
+    if sparsity is not None:
+        scores = torch.rand(len(weights), hidden_width(model), device=next(iter(weights.values())).device)
+        for name, mask in unit_masks(keep_top(scores[None], sparsity)[0], weights).items():
+            noise[name] = noise[name] * mask
+    return WeightEdit({name: weight + noise[name] for name, weight in weights.items()})
+
+
+@torch.no_grad()
+def long_tail(model: Model, tokens: Tensor, cut: Cut, edit: WeightEdit) -> Tensor:
+    """Logits (n, classes) of an edit from tokens (n, T, N) at the cut, without the tail's two shortcuts.
+
+    All of the first edited FFN runs, and keys and values of all tokens in the last block, as where keys have a norm of
+    their own: this one does nothing.
+    """
+    attn = model.blocks[depth(model) - 1].attn
+    norm, attn.k_norm = attn.k_norm, torch.nn.Sequential()
+    try:
+        return torch.cat([forward_tail(model, batch, cut, edit.overrides) for batch in tokens.split(SCORE_BATCH)])
+    finally:
+        attn.k_norm = norm
 
 
 def noise_benchmark(pixels: Tensor, group: int) -> Benchmark:

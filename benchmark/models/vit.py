@@ -69,17 +69,30 @@ def hidden_width(model: Model) -> int:
 
 
 def edits_at_once(model: Model, device: torch.device) -> int:
-    """The number of edits that one descent should hold.
+    """The number of edits that one descent should hold: of the model and the kind of device, never of its free memory.
 
     Measured with `editors.bench`: on a CPU a batch pays while a step is bound by call overhead (small
     weights), and adds nothing once it is bound by arithmetic; on a GPU it pays until memory is full.
     """
-    n_weights = sum(model.get_parameter(name).numel() for name in ffn_matrices(model))
     if device.type == "cpu":
-        return 32 if n_weights < 1_000_000 else 1
-    # weight, gradient, optimiser state and a temporary, four bytes each; a quarter of the memory at most
+        return 32 if _n_edited(model) < 1_000_000 else 1
+    return 64
+
+
+def edits_that_fit(model: Model, device: torch.device, wanted: int | None = None) -> int:
+    """The number of edits that a descent should begin with: of those `wanted` (`edits_at_once`) what fits into a GPU.
+
+    Weight, gradient, optimiser state and a temporary take four bytes each, in a quarter of the memory at most.
+    """
+    wanted = edits_at_once(model, device) if wanted is None else wanted
+    if device.type != "cuda":
+        return wanted
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(64, int(free_bytes / 4 / (16 * n_weights))))
+    return max(1, min(wanted, int(free_bytes / 4 / (16 * _n_edited(model)))))
+
+
+def _n_edited(model: Model) -> int:
+    return sum(model.get_parameter(name).numel() for name in ffn_matrices(model))
 
 
 def unit_masks(mask: Tensor, names: Iterable[str]) -> dict[str, Tensor]:

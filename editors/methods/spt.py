@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.models.vit import Cut, edits_at_once, ffn_cut, ffn_matrices, forward_prefix, forward_tail, unit_sums
+from benchmark.models.vit import Cut, edits_that_fit, ffn_cut, ffn_matrices, forward_prefix, forward_tail, unit_sums
 from editors.core.registry import register_editor
 from editors.methods.masked import MaskedFineTune
 
@@ -44,7 +44,7 @@ class SPT(MaskedFineTune):
     def scores(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> Tensor:
         """Sensitivities (m, layers, N_m); the seeds are not used, nothing here is random."""
         cut = ffn_cut(model, ffn_matrices(model))
-        size = edits_at_once(model, images.device)
+        size = edits_that_fit(model, images.device)
         scored = []
         for batch_images, batch_labels in zip(images.split(size), labels.split(size), strict=True):
             with torch.no_grad():

@@ -11,7 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmark.core.errors import UserError
-from benchmark.models.vit import edits_at_once
+from benchmark.models.vit import edits_that_fit
 from editors.core.base import seed_everything
 from editors.core.masks import MaskingEditor, keep_top
 from editors.core.registry import ChosenEditor
@@ -86,7 +86,7 @@ def overlap(
 def masks(editor: MaskingEditor, judge: Judge, rows: np.ndarray, seed: int, progress: bool = True) -> np.ndarray:
     """The units this editor keeps for each of these editing samples alone, bool (len(rows), layers * N_m)."""
     base, samples = judge.base, judge.benchmark.edit
-    step, batches = edits_at_once(base.module, base.device), []
+    step, batches = edits_that_fit(base.module, base.device), []
     with tqdm(total=len(rows), unit="mask", desc="masks", disable=not progress, leave=False) as bar:
         for start in range(0, len(rows), step):
             batch = rows[start : start + step]

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from benchmark.core.blame import defined_at, located, raised_at
+from benchmark.core.chunks import Chunks
+from benchmark.core.crash import is_out_of_memory
 from benchmark.core.devices import wait
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
+from benchmark.models.vit import edits_that_fit
 from editors.core.base import Editor, TrainingImages, seed_everything
 from editors.core.edit import Edit, ModuleEdit, TailEdit
 from editors.core.mistakes import explained
@@ -35,6 +38,7 @@ class EditorAtWork:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0  # of what its code did last
         self.hidden = False  # are the files of what is scored, from its process
+        self._chunks = Chunks()
         self._snapshot = Snapshot(base.module)
         with self._watched("__init__", "when it was made"):
             self._editor = chosen_editor.make()
@@ -71,16 +75,24 @@ class EditorAtWork:
     def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
         """Edits of m failures, `images` (m, n, 3, H, W) and `labels` (m, n); `sample` names them in an error."""
         method = "edit" if self.one_by_one else "edit_many"
-        with self._watched(method, f"at sample {sample}"):
-            seed_everything(seeds[0])
-            edits = self._editor.edit_many(self.base.module, images, labels, seeds)
+
+        def edit_some(part: slice) -> tuple[int, Any]:
+            seed_everything(seeds[part.start])
+            edits = self._editor.edit_many(self.base.module, images[part], labels[part], seeds[part])
             wait(self.base.device)
+            return part.stop - part.start, edits
+
+        self._chunks.size = self._chunks.size or edits_that_fit(self.base.module, self.base.device, len(seeds))
+        with self._watched(method, f"at sample {sample}"):
+            parts = self._chunks.run(edit_some, len(seeds))
         seconds = self.seconds
         with self._watched(method, f"at sample {sample}, in what it returned"):
-            if not isinstance(edits, Sequence) or len(edits) != len(seeds):
-                shown = f"{len(edits)} edits" if isinstance(edits, Sequence) else type(edits).__name__
-                raise UserError(f"edit_many returned {shown} for {len(seeds)} samples")
-            result = [to_edit(self.base.module, edit, probes) for edit, probes in zip(edits, images, strict=True)]
+            for count, edits in parts:
+                if not isinstance(edits, Sequence) or len(edits) != count:
+                    shown = f"{len(edits)} edits" if isinstance(edits, Sequence) else type(edits).__name__
+                    raise UserError(f"edit_many returned {shown} for {count} samples")
+            made = [edit for _, edits in parts for edit in edits]
+            result = [to_edit(self.base.module, edit, probes) for edit, probes in zip(made, images, strict=True)]
         self.seconds = seconds
         return result
 
@@ -110,12 +122,14 @@ class EditorAtWork:
         where = where or self._method_at(method)
         try:
             yield
-        except (torch.OutOfMemoryError, KeyboardInterrupt):
+        except KeyboardInterrupt:
             raise
         except UserError as error:
             message = str(error).removeprefix(f"{name}: ")
             raise UserError(f"{name}: {located(message, raised_at(error) or where)}") from error
         except BaseException as error:
+            if is_out_of_memory(error):
+                raise
             line = explained(error, self.chosen_editor.source, where)
             raise UserError(f"{name} broke {place}: {line}") from error
         finally:

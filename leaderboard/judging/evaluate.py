@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
@@ -35,8 +36,9 @@ from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import RUN, RunSpec, own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
+from leaderboard.judging.two_pass import add_up
 from leaderboard.records import environment, outcomes, record
-from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score
+from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score, TwoPassSection
 from leaderboard.scores import metrics
 
 SAVE_EVERY = 10.0  # seconds after which edits that were judged are written, though their batch is not done
@@ -94,7 +96,8 @@ def _evaluate(
         if not outcomes.are_joined(folder, rows[:, 0].tolist()):
             _edit_all(chosen_editor, editor, judge, rows, batch, settings.seed, folder, progress)
         outcomes.discard_parts(folder)
-        result = _record(judge, run_spec, fit_seconds, editor.hidden, outcomes.read(folder))
+        passes = outcomes.read_passes(folder)
+        result = _record(judge, run_spec, fit_seconds, editor.hidden, outcomes.read(folder), passes)
         result.write(folder / "record.json")
         return result
 
@@ -113,22 +116,26 @@ def _edit_all(
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     done = outcomes.parts_done(folder, [batch_rows[:, 0].tolist() for batch_rows in batches])
     name = printable(chosen_editor.name)
+    if judge.two_pass:
+        judge.two_pass.begin()
     with tqdm(total=len(rows), initial=sum(done), unit="edit", desc=name, disable=not progress, leave=False) as bar:
         for batch_index, (batch_rows, n_done) in enumerate(zip(batches, done, strict=True)):
             if n_done == len(batch_rows):
                 continue
-            outcome_rows = outcomes.read_part(folder, batch_index) if n_done else []
+            part = outcomes.read_part(folder, batch_index) if n_done else outcomes.Part()
             saved = time.monotonic()
             try:
                 for outcome_row in _edit_batch(chosen_editor, editor, judge, batch_rows, seed, n_done):
-                    outcome_rows.append(outcome_row)
+                    part.rows.append(outcome_row)
+                    if judge.two_pass:
+                        part.passes.append(asdict(judge.two_pass.take_tally()))
                     bar.update()
                     if time.monotonic() - saved > SAVE_EVERY:
-                        outcomes.write_part(folder, batch_index, outcome_rows)
+                        outcomes.write_part(folder, batch_index, part)
                         saved = time.monotonic()
             finally:  # a batch that was stopped keeps what was judged
-                if len(outcome_rows) > n_done:
-                    outcomes.write_part(folder, batch_index, outcome_rows)
+                if len(part.rows) > n_done:
+                    outcomes.write_part(folder, batch_index, part)
     editor.check_base()
     outcomes.join_parts(folder, len(batches))
 
@@ -220,7 +227,14 @@ def _write_samples(folder: Path, judge: Judge) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, run: outcomes.Outcomes) -> record.Record:
+def _record(
+    judge: Judge,
+    run_spec: RunSpec,
+    fit_seconds: float,
+    hidden: bool,
+    run: outcomes.Outcomes,
+    passes: Sequence[Mapping[str, float]],
+) -> record.Record:
     hits = metrics.compute_hits(run)
     intervals = metrics.intervals(hits)
     commit, dirty = environment.commit()
@@ -248,6 +262,7 @@ def _record(judge: Judge, run_spec: RunSpec, fit_seconds: float, hidden: bool, r
             peak_memory_mb=environment.peak_memory_mb(judge.base.device),
         ),
         noise_floor=NoiseFloor(flips=flips, images=images),
+        two_pass=TwoPassSection(**asdict(add_up(passes))) if judge.two_pass else None,
         outcomes=OutcomeSection(
             sha256=outcomes.digest(run),
             edits=len(edits),

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmark.core.blame import defined_at, raised_at
+from benchmark.core.chunks import Chunks
+from benchmark.core.crash import is_out_of_memory
 from benchmark.core.devices import exact_float32
 from benchmark.core.errors import UserError, message_line
 from benchmark.data.dataset import Benchmark
@@ -39,6 +41,7 @@ from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+from leaderboard.judging.two_pass import TwoPass
 from leaderboard.judging.wire import Kept
 from leaderboard.scores import metrics
 
@@ -65,12 +68,16 @@ class Judge:
     """A base model and the images its edits are judged on, with the caches that make it fast.
 
     The editing samples are those that this base gets wrong (paper, A.3). Memory: decoded images and
-    prefix tokens of D_l and of one group at a time.
+    prefix tokens of D_l and of one group at a time. With `two_pass`, edits are judged that way.
     """
 
-    def __init__(self, base: BaseModel, benchmark: Benchmark, score_batch: int = SCORE_BATCH) -> None:
+    def __init__(
+        self, base: BaseModel, benchmark: Benchmark, score_batch: int = SCORE_BATCH, two_pass: TwoPass | None = None
+    ) -> None:
         self.base = base
         self.score_batch = score_batch
+        self.two_pass = two_pass
+        self._chunks = Chunks(score_batch)
         self._images: dict[str, Tensor] = {}
         self._tokens: dict[tuple[str, Cut, bool], Tensor] = {}
         check_supported(base.module)
@@ -83,16 +90,17 @@ class Judge:
                 *(base.name, 100 * accuracy),
             )
 
-    def predict(self, edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
+    def predict(self, edit: Edit, group_id: str, in_one_pass: bool = False) -> tuple[np.ndarray, np.ndarray, str]:
         """Predictions of one edited model, int16, -1 of a failed edit; and its forward path, as outcomes name it.
 
         Those on its group (|S|,), those on D_l (|D_l|,), and "tail", "full" (every block again), "called" (a module) or
-        "editor" (its own process answered).
+        "editor" (its own process answered). `in_one_pass`: in float32 alone, even where the judge has two.
         """
         path = self._path_of(edit)
         if isinstance(path.forward, Kept):
             return *self._run_mixed(path.forward, path.cut, group_id), "editor"
-        return self._run(path, group_id), self._run(path, ""), path.name
+        two_pass = None if in_one_pass else self.two_pass
+        return self._run(path, group_id, two_pass), self._run(path, "", two_pass), path.name
 
     def noise_floor(self) -> tuple[int, int]:
         """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
@@ -104,7 +112,7 @@ class Judge:
         same = WeightEdit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
         first = self.benchmark.groups[0]
         expected = np.concatenate([self.base_edit[self.benchmark.members(first)], self.base_locality])
-        predictions = np.concatenate(self.predict(same, first)[:2])
+        predictions = np.concatenate(self.predict(same, first, True)[:2])
         flips = int((predictions != expected).sum())
         if flips > NOISE * len(expected):
             raise UserError(
@@ -145,14 +153,19 @@ class Judge:
 
     @torch.no_grad()
     @exact_float32()
-    def _run(self, path: Path, group_id: str) -> np.ndarray:
+    def _run(self, path: Path, group_id: str, two_pass: TwoPass | None) -> np.ndarray:
         """Predictions for the images of a group, or of D_l where `group_id` is empty."""
         forward_fn, cut = path.forward, path.cut
         if forward_fn is None:
             count = len(self.benchmark.members(group_id)) if group_id else len(self.benchmark.locality)
             return np.full(count, NOWHERE, np.int16)
         inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut, path.both_sides)
-        return _classes(torch.cat([self._logits(forward_fn, batch) for batch in inputs.split(self.score_batch)]))
+
+        def logits_of(some: Tensor) -> Tensor:
+            return torch.cat(self._chunks.run(lambda part: self._logits(forward_fn, some[part]), len(some)))
+
+        classes = two_pass.classes(logits_of, inputs) if two_pass else top1(logits_of(inputs))
+        return _as_outcomes(classes)
 
     @torch.no_grad()
     @exact_float32()
@@ -165,7 +178,7 @@ class Judge:
         seed = int(hashlib.sha256(f"{self.benchmark.fingerprint} {group_id}".encode()).hexdigest()[:8], 16)
         order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed)).to(inputs.device)
         logits = torch.cat([self._logits(kept, inputs[rows]) for rows in order.split(self.score_batch)])
-        predictions = _classes(logits[order.argsort()])
+        predictions = _as_outcomes(top1(logits[order.argsort()]))
         return predictions[: len(group)], predictions[len(group) :]
 
     def _logits(self, forward_fn: Forward, batch: Tensor) -> Tensor:
@@ -173,9 +186,9 @@ class Judge:
         where = forward_fn.where if isinstance(forward_fn, Kept) else defined_at(forward_fn)
         try:
             logits = forward_fn(batch)
-        except (torch.OutOfMemoryError, UserError):
-            raise
         except (Exception, SystemExit) as error:
+            if isinstance(error, UserError) or is_out_of_memory(error):
+                raise
             message = f"{type(error).__name__}: {message_line(error)}"
             where = raised_at(error) or where
             raise UserError(f"its edited model cannot be called as the base can ({message}){where}") from error
@@ -204,16 +217,18 @@ class Judge:
         if wanted not in self._tokens:
             for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1:] != wanted[1:]]:
                 del self._tokens[stale]
-            model, batches = self.base.module, []
-            for images in self._decoded(group_id).split(self.score_batch):
-                tokens = forward_prefix(model, images, cut)
-                if both_sides:
-                    hidden = hidden_activations(model, tokens, cut.block)
-                    tokens = torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
-                batches.append(tokens)
-            self._tokens[wanted] = torch.cat(batches)
+            model, images = self.base.module, self._decoded(group_id)
+
+            def prefix(part: slice) -> Tensor:
+                tokens = forward_prefix(model, images[part], cut)
+                if not both_sides:
+                    return tokens
+                hidden = hidden_activations(model, tokens, cut.block)
+                return torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
+
+            self._tokens[wanted] = torch.cat(self._chunks.run(prefix, len(images)))
         return self._tokens[wanted]
 
 
-def _classes(logits: Tensor) -> np.ndarray:
-    return top1(logits).to(torch.int16).cpu().numpy()
+def _as_outcomes(classes: Tensor) -> np.ndarray:
+    return classes.to(torch.int16).cpu().numpy()

@@ -22,6 +22,7 @@ from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, edited_groups
+from leaderboard.judging.two_pass import TWO_PASS
 from leaderboard.records.record import PROTOCOL, SCORING
 from leaderboard.records.sections import BaseSection, DataSection, EditorSection, Protocol
 from leaderboard.scores import metrics
@@ -167,7 +168,7 @@ def _protocol(judge: Judge, settings: Settings, edit_batch: int, in_process: boo
     return Protocol(
         version=PROTOCOL,
         scoring=SCORING,
-        precision=judge.base.precision,
+        precision=TWO_PASS if judge.two_pass else judge.base.precision,
         device=judge.base.device.type,
         seed=settings.seed,
         limit=settings.limit,

@@ -9,9 +9,11 @@ Scores are made from these two files alone.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,7 @@ FIX = "score that run again: delete its folder and run leaderboard.submit"
 JOINED = "outcomes.parquet"
 PARTS = "parts"
 HASH = "rows_sha256"  # key in the metadata of a file of outcomes
+PASSES = "two_pass"  # another key: a list of the counts of each edit
 REASONS = 5  # of failed edits, that are counted, each up to LONGEST characters
 LONGEST = 200
 TIMES = ("seconds", "score_seconds")  # not part of the hash: they differ from run to run
@@ -73,6 +76,14 @@ class Outcomes:
 
     samples: pd.DataFrame
     edits: pd.DataFrame
+
+
+@dataclass
+class Part:
+    """The outcomes of the first edits of a batch: a row each and, of a run in two passes, the counts of each."""
+
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    passes: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
 def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.ndarray) -> pd.DataFrame:
@@ -87,9 +98,9 @@ def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.
     return pd.concat(tables, ignore_index=True)
 
 
-def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
+def write_part(folder: Path, number: int, part: Part) -> None:
     """Write the outcomes of one batch of edits, or of the first of them; a later kill does not lose them."""
-    _write(_part(folder, number), pa.Table.from_pylist(rows, SCHEMA))
+    _write(_part(folder, number), pa.Table.from_pylist(part.rows, SCHEMA), part.passes)
 
 
 def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
@@ -97,19 +108,27 @@ def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
     return [_count_intact(_part(folder, number), samples) for number, samples in enumerate(batches)]
 
 
-def read_part(folder: Path, number: int) -> list[dict[str, Any]]:
+def read_part(folder: Path, number: int) -> Part:
     """The outcomes of one batch that are on disk, which `parts_done` has checked."""
-    rows: list[dict[str, Any]] = read_parquet(_part(folder, number), FIX, schema=SCHEMA).to_pylist()
-    return rows
+    table = read_parquet(_part(folder, number), FIX, schema=SCHEMA)
+    return Part(table.to_pylist(), _passes(table))
 
 
 def join_parts(folder: Path, count: int) -> None:
     """Write all batches, in order, as ``outcomes.parquet``, and delete the parts."""
-    _write(
-        folder / JOINED,
-        pa.concat_tables([read_parquet(_part(folder, number), FIX, schema=SCHEMA) for number in range(count)]),
-    )
+    parts = [read_parquet(_part(folder, number), FIX, schema=SCHEMA) for number in range(count)]
+    _write(folder / JOINED, pa.concat_tables(parts), [passes for part in parts for passes in _passes(part)])
     discard_parts(folder)
+
+
+def read_passes(folder: Path) -> list[dict[str, float]]:
+    """The counts of two passes of each edit of a joined run; none where it had one pass."""
+    return _passes(read_parquet(folder / JOINED, FIX, schema=SCHEMA))
+
+
+def _passes(table: pa.Table) -> list[dict[str, float]]:
+    passes: list[dict[str, float]] = json.loads((table.schema.metadata or {}).get(PASSES.encode(), b"[]"))
+    return passes
 
 
 def are_joined(folder: Path, samples: Sequence[int]) -> bool:
@@ -127,9 +146,10 @@ def _part(folder: Path, number: int) -> Path:
     return folder / PARTS / f"{number:06d}.parquet"
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: Path, table: pa.Table, passes: Sequence[Mapping[str, float]]) -> None:
     """Write rows with their hash, by which `_count_intact` knows them."""
-    table = table.combine_chunks().replace_schema_metadata({HASH: _hash([table.to_pandas()])})
+    metadata = {HASH: _hash([table.to_pandas()]), **({PASSES: json.dumps(passes)} if passes else {})}
+    table = table.combine_chunks().replace_schema_metadata(metadata)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -22,11 +22,13 @@ from leaderboard.records.sections import (
     Protocol,
     Score,
     Section,
+    TwoPassSection,
 )
 
 SCHEMA_VERSION: Literal[1] = 1
 PROTOCOL = "1"  # rises when the same editor would be judged on other images or predictions
 SCORING = "2"  # rises when the same outcomes would get other scores or intervals
+FLOAT32 = "float32"
 ROUNDING = 1e-9  # a percentile of shares may be 1 and a last digit
 
 
@@ -76,6 +78,8 @@ class Record(Section):
     """Time and memory."""
     noise_floor: NoiseFloor
     """Predictions that change without an edit."""
+    two_pass: TwoPassSection | None = None
+    """Counts of both passes; None of a run in one pass, and in records from before."""
     outcomes: OutcomeSection
     """Counts and hash of the outcomes of all edits."""
     scores: dict[str, Score]
@@ -118,9 +122,10 @@ class Record(Section):
         moves images with a small margin, and D_l holds nothing else. *The batch of editing* is in: it moves roundings,
         and the stop rule turns a rounding into a step more. Both cost little, since a default run has the same batch
         on every CPU, and a run under new releases takes minutes to make again. The committed records agree in all of
-        it.
+        it. A run in two passes has float32's verdicts as long as none of those that it checked had changed.
         """
         base, data, protocol = self.base, self.data, self.protocol
+        is_exact = self.two_pass is not None and self.two_pass.disagreements == 0
         releases = [f"{name} {self.environment.versions.get(name, '?').partition('+')[0]}" for name in LIBRARIES]
         return Comparable(
             identity=base.identity,
@@ -131,7 +136,7 @@ class Record(Section):
             fingerprint=data.fingerprint,
             protocol=protocol.version,
             scoring=protocol.scoring,
-            precision=protocol.precision,
+            precision=FLOAT32 if is_exact else protocol.precision,
             device=protocol.device,
             seed=protocol.seed,
             limit=protocol.limit,

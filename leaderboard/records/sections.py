@@ -95,7 +95,7 @@ class Protocol(Section):
     scoring: str = "1"
     """Version of the scores' computation; see `SCORING`. Older records lack it and mean "1"."""
     precision: str
-    """The base's number format, such as float32."""
+    """The base's number format, such as float32; or two-pass: float32's verdicts, of which most came in TF32."""
     device: str
     """The kind of device: cpu or cuda."""
     seed: int
@@ -154,6 +154,21 @@ class NoiseFloor(Section):
     """Predictions that changed."""
     images: Count
     """Images compared: D_l and the first group."""
+
+
+class TwoPassSection(Section):
+    """Counts of predictions that were made in TF32 first (`leaderboard.judging.two_pass`)."""
+
+    bound: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Images whose two highest logits were less apart were scored again in float32; the largest bound of the run."""
+    images: Count
+    """Predictions of edited models; the first few, by which the bound was measured, left out."""
+    again: Count
+    """Those that were scored again."""
+    checked: Count
+    """Others that were drawn and scored again as well."""
+    disagreements: Count
+    """Those of them whose class had changed; each raised the bound for what came after."""
 
 
 class OutcomeSection(Section):

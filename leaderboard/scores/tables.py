@@ -63,7 +63,7 @@ def heading(record: Record) -> str:
     protocol, data = record.protocol, record.data
     return (
         f"{record.base.name} on {data.name} {data.version}: {edits_of(record)}, seed {protocol.seed}, "
-        f"{data.locality_images:,} locality images, {protocol.precision} on {protocol.device}, "
+        f"{data.locality_images:,} locality images, {record.comparable_key().precision} on {protocol.device}, "
         f"batches of {protocol.edit_batch} edits and {protocol.score_batch} images, protocol {protocol.version}, "
         f"scoring {protocol.scoring}"
     )
@@ -90,6 +90,7 @@ def editor_cell(record: Record) -> str:
     """The editor's spec, and what a reader must know of its run: whether it could have had a hand in the scores."""
     notes = ["judged by the editor"] if record.outcomes.judged_by_editor else []
     notes += ["in process"] if record.protocol.in_process else []
+    notes += ["two passes"] if record.two_pass else []
     return f"{record.editor.spec} ({', '.join(notes)})" if notes else record.editor.spec
 
 

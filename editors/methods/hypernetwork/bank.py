@@ -19,7 +19,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.ranges import SeedNumber
 from benchmark.core.workdir import Kind, working
 from benchmark.models.tensors import read_tensors, write_tensors
-from benchmark.models.vit import edits_at_once, ffn_matrices, hidden_width
+from benchmark.models.vit import edits_that_fit, ffn_matrices, hidden_width
 from editors.methods.hypernetwork.meta import HypernetworkEpisodes, optimise_targets, prepare
 from editors.methods.hypernetwork.pseudo import PseudoSamples
 from editors.training.views import generator
@@ -104,7 +104,7 @@ def optimised_pairs(samples: PseudoSamples, numbers: range) -> tuple[Hypernetwor
 
     As many at once as the device likes. Raises `UserError` if something is not finite.
     """
-    model, step = samples.base.module, edits_at_once(samples.base.module, samples.base.device)
+    model, step = samples.base.module, edits_that_fit(samples.base.module, samples.base.device)
     batches = []
     for batch in (numbers[start : start + step] for start in range(0, len(numbers), step)):
         episodes = prepare(model, *samples.batch(batch))

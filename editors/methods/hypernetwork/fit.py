@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import edits_at_once
+from benchmark.models.vit import edits_that_fit
 from editors.methods.hypernetwork.bank import BankOptions, TargetBank, build, optimised_pairs
 from editors.methods.hypernetwork.checkpoint import STORE, run_metadata
 from editors.methods.hypernetwork.meta import (
@@ -181,7 +181,7 @@ def _held_out(samples: PseudoSamples, network: Hypernetwork) -> Callable[[], dic
         episodes, targets, _ = optimised_pairs(samples, HELD_OUT)
     else:
         episodes, targets = prepare(model, *samples.batch(HELD_OUT)), None
-    step = edits_at_once(model, samples.base.device)
+    step = edits_that_fit(model, samples.base.device)
 
     @torch.no_grad()
     def measure() -> dict[str, float]:

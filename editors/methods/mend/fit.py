@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import edits_at_once, forward_tail, last_ffn_matrices
+from benchmark.models.vit import edits_that_fit, forward_tail, last_ffn_matrices
 from editors.methods.mend.checkpoint import STORE, run_metadata
 from editors.methods.mend.factors import MENDFactors, factors
 from editors.methods.mend.network import EditorNetwork, MENDShape, new_network, stepped
@@ -114,7 +114,7 @@ def _clip(network: EditorNetwork, most: float) -> None:
 def _held_out(network: EditorNetwork, samples: EditingSamples) -> Callable[[], dict[str, float]]:
     """A measure on samples that no run trains on: both losses, and how often an edit does what it should."""
     model, recipe, episodes = samples.base.module, samples.recipe, samples.batch(HELD_OUT)
-    at_once = edits_at_once(model, samples.base.device)
+    at_once = edits_that_fit(model, samples.base.device)
     batches = [episodes.rows(slice(start, start + at_once)) for start in range(0, len(episodes), at_once)]
 
     @torch.no_grad()

@@ -28,7 +28,7 @@ def plain_gradients(model, images: torch.Tensor, labels: torch.Tensor) -> list[t
 @pytest.mark.parametrize("at_once", [1, 2, 32])
 def test_against_plain_autograd_unit_by_unit(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_vit(dtype=torch.float64)
-    monkeypatch.setattr(spt, "edits_at_once", lambda *_: at_once)
+    monkeypatch.setattr(spt, "edits_that_fit", lambda *_: at_once)
     images, labels = failures(3, samples=2, seed=6)
     scores = SPT().scores(model, images, labels, [0, 1, 2])
     assert scores.shape == (3, 6, vit.hidden_width(model))

@@ -194,7 +194,7 @@ def test_edits_are_written_when_a_batch_takes_long(
 ) -> None:
     monkeypatch.setattr(evaluation, "SAVE_EVERY", 0.0)
     write, sizes = outcomes.write_part, []
-    monkeypatch.setattr(outcomes, "write_part", lambda *words: (sizes.append(len(words[2])), write(*words)))
+    monkeypatch.setattr(outcomes, "write_part", lambda *words: (sizes.append(len(words[2].rows)), write(*words)))
     chosen = choose("random-mask:lr=0.01,max_steps=1", "small")
     evaluate(chosen, Judge(base, small_benchmark), Settings(edit_batch=3, limit=3), tmp_path / "run", progress=False)
     assert sizes == [1, 2, 3, 3]

@@ -44,7 +44,7 @@ OTHER = {
 
 def run_of(folder: Path, samples: pd.DataFrame, **values: Any) -> outcomes.Outcomes:
     """A run of one edit, written and read."""
-    outcomes.write_part(folder, 0, [{**EDIT, **values}])
+    outcomes.write_part(folder, 0, outcomes.Part([{**EDIT, **values}]))
     samples.to_parquet(folder / "samples.parquet")
     outcomes.join_parts(folder, 1)
     tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("samples", "outcomes"))
@@ -80,7 +80,7 @@ def test_every_value_but_the_times_counts_in_the_hash(small_benchmark: Benchmark
 
 def test_parts_are_joined_in_the_order_of_their_numbers_and_go(tmp_path: Path) -> None:
     for number in (10, 2, 0, 1, *range(3, 10)):
-        outcomes.write_part(tmp_path, number, [{**EDIT, "sample": number}])
+        outcomes.write_part(tmp_path, number, outcomes.Part([{**EDIT, "sample": number}]))
     assert outcomes.parts_done(tmp_path, [[number] for number in range(12)]) == [1] * 11 + [0]
     outcomes.join_parts(tmp_path, 11)
     assert [file.name for file in tmp_path.iterdir()] == ["outcomes.parquet"]

@@ -8,6 +8,7 @@ from benchmark.core.ranges import Fraction
 from benchmark.core.timing import write_json
 from leaderboard.measures.border import measure_border
 from leaderboard.measures.scoring import GROUP, MARGIN, measure_scoring
+from leaderboard.measures.two_pass import measure_two_pass
 
 
 def score(
@@ -59,7 +60,32 @@ def border(quick: options.Quick = False, json: options.Json = None) -> None:
     write_json(json, "border", cost)
 
 
-main: dict[str, Command] = {"": score, "border": border}
+def two_pass(
+    base: options.Base = "vits16",
+    device: options.Device = "cpu",
+    limit: options.Limit = None,
+    json: options.Json = None,
+) -> None:
+    """Compare scoring in two passes (submit --precision two-pass) with float32 alone, on masked edits.
+
+    Prints how many images were scored again, how many verdicts differ, and the time of both on a GPU. On a CPU TF32 is
+    imitated, and no time means anything. --limit is the number of images that an edit is judged on.
+    """
+    measured = measure_two_pass(base, device, limit)
+    tally = measured.tally
+    print(f"{measured.edits} edits of {base}, {measured.images:,} images each, {measured.device}")
+    print(
+        f"{measured.flips} verdicts differ; below a margin of {tally.bound:.2g} {tally.again / tally.images:.1%} were "
+        f"scored again; {tally.checked} others were checked, of which {tally.disagreements} had changed"
+    )
+    if measured.times:
+        plain, twice = measured.times
+        print(f"float32: {plain.median:.3g} s an edit; two passes: {twice.median:.3g} s")
+        print(f"two-pass: {plain.median / twice.median:.1f}x")
+    write_json(json, f"two-pass-{base}-{device}", measured)
+
+
+main: dict[str, Command] = {"": score, "border": border, "two-pass": two_pass}
 
 if __name__ == "__main__":
     run(main)

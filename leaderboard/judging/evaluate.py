@@ -214,7 +214,7 @@ def _compare_probes(folder: Path, run_spec: RunSpec) -> None:
     Raises `UserError` if the base, by its identity the same, answered otherwise.
     """
     note = read_json(folder / RUN.note, fix=RUN.fix)
-    probe, precision = run_spec.base.probe or {}, run_spec.protocol.precision
+    probe, precision = run_spec.base.probe or {}, run_spec.protocol.number_format
     if (begun_with := note.get("probe")) is None:
         claim(folder, RUN, {**note, "probe": probe})
     elif not probes_agree(probe, {int(label): logit for label, logit in begun_with.items()}, precision):

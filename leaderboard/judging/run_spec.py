@@ -22,9 +22,8 @@ from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, edited_groups
-from leaderboard.judging.two_pass import TWO_PASS
 from leaderboard.records.record import PROTOCOL, SCORING
-from leaderboard.records.sections import BaseSection, DataSection, EditorSection, Protocol
+from leaderboard.records.sections import TWO_PASS, BaseSection, DataSection, EditorSection, Protocol
 from leaderboard.scores import metrics
 
 FACTS = "facts"

@@ -19,7 +19,6 @@ from benchmark.core.devices import float32_state, set_float32_state
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
 
-TWO_PASS = "two-pass"
 FACTOR = 4.0  # the bound over the largest error of a logit: two logits may move towards each other, and twice that
 MEASURED = 8  # predictions of a group or of D_l that are computed both ways, to measure that error
 CHECKED = 0.01  # share of the other images that are scored again to check the bound

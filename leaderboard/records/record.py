@@ -12,6 +12,7 @@ from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, read_json
 from benchmark.core.versions import LIBRARIES
 from leaderboard.records.sections import (
+    FLOAT32,
     BaseSection,
     Costs,
     DataSection,
@@ -28,7 +29,6 @@ from leaderboard.records.sections import (
 SCHEMA_VERSION: Literal[1] = 1
 PROTOCOL = "1"  # rises when the same editor would be judged on other images or predictions
 SCORING = "2"  # rises when the same outcomes would get other scores or intervals
-FLOAT32 = "float32"
 ROUNDING = 1e-9  # a percentile of shares may be 1 and a last digit
 
 

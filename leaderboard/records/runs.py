@@ -108,7 +108,7 @@ def _check_probes(records: Sequence[Record]) -> None:
 
 def check_probe(probe: Mapping[int, float], record: Record, where: str) -> None:
     """Raise `UserError` if the base of `record` answered its probe image otherwise than `probe`, taken in `where`."""
-    if record.base.probe is not None and not probes_agree(probe, record.base.probe, record.protocol.precision):
+    if record.base.probe is not None and not probes_agree(probe, record.base.probe, record.protocol.number_format):
         raise UserError(
             f"{record.base.name} is the same base in {where} and in the run of {record.editor.spec}, but answers a "
             "fixed image otherwise; one of the two machines computes wrongly: make that run again"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+FLOAT32, TWO_PASS = "float32", "two-pass"  # precisions
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -114,6 +115,11 @@ class Protocol(Section):
     """Whether the editor worked in the judge's own process; None in records from before, whose editors did."""
     edit_timeout: float | None = None
     """Seconds after which an edit has failed; None: it may take its time."""
+
+    @property
+    def number_format(self) -> str:
+        """The base's own precision, however often an image is scored."""
+        return FLOAT32 if self.precision == TWO_PASS else self.precision
 
 
 class Environment(Section):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from benchmark.core import options
@@ -25,8 +26,10 @@ from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.plan import planned
 from leaderboard.judging.sampling import Settings
+from leaderboard.judging.two_pass import TwoPass
 from leaderboard.records.record import Record
 from leaderboard.records.runs import RUNS
+from leaderboard.records.sections import FLOAT32, TWO_PASS
 from leaderboard.scores import tables
 
 log = logging.getLogger(__name__)
@@ -44,14 +47,17 @@ def score(
     images: str | None = None,
     in_process: bool = False,
     settings_file: Path | None = None,
+    precision: str = FLOAT32,
 ) -> list[Record]:
     """Score editors one after the other on one base and benchmark; finished runs in `out` are not repeated.
 
     ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
     `images` are those that editors learn from, if not the data itself. Each editor works in a process of its own or,
-    to be debugged, `in_process`. `settings_file` is one that `leaderboard.tune` wrote.
+    to be debugged, `in_process`. `settings_file` is one that `leaderboard.tune` wrote. `precision` is
+    float32, or two-pass on a GPU. Raises `UserError` for another one.
     """
+    two_pass = _passes(precision, torch_device := pick(device), settings.seed)
     border = None if in_process else Border(dataset.scored_files(data))
     choose_editor = border.choose if border else choose
     base_name = split_spec(base)[0]
@@ -65,12 +71,24 @@ def score(
     for note in dict.fromkeys(note for chosen_editor in chosen_editors for note in chosen_editor.notes):
         log.warning(note)
     benchmark = dataset.load(data)
-    judge = Judge(load_base(base, device=pick(device)), replace(benchmark, train=images or benchmark.train))
+    benchmark = replace(benchmark, train=images or benchmark.train)
+    judge = Judge(load_base(base, device=torch_device), benchmark, two_pass=two_pass)
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
     log.info("%s: %s", out, planned(chosen_editors, judge, settings, out, in_process))
     return [
         evaluate(chosen_editor, judge, settings, out, border=border, below=True) for chosen_editor in chosen_editors
     ]
+
+
+def _passes(precision: str, device: torch.device, seed: int) -> TwoPass | None:
+    """Two passes, or None for one."""
+    if precision == FLOAT32:
+        return None
+    if precision != TWO_PASS:
+        raise UserError(f"scores are float32's; take --precision {TWO_PASS}, which is as fast, and not {precision}")
+    if device.type != "cuda":
+        raise UserError(f"--precision {TWO_PASS} needs a CUDA GPU, which has TF32; leave it out")
+    return TwoPass(seed=seed)
 
 
 def _at_knobs(chosen_editor: ChosenEditor, sweep: Sequence[float] | None) -> list[ChosenEditor]:
@@ -96,6 +114,7 @@ def main(
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
     device: options.Device = "cpu",
+    precision: options.Precision = "float32",
     settings: Path | None = None,
     intervals: options.Intervals = False,
     out: options.Out = RUNS,
@@ -119,7 +138,9 @@ def main(
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
     sampling = Settings(seed, limit, groups, edit_timeout=edit_timeout)
-    records = score(editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings)
+    records = score(
+        editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings, precision
+    )
     tables.show(records, intervals)
     print(f"records: {out}   the newest of each: python -m leaderboard.tables{'' if out == RUNS else f' {out}'}")
 

@@ -65,8 +65,11 @@ Seed: TypeAlias = Annotated[SeedNumber, Doc("Seed of all that is drawn at random
 # how it is computed
 Device: TypeAlias = Annotated[Literal["cpu", "cuda"], Doc("Device to compute on.")]
 Precision: TypeAlias = Annotated[
-    Literal["float32", "tf32"],
-    Doc("Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."),
+    Literal["float32", "tf32", "two-pass"],
+    Doc(
+        "Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact. Scores "
+        "take float32, or two-pass: the verdicts of float32, computed in tf32 where that leaves no doubt."
+    ),
 ]
 BatchSize: TypeAlias = Annotated[Count, Doc("Images a batch.")]
 

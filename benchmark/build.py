@@ -219,7 +219,7 @@ def main(
     publish: bool = False,
     push: str | None = None,
     yes: bool = False,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Build the benchmark, 4,306 editing samples in 18 groups and 2,071 locality images, from its archives.
 

@@ -161,7 +161,7 @@ def main(
     imagenet_sketch: options.ImageNetSketch = None,
     margin: Share = MARGIN,
     batch_size: options.BatchSize = 64,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     out: options.Out = Path("out/locality"),
 ) -> None:
     """Choose the images near a base's decision boundary that it gets right, from validation images.

@@ -54,13 +54,13 @@ def models(
     which: Literal["mini", "mini-strong"],
     out: options.Out,
     iterations: options.OptionalIterations = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     threads: Count = 1,
 ) -> None:
     """Train one of the two base models and write it as a timm folder.
 
-    OUT gets config.json, model.safetensors and training.json. Only the CPU repeats the shipped weights, and only with
-    one thread. Without --iterations, there are as many as in the model's recipe.
+    OUT gets config.json, model.safetensors and training.json. Only --device cpu repeats the shipped weights, and only
+    with one thread. Without --iterations, there are as many as in the model's recipe.
 
     Args:
         which: Model to train.
@@ -69,8 +69,7 @@ def models(
     from benchmark.core.devices import pick
     from benchmark.mini.train import make
 
-    pick(device)
-    print(json.dumps(make(which, out, iterations, device, threads), indent=2))
+    print(json.dumps(make(which, out, iterations, pick(device).type, threads), indent=2))
 
 
 main: dict[str, Command] = {"drawings": drawings, "models": models}

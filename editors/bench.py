@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.core import options
 from benchmark.core.cli import Command, run
+from benchmark.core.devices import pick
 from benchmark.core.timing import write_json
 from editors.measures.editing import FLOAT32_DISTANCE, measure_editing
 from editors.measures.metatraining import RECIPE, measure_metatraining
@@ -11,7 +12,7 @@ from editors.measures.metatraining import RECIPE, measure_metatraining
 
 def edit(
     base: options.Base = "vits16",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     quick: options.Quick = False,
     json: options.Json = None,
 ) -> None:
@@ -30,12 +31,12 @@ def edit(
         f"their change within {close.change:.1g}; relative, Frobenius norm"
     )
     print(f"edit: {result.speed.ratio:.1f}x")
-    write_json(json, f"edit-{base}-{device}", result)
+    write_json(json, f"edit-{base}-{pick(device).type}", result)
 
 
 def metatrain(
     base: options.Base = "vits16",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     precision: options.Precision = "float32",
     quick: options.Quick = False,
     json: options.Json = None,
@@ -54,7 +55,7 @@ def metatrain(
         f"in {precision} (the paper, for vitb16: 9 h on one RTX A6000)"
     )
     print(f"metatrain: {result.speed.ratio:.1f}x")
-    write_json(json, f"metatrain-{base}-{device}", result)
+    write_json(json, f"metatrain-{base}-{pick(device).type}", result)
 
 
 main: dict[str, Command] = {"": edit, "metatrain": metatrain}

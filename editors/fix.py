@@ -51,7 +51,7 @@ def main(
     check: str | None = None,
     images: options.OptionalImages = None,
     seed: options.Seed = 0,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Correct the prediction of one image, and save the edited model: OUT is a model that --base takes.
 

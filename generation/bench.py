@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from benchmark.core import options
 from benchmark.core.cli import run
+from benchmark.core.devices import pick
 from benchmark.core.timing import write_json
 from generation.diffusion import batches as diffusion
 from generation.measures.images import measure_images
@@ -18,7 +19,7 @@ def main(
     limit: options.Limit = None,
     steps: options.Steps = diffusion.STEPS,
     batch_size: options.BatchSize = diffusion.BATCH,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     json: options.Json = None,
 ) -> None:
     """Compare generating images with one plain call of the pipeline an image, after a check that both make the same.
@@ -37,7 +38,7 @@ def main(
         f"  the same images: at most {speed.apart:.2g} of 255 apart on average, {speed.farthest} in a pixel; two "
         f"seeds' are {speed.distinct:.2g} apart; load {speed.load:.1f}, {speed.device}"
     )
-    write_json(json, f"generate-{size}-{device}", speed)
+    write_json(json, f"generate-{size}-{pick(device).type}", speed)
 
 
 if __name__ == "__main__":

@@ -231,7 +231,7 @@ def main(
     least: Fraction = LEAST,
     most: Fraction = MOST,
     batch_size: options.BatchSize = 32,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Keep generated images in which CLIP sees the class and the shift, and that the base gets wrong.
 

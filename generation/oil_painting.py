@@ -72,7 +72,7 @@ def main(
     guidance: options.Guidance = diffusion.GUIDANCE,
     size: options.Size = diffusion.SIZE,
     batch_size: options.BatchSize = diffusion.BATCH,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Paint ImageNet classes in oil with Stable Diffusion and one textual-inversion token a class.
 

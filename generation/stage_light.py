@@ -96,7 +96,7 @@ def main(
     guidance: options.Guidance = diffusion.GUIDANCE,
     size: options.Size = diffusion.SIZE,
     batch_size: options.BatchSize = diffusion.BATCH,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Get stage-light images: PUG's, picked by its csv, or Stable Diffusion's, with the class in the prompt.
 

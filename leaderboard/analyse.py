@@ -51,7 +51,7 @@ class On:
     limit: options.Limit = None
     groups: options.Groups = ()
     seed: options.Seed = 0
-    device: options.Device = "cpu"
+    device: options.Device = "auto"
 
     def judge(self) -> Judge:
         """The base and the images its edits are judged on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.core import options
 from benchmark.core.cli import Command, run
+from benchmark.core.devices import pick
 from benchmark.core.ranges import Fraction
 from benchmark.core.timing import write_json
 from leaderboard.measures.border import measure_border
@@ -13,7 +14,7 @@ from leaderboard.measures.two_pass import measure_two_pass
 
 def score(
     base: options.Base = "vits16",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     quick: options.Quick = False,
     limit: options.Limit = None,
     sparsity: Fraction | None = None,
@@ -43,7 +44,7 @@ def score(
     print(f"the tail without its two shortcuts, from the same cached tokens: {gain:.2f}x our time")
     print(f"score: {scoring.speed.ratio:.1f}x")
     masked = "" if sparsity is None else f"-sparsity={sparsity}"
-    write_json(json, f"score-{base}{masked}-{device}", scoring)
+    write_json(json, f"score-{base}{masked}-{pick(device).type}", scoring)
 
 
 def border(quick: options.Quick = False, json: options.Json = None) -> None:
@@ -62,7 +63,7 @@ def border(quick: options.Quick = False, json: options.Json = None) -> None:
 
 def two_pass(
     base: options.Base = "vits16",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     limit: options.Limit = None,
     json: options.Json = None,
 ) -> None:

@@ -113,7 +113,7 @@ def main(
     edit_timeout: Positive | None = None,
     seed: options.Seed = 0,
     images: options.OptionalImages = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     precision: options.Precision = "float32",
     settings: Path | None = None,
     intervals: options.Intervals = False,

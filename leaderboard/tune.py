@@ -119,7 +119,7 @@ def main(
     limit: options.Limit = 96,
     seed: options.Seed = 0,
     rates: tuple[Positive, ...] = LEARNING_RATES,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     out: options.Out = Path("out/tuned"),
 ) -> None:
     """Choose learning rates and knobs of editors for a base, on dev groups, and print each as a spec.

@@ -17,6 +17,7 @@ import sys
 
 from benchmark.core import options
 from benchmark.core.cli import Command, run
+from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.timing import write_json
 from mad.measures.competition import measure_competition
@@ -42,7 +43,7 @@ def bench_predict(
     base: options.Base = "mini",
     limit: options.Limit = None,
     quick: options.Quick = False,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     json: options.Json = None,
 ) -> None:
     """Compare predicting large JPEGs with a plain timm loop, after a check that both predict the same.
@@ -59,7 +60,7 @@ def bench_predict(
         f"  the same labels, probabilities at most {speed.apart:.0e} apart; with --draft {drafted:.1f} images/s, "
         f"{speed.changed} of {2 * images} labels change; load {speed.load:.1f}, {speed.device}"
     )
-    write_json(json, f"mine-predict-{base}-{device}", speed)
+    write_json(json, f"mine-predict-{base}-{pick(device).type}", speed)
 
 
 def bench_memory(quick: options.Quick = False, json: options.Json = None) -> None:

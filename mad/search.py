@@ -71,7 +71,7 @@ def main(
     min_group: Count = 2,
     draft: bool = False,
     batch_size: options.BatchSize = 64,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     engine: Literal["local", "ray"] = "local",
     out: options.Out = Path("out/mad"),
     overwrite: bool = False,

@@ -123,4 +123,4 @@ def test_no_default_lies_in_the_packages(options: list[Option]) -> None:
 
 
 def test_all_that_compute_do_so_on_the_same_devices(options: list[Option]) -> None:
-    assert {option.kind for option in options if option.name == "--device"} == {"{cpu,cuda}"}
+    assert {option.kind for option in options if option.name == "--device"} == {"{auto,cpu,cuda,mps}"}

@@ -7,9 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from benchmark.core.crash import is_out_of_memory
+from benchmark.core.devices import release_cached
 
 Result = TypeVar("Result")
 
@@ -47,5 +46,4 @@ class Chunks:
 
 def _let_go() -> None:
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_cached()

@@ -17,13 +17,33 @@ import torch
 from benchmark.core.errors import UserError
 
 EXACT = ("ieee", "none")  # torch's words for float32 as it is
+NO_FLOAT64 = ("mps",)  # kinds of device
 
 
-def pick(name: str) -> torch.device:
-    """``cpu`` or ``cuda`` as a device. Raises `UserError` for ``cuda`` on a machine without a CUDA device."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device is there; leave --device out to use the CPU")
+def pick(name: str | torch.device) -> torch.device:
+    """``cpu``, ``cuda`` or ``mps`` as a device, or for ``auto`` the first there is; a device as it is.
+
+    Raises `UserError` for a device that this machine lacks.
+    """
+    if isinstance(name, torch.device):
+        return name
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, is_there in there.items() if is_there)
+    if not there.get(name, True):
+        raise UserError(f"no {name.upper()} device is there; leave --device out to use what there is")
     return torch.device(name)
+
+
+def in_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in float64: on its device or, where that has none, on the CPU."""
+    return tensor.cpu().double() if tensor.device.type in NO_FLOAT64 else tensor.double()
+
+
+def move(module: torch.nn.Module, device: torch.device) -> None:
+    """Move a module to a device, but for what it holds in float64 where the device has none: that stays where it is."""
+    stays = device.type in NO_FLOAT64
+    module._apply(lambda tensor: tensor if stays and tensor.dtype == torch.float64 else tensor.to(device))
 
 
 @contextmanager
@@ -89,6 +109,12 @@ def device_name(device: torch.device) -> str:
     """The accelerator's name, or the processor's with the number of threads in use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"{_processor()}, Metal"
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -96,7 +122,7 @@ def device_name(device: torch.device) -> str:
             if line.startswith("model name"):
                 model = line.partition(":")[2].strip()
                 break
-    return f"{model}, {torch.get_num_threads()} threads"
+    return model
 
 
 def memory_bytes() -> int | None:
@@ -116,6 +142,30 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def device_peak_bytes(device: torch.device) -> int | None:
+    """The most memory so far: the device's on CUDA, what Metal holds now on MPS, else the process's own."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return torch.mps.driver_allocated_memory() if device.type == "mps" else peak_memory_bytes()
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory of the device that is free; None of a CPU, whose memory the system shares out."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return None
+
+
+def release_cached() -> None:
+    """Give memory that torch keeps for later back to the devices."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def load_average() -> float:
     """Processes ready to run, on average over the last minute; NaN where the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
@@ -132,12 +182,14 @@ def wait(device: torch.device) -> None:
     """Wait until the device has done all its work; a CPU has at once."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 @torch.no_grad()
 def matmul_ceiling(device: torch.device, dtype: torch.dtype = torch.float32, seconds: float = 1.0) -> float:
     """FLOP/s of a large square matrix product: the best run in `seconds`, and of at least three runs."""
-    size = 8192 if device.type == "cuda" else 2048
+    size = 2048 if device.type == "cpu" else 8192
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = left @ right
     best_seconds, n_runs, begin = float("inf"), 0, time.perf_counter()

@@ -1,7 +1,7 @@
 """The options that more than one command has: one name, one type, one meaning.
 
-A command writes ``device: options.Device = "cpu"``; the text here is then that option's line in ``--help``, and what is
-special to the command stands in the command's own description. The table in DESIGN.md lists every option there is.
+A command writes ``device: options.Device = "auto"``; the text here is then that option's line in ``--help``, and what
+is special to the command stands in the command's own description. The table in DESIGN.md lists every option there is.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ Intervals: TypeAlias = Annotated[bool, Doc("Show 95 % intervals.")]
 Seed: TypeAlias = Annotated[SeedNumber, Doc("Seed of all that is drawn at random.")]
 
 # how it is computed
-Device: TypeAlias = Annotated[Literal["cpu", "cuda"], Doc("Device to compute on.")]
+Device: TypeAlias = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], Doc("Device to compute on; auto: a GPU where there is one (CUDA, else MPS).")
+]
 Precision: TypeAlias = Annotated[
     Literal["float32", "tf32", "two-pass"],
     Doc(

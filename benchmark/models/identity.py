@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.core.devices import exact_float32
+from benchmark.core.devices import exact_float32, in_float64
 from benchmark.images.decode import Preprocessing
 
 FORMAT = 1  # of the identity; raise it when the same model would get another hash
@@ -90,7 +90,7 @@ def probe_logits(module: nn.Module, preprocessing: Preprocessing) -> dict[int, f
     They differ from machine to machine in their last digits, so they are compared (`probes_agree`) and never hashed.
     """
     weight = next(module.parameters())
-    logits = module(probe_image(preprocessing).to(weight))[0].double().cpu()
+    logits = in_float64(module(probe_image(preprocessing).to(weight))[0]).cpu()
     top = logits.topk(min(PROBED, len(logits)))
     return {int(label): round(float(value), 5) for value, label in zip(top.values, top.indices, strict=True)}
 

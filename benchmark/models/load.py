@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmark.core.devices import pick
 from benchmark.core.errors import UserError, message_line
 from benchmark.core.files import like
 from benchmark.core.hub import from_hub
@@ -106,7 +107,7 @@ def load_base(
     module, remarks = _filled(architecture, blank, path)
     check_finite(module.state_dict(), path or name)
     preprocessing = _find_preprocessing(name, module)
-    module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    module = module.to(device=pick(device), dtype=dtype).eval().requires_grad_(False)
     origin = path.name if path is not None else "the address that timm names"
     loading = "; ".join((f"weights from {origin}", *remarks, str(preprocessing)))
     log.log(logging.WARNING if remarks else logging.INFO, "%s: %s", name, loading)
@@ -206,7 +207,7 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     torch.manual_seed(seed)
     architecture = f"local-dir:{ASSETS / name}" if name in EMBEDDED else timm_name(name)
     module = timm.create_model(architecture, pretrained=False)
-    module = module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    module = module.to(device=pick(device), dtype=dtype).eval().requires_grad_(False)
     return BaseModel(name, module, _find_preprocessing(name, module), hash_weights(module))
 
 

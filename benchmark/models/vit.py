@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmark.core.devices import free_bytes
 from benchmark.models.family import Family, Model, Taps, family_of
 from benchmark.models.layers import NO_OVERRIDES, Overrides
 
@@ -85,10 +86,8 @@ def edits_that_fit(model: Model, device: torch.device, wanted: int | None = None
     Weight, gradient, optimiser state and a temporary take four bytes each, in a quarter of the memory at most.
     """
     wanted = edits_at_once(model, device) if wanted is None else wanted
-    if device.type != "cuda":
-        return wanted
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(wanted, int(free_bytes / 4 / (16 * _n_edited(model)))))
+    free = free_bytes(device)
+    return wanted if free is None else max(1, min(wanted, int(free / 4 / (16 * _n_edited(model)))))
 
 
 def _n_edited(model: Model) -> int:

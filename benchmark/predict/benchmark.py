@@ -54,7 +54,7 @@ def load(
         name_or_folder: ``mini``, ``mini-dev``, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION.
         base: a base model as on the command lines (``vits16``, ``NAME=FILE``, ...); without one, all samples.
         weights: a local file with the base's weights.
-        device: where the base runs, ``cpu`` or ``cuda``.
+        device: where the base runs, ``cpu``, ``cuda``, ``mps`` or ``auto``.
 
     Raises:
         UserError: for data or a base that cannot be loaded; see `benchmark.data.dataset.load` and

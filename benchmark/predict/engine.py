@@ -140,7 +140,7 @@ def top2(module: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def _on_gpu(models: Sequence[BaseModel]) -> bool:
-    return any(model.device.type == "cuda" for model in models)
+    return any(model.device.type != "cpu" for model in models)
 
 
 def _ahead(threads: ThreadPoolExecutor, jobs: Iterable[Callable[[], Decoded]], ahead: int) -> Iterator[Decoded]:

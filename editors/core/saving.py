@@ -46,7 +46,7 @@ def save(model: BaseModel, folder: Path) -> None:
     """
     from timm.models._hub import save_config_for_hf
 
-    module: Any = copy.copy(model.module)
+    module: Any = copy.deepcopy(model.module).cpu()  # files know no device
     module.pretrained_cfg = {**module.pretrained_cfg, **_timm_config(model.preprocessing)}
     write_bytes(folder / "model.safetensors", to_bytes(module.state_dict()))  # what timm's save_for_hf writes
     save_config_for_hf(module, str(folder / "config.json"))

@@ -32,7 +32,7 @@ class MaskedFineTune(FineTune, MaskingEditor):
 
     def masks(self, model: nn.Module, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
         """The best-scored units at the sparsity of the config, as masks by parameter name."""
-        mask = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity)
+        mask = keep_top(self.scores(model, images, labels, seeds), self.config.sparsity).to(images.device)
         return unit_masks(mask, ffn_matrices(model))
 
     def descent_config(self) -> DescentConfig:

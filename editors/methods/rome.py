@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.core.devices import in_float64
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Count, Positive
 from benchmark.models.vit import depth, forward_prefix, forward_tail, hidden_activations
@@ -112,7 +113,7 @@ def factor(keys: Tensor, ridge: float) -> tuple[Tensor, float]:
     C = E[k k^T], uncentred, over `keys` (n, N_m); the ridge is `ridge` times the mean of C's diagonal.
     Raises `UserError` if the sum is not positive definite.
     """
-    keys = keys.double()
+    keys = in_float64(keys)
     moment = keys.T @ keys / len(keys)
     size = ridge * moment.diagonal().mean().item()
     moment.diagonal().add_(size)
@@ -132,9 +133,9 @@ def insert(weight: Tensor, key: Tensor, change: Tensor, lower: Tensor) -> Tensor
 
     `weight` W (N, N_m), `key` k (N_m,), `change` (N,), `lower` the Cholesky factor of C. Solved in float64.
     """
-    key = key.double()
+    key = in_float64(key)
     direction = torch.cholesky_solve(key[:, None], lower).squeeze(1)
-    return weight + torch.outer(change.double(), direction / (key @ direction)).to(weight)
+    return weight + torch.outer(in_float64(change), direction / (key @ direction)).to(weight)
 
 
 def decay(change: Tensor, sizes: Tensor) -> Tensor:

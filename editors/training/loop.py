@@ -41,7 +41,7 @@ class TrainingRun:
     images: options.Images
     out: options.Out
     seed: options.Seed = 0
-    device: options.Device = "cpu"
+    device: options.Device = "auto"
     checkpoint_every: Count = 500
     """Iterations between two checkpoints."""
 
@@ -129,7 +129,7 @@ class TrainingLoop:
     def _restore(self, path: Path) -> None:
         if not path.is_file():
             return
-        state = load_pickled(path, path, DAMAGED, next(self.network.parameters()).device)
+        state = load_pickled(path, path, DAMAGED)  # on the CPU: each value goes where it belongs
         try:
             notes = (state["facts"], self.metadata)
             old, new = ({**parse_json(note["recipe"], path), **note, "recipe": ""} for note in notes)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from benchmark.core.devices import move
 from benchmark.models.identity import hash_weights
 from editors.core.base import BatchEditor, TrainingImages
 from editors.training.checkpoint import Checkpoint, CheckpointStore
@@ -57,6 +58,6 @@ class PretrainedEditor(BatchEditor):
         if self._loaded is None or self._base is not model:
             weights = hash_weights(model)
             checkpoint = self.load(self.config.checkpoint or self.store.shipped_for(weights), weights)
-            checkpoint.network.to(next(model.parameters()).device)
+            move(checkpoint.network, next(model.parameters()).device)
             self._base, self._loaded = model, checkpoint
         return self._loaded

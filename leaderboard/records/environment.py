@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark.core.devices import peak_memory_bytes
+from benchmark.core.devices import device_peak_bytes
 from benchmark.core.versions import library_versions, version_of
 
 OTHERS = ("pandas", "pyarrow")  # they keep what the libraries of every key computed
@@ -32,8 +32,8 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """Peak memory of this process so far, MiB: the device's on CUDA, resident memory on a CPU, if the system tells."""
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory_bytes()
+    """Peak memory of this process so far, MiB: the device's, or resident memory on a CPU, if the system tells."""
+    peak = device_peak_bytes(device)
     return None if peak is None else peak / 2**20
 
 

@@ -98,7 +98,7 @@ class Protocol(Section):
     precision: str
     """The base's number format, such as float32; or two-pass: float32's verdicts, of which most came in TF32."""
     device: str
-    """The kind of device: cpu or cuda."""
+    """The kind of device: cpu, cuda or mps."""
     seed: int
     """Seed of the draw of samples and, with each sample's hash, of every edit."""
     limit: int | None

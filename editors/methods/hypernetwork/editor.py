@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.devices import in_float64
 from benchmark.core.ranges import Fraction
 from benchmark.models.checks import check_inputs
 from benchmark.models.vit import cls_features, ffn_matrices, unit_masks
@@ -65,7 +66,9 @@ class HypernetworkEditor(PretrainedEditor, MaskedFineTune):
         network, recipe = checkpoint.network, checkpoint.recipe
         features = cls_features(model, images.flatten(0, 1)).to(network.tokens.dtype)
         # float64, so that fewer saturated values tie at the clamp
-        values = (recipe.slope * network(features).double()).sigmoid().clamp(recipe.clamp_edit, 1 - recipe.clamp_edit)
+        values = (
+            (recipe.slope * in_float64(network(features))).sigmoid().clamp(recipe.clamp_edit, 1 - recipe.clamp_edit)
+        )
         means: Tensor = values.unflatten(0, images.shape[:2]).mean(1)
         return means
 
@@ -73,4 +76,5 @@ class HypernetworkEditor(PretrainedEditor, MaskedFineTune):
         """The units at the sparsity of the config or, with `rho`, above that threshold."""
         if self.config.rho is None:
             return super().masks(model, images, labels, seeds)
-        return unit_masks(self.scores(model, images, labels, seeds) >= self.config.rho, ffn_matrices(model))
+        chosen = self.scores(model, images, labels, seeds) >= self.config.rho
+        return unit_masks(chosen.to(images.device), ffn_matrices(model))

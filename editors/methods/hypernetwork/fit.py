@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark.core.devices import move
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
@@ -142,7 +143,8 @@ def fit_network(
 ) -> Hypernetwork:
     """Train a network on pseudo-samples or, in the decoupled form, on a bank of their targets; see `train`."""
     recipe = samples.recipe
-    network = new_network(HypernetworkShape.of(samples.base.module, recipe), seed).to(samples.base.device)
+    network = new_network(HypernetworkShape.of(samples.base.module, recipe), seed)
+    move(network, samples.base.device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
     batch_loss = end_to_end(network, samples) if bank is None else from_bank(network, bank, recipe, seed)
     steps = 1 if bank is None else recipe.steps_a_batch

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmark.core.devices import in_float64, move
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
@@ -47,7 +48,8 @@ def train(
         raise UserError(f"--top-k {recipe.top_k} is more than the {model.num_classes} classes of this base")
     draws = Draws(source, base.preprocessing, recipe, seed)
     held_out = prepare(model, draws.held_out())
-    network = new_network(KEShape.of(model, recipe), seed).to(base.device)
+    network = new_network(KEShape.of(model, recipe), seed)
+    move(network, base.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
 
     def step(iteration: int) -> float:
@@ -112,6 +114,6 @@ def measure(model: Model, network: KnowledgeNetwork, held_out: KEEpisodes, recip
         unchanged = predicted[:, 2:] == before[effect.unrelated]
         values = (right[:, 0], right[:, 1], unchanged, effect.cross_entropy, effect.kl)
         for column, batch in zip(columns.values(), values, strict=True):
-            column.append(batch.double().flatten())
+            column.append(in_float64(batch).flatten())
     means = {name: torch.cat(column).mean().item() for name, column in columns.items()}
     return {**means, "alpha": network.alpha.item()}

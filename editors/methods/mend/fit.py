@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.core.devices import in_float64, move
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_that_fit, forward_tail, last_ffn_matrices
@@ -80,7 +81,8 @@ def train(
     finite; the checkpoint before stays whole.
     """
     samples = EditingSamples(base, source, recipe, seed)
-    network = new_network(MENDShape.of(base.module, recipe), seed).to(base.device)
+    network = new_network(MENDShape.of(base.module, recipe), seed)
+    move(network, base.device)
     steps = network.step_sizes
     others = [parameter for parameter in network.parameters() if parameter is not steps]
     optimizer = torch.optim.Adam([{"params": others, "lr": recipe.lr}, {"params": [steps], "lr": recipe.step_lr}])
@@ -124,9 +126,9 @@ def _held_out(network: EditorNetwork, samples: EditingSamples) -> Callable[[], d
             gradient = factors(model, batch.edited, batch.targets, samples.cut, {})
             effect = apply_edit(model, network, samples, batch, gradient)
             own = forward_tail(model, batch.edited, samples.cut, effect.weights)
-            unchanged = (effect.unrelated.argmax(-1) == batch.target_logits.argmax(-1)).double().mean(1)
+            unchanged = in_float64(effect.unrelated.argmax(-1) == batch.target_logits.argmax(-1)).mean(1)
             hits = [logits.argmax(-1) == batch.targets[:, 0] for logits in (own[:, 0], effect.other)]
-            rows.append(torch.stack([*losses(effect, batch), *(hit.double() for hit in hits), unchanged]))
+            rows.append(torch.stack([*map(in_float64, (*losses(effect, batch), *hits)), unchanged]))
         edit, locality, flipped, carried, unchanged = torch.cat(rows, dim=1)
         return {
             "edit_loss": edit.mean().item(),

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.core.devices import in_float64
 from benchmark.core.readers import parse_json
 from benchmark.models.vit import Model, Taps, last_ffn_matrices
 from editors.methods.mend.recipe import MENDRecipe
@@ -92,7 +93,7 @@ class FactorEditor(nn.Module):
 
         MEND's code takes them one at a time (Welford); many at once come to the same (Chan et al., 1983).
         """
-        seen = torch.cat([x, d], -1)[_kept(x, d)].to(self.mean.dtype)
+        seen = in_float64(torch.cat([x, d], -1)[_kept(x, d)])
         if len(seen) == 0:
             return
         total, away = self.count + len(seen), seen.mean(0) - self.mean
@@ -102,9 +103,9 @@ class FactorEditor(nn.Module):
 
     def forward(self, x: Tensor, d: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """(x~, d~) of the same shapes; zero where the pair has no gradient, so that it adds nothing to the edit."""
-        dtype = self.first.u.dtype
+        like = self.first.u
         deviation = (self.squares / (self.count - 1).clamp(min=1)).sqrt() + EPSILON
-        pairs = (torch.cat([x, d], -1).to(dtype) - self.mean.to(dtype)) / deviation.to(dtype)
+        pairs = (torch.cat([x, d], -1).to(like) - self.mean.to(like)) / deviation.to(like)
         edited = self.second(self.first(pairs, layer), layer) * _kept(x, d)[..., None]
         x_edited, d_edited = edited.split(self.widths, -1)
         return x_edited, d_edited

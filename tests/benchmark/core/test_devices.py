@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from benchmark.core.devices import exact_float32, float32_settings
+from benchmark.core import devices
+from benchmark.core.devices import exact_float32, float32_settings, free_bytes, pick
+from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark
-from benchmark.models.load import BaseModel
+from benchmark.models.load import BaseModel, load_base
 from benchmark.predict.benchmark import filter_benchmark
 
 IEEE = {"ieee"}
+ROOT = Path(__file__).resolve().parents[3]
+CUDA_ALONE = {  # where no other device is meant
+    "benchmark/core/devices.py": "each question has its one place here",
+    "leaderboard/judging/checks.py": "CUDA's generators of random numbers",
+    "leaderboard/judging/handles.py": "handles of memory, which only CUDA shares between processes",
+}
 
 
 @pytest.fixture
@@ -71,3 +82,40 @@ def test_products_and_convolutions_are_exact_on_a_gpu(rounding: None) -> None:
     assert (error() > 1e-4).all(), "without it torch rounds factors to 10 bits"
     with exact_float32():
         assert (error() < 1e-5).all()
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")], ids=str
+)
+def test_auto_is_cuda_else_mps_else_the_cpu(
+    cuda: bool, mps: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick("auto") == torch.device(chosen) and pick("cpu").type == "cpu"
+    for kind, is_there in {"cuda": cuda, "mps": mps}.items():
+        if not is_there:
+            with pytest.raises(UserError, match=f"no {kind.upper()} device is there; leave --device out"):
+                pick(kind)
+
+
+def test_metals_memory_is_asked_of_metal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 1000)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 300)
+    assert free_bytes(torch.device("mps")) == 700 and devices.device_peak_bytes(torch.device("mps")) == 300
+    assert free_bytes(torch.device("cpu")) is None
+
+
+def test_a_base_is_loaded_where_auto_points_and_says_the_devices_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert load_base("mini", device="auto").device == torch.device("cpu")
+
+
+def test_cuda_is_asked_in_one_place() -> None:
+    calls = re.compile(r"torch\.(cuda|mps)\.|import_module\(.torch.cuda")
+    files = [
+        path for package in ("benchmark", "editors", "leaderboard", "mad") for path in (ROOT / package).rglob("*.py")
+    ]
+    asking = {path.relative_to(ROOT).as_posix() for path in files if calls.search(path.read_text(encoding="utf-8"))}
+    assert asking == set(CUDA_ALONE)

@@ -17,7 +17,7 @@ import torch
 from benchmark.core import options
 from benchmark.core.cli import run
 from benchmark.core.csvs import write_frame
-from benchmark.core.devices import pick
+from benchmark.core.devices import exact_float32, pick
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
@@ -123,6 +123,7 @@ def _shown(model: BaseModel, pixels: torch.Tensor) -> dict[str, Any]:
     return {"class": index, "name": name, "probability": round(float(probabilities[0]), 6)}
 
 
+@exact_float32()
 def _edit(
     chosen_editor: ChosenEditor, model: BaseModel, pixels: torch.Tensor, target: int, images: str | None, seed: int
 ) -> BaseModel:

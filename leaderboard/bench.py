@@ -83,7 +83,7 @@ def two_pass(
         plain, twice = measured.times
         print(f"float32: {plain.median:.3g} s an edit; two passes: {twice.median:.3g} s")
         print(f"two-pass: {plain.median / twice.median:.1f}x")
-    write_json(json, f"two-pass-{base}-{device}", measured)
+    write_json(json, f"two-pass-{base}-{pick(device).type}", measured)
 
 
 main: dict[str, Command] = {"": score, "border": border, "two-pass": two_pass}

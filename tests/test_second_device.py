@@ -149,8 +149,8 @@ def run_judge(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
         ModuleEdit(model),
         FailedEdit("no reason"),
     ]
-    ways = [judge.predict(edit, judge.benchmark.groups[0])[2] for edit in edits]
-    assert ways == ["tail", "tail", "full", "tail", "called", "tail"]
+    paths = [judge.predict(edit, judge.benchmark.groups[0])[2] for edit in edits]
+    assert paths == ["tail", "tail", "full", "tail", "called", "tail"]
     base.probe()
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from benchmark.core.devices import exact_float32
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE, cache_folder
 from benchmark.core.versions import library_versions
@@ -119,6 +120,7 @@ class StatisticsEditor(BatchEditor):
 
 
 @torch.no_grad()
+@exact_float32()
 def _compute(model: nn.Module, training: TrainingImages, rows: list[int], cut: Cut) -> Tensor:
     weight, batches = next(model.parameters()), []
     with tqdm(total=len(rows), unit="image", desc="statistics", leave=False, delay=5) as bar:

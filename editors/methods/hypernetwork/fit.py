@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.core.devices import move
+from benchmark.core.devices import exact_float32, move
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
@@ -107,6 +107,7 @@ def standard_loss(
     return (kl + penalty).mean()
 
 
+@exact_float32()  # but for matrix products, where the recipe says tf32
 def train(
     base: BaseModel,
     source: ImageSource,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmark.core.devices import in_float64, move
+from benchmark.core.devices import exact_float32, in_float64, move
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
@@ -29,6 +29,7 @@ PANELS = (
 )
 
 
+@exact_float32()
 def train(
     base: BaseModel,
     source: ImageSource,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.core.devices import in_float64, move
+from benchmark.core.devices import exact_float32, in_float64, move
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_that_fit, forward_tail, last_ffn_matrices
@@ -66,6 +66,7 @@ def weighed(edit: Tensor, locality: Tensor, recipe: MENDRecipe) -> Tensor:
     return (recipe.edit_weight * edit + recipe.locality_weight * locality).mean()
 
 
+@exact_float32()
 def train(
     base: BaseModel,
     source: ImageSource,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.devices import pick
-from benchmark.core.ranges import Fraction
 from benchmark.core.timing import write_json
 from leaderboard.measures.border import measure_border
-from leaderboard.measures.scoring import GROUP, MARGIN, measure_scoring
+from leaderboard.measures.scoring import GROUP, MARGIN, SPARSITY, measure_scoring
 from leaderboard.measures.two_pass import measure_two_pass
 
 
@@ -17,7 +16,7 @@ def score(
     device: options.Device = "auto",
     quick: options.Quick = False,
     limit: options.Limit = None,
-    sparsity: Fraction | None = None,
+    masked: bool = False,
     json: options.Json = None,
 ) -> None:
     """Compare judging one edit with plain code, with random weights and images.
@@ -27,9 +26,9 @@ def score(
     as in the full benchmark, or on a CPU as many as take some seconds; with --quick, all takes under half a minute.
 
     Args:
-        sparsity: Share of the units that the edit leaves alone; without it, the edit changes all.
+        masked: Let the edit change 5 % of the units, as masks of sparsity 0.95 do, and not all.
     """
-    scoring = measure_scoring(base, device, quick, limit, sparsity)
+    scoring = measure_scoring(base, device, quick, limit, SPARSITY if masked else None)
     scoring.speed.show(f"judging one edit of {base} on {scoring.images:,} images, float32, {scoring.device}")
     print(
         f"same predictions: {scoring.flips} of {scoring.images:,} differ, and might where the margin is {MARGIN:.0e} "
@@ -43,8 +42,7 @@ def score(
     gain = scoring.long.median / scoring.speed.ours.median
     print(f"the tail without its two shortcuts, from the same cached tokens: {gain:.2f}x our time")
     print(f"score: {scoring.speed.ratio:.1f}x")
-    masked = "" if sparsity is None else f"-sparsity={sparsity}"
-    write_json(json, f"score-{base}{masked}-{pick(device).type}", scoring)
+    write_json(json, f"score-{base}{'-masked' if masked else ''}-{pick(device).type}", scoring)
 
 
 def border(quick: options.Quick = False, json: options.Json = None) -> None:

@@ -64,6 +64,16 @@ def exact_float32() -> Iterator[None]:
         set_float32_state(before)
 
 
+def set_products(precision: str) -> None:
+    """Let a GPU round the factors of float32 products (tf32) or not (float32).
+
+    Raises `UserError` for two-pass, by which only scores are computed.
+    """
+    if precision not in ("float32", "tf32"):
+        raise UserError(f"--precision {precision} is for scoring (leaderboard.submit); train in float32 or tf32")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+
 def float32_state() -> list[Any]:
     """Everything that torch holds on how float32 is computed, for `set_float32_state`."""
     return [*_legacy(), {name: leaf.fp32_precision for name, leaf in _leaves().items()}]

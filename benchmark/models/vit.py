@@ -80,14 +80,14 @@ def edits_at_once(model: Model, device: torch.device) -> int:
     return 64
 
 
-def edits_that_fit(model: Model, device: torch.device, wanted: int | None = None) -> int:
-    """The number of edits that a descent should begin with: of those `wanted` (`edits_at_once`) what fits into a GPU.
+def edits_that_fit(model: Model, device: torch.device, most: int | None = None) -> int:
+    """The number of edits that a descent should begin with: of `most` (`edits_at_once`) what fits into a GPU.
 
     Weight, gradient, optimiser state and a temporary take four bytes each, in a quarter of the memory at most.
     """
-    wanted = edits_at_once(model, device) if wanted is None else wanted
+    most = edits_at_once(model, device) if most is None else most
     free = free_bytes(device)
-    return wanted if free is None else max(1, min(wanted, int(free / 4 / (16 * _n_edited(model)))))
+    return most if free is None else max(1, min(most, int(free / 4 / (16 * _n_edited(model)))))
 
 
 def _n_edited(model: Model) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.core.devices import device_name, matmul_ceiling, pick
+from benchmark.core.devices import device_name, matmul_ceiling, pick, set_products
 from benchmark.core.timing import Comparison, interleaved
 from benchmark.models.checks import check_supported
 from benchmark.models.load import random_base
@@ -122,7 +122,7 @@ def measure_metatraining(base: str, device: str = "cpu", precision: str = "float
     Raises `AssertionError` if the masks differ.
     """
     torch_device, recipe = pick(device), RECIPE
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    set_products(precision)
     # with the released rates random weights hardly move, and the penalty alone would decide every mask
     moving = recipe.but(inner_lr=0.1, sparsity_weight=0.02)
     exact = float(Case.random(lively_base("mini", dtype=torch.float64), 2, moving).distances().max())

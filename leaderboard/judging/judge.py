@@ -161,8 +161,8 @@ class Judge:
             return np.full(count, NOWHERE, np.int16)
         inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut, path.both_sides)
 
-        def logits_of(some: Tensor) -> Tensor:
-            return torch.cat(self._chunks.run(lambda part: self._logits(forward_fn, some[part]), len(some)))
+        def logits_of(rows: Tensor) -> Tensor:
+            return torch.cat(self._chunks.run(lambda part: self._logits(forward_fn, rows[part]), len(rows)))
 
         classes = two_pass.classes(logits_of, inputs) if two_pass else top1(logits_of(inputs))
         return _as_outcomes(classes)
@@ -213,9 +213,9 @@ class Judge:
 
     def _prefix(self, group_id: str, cut: Cut, both_sides: bool = False) -> Tensor:
         """Tokens (n, T, N) at the cut, or (n, 2, T, N): behind the base's FFN there, too."""
-        wanted = (group_id, cut, both_sides)
-        if wanted not in self._tokens:
-            for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1:] != wanted[1:]]:
+        place = (group_id, cut, both_sides)
+        if place not in self._tokens:
+            for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1:] != place[1:]]:
                 del self._tokens[stale]
             model, images = self.base.module, self._decoded(group_id)
 
@@ -226,8 +226,8 @@ class Judge:
                 hidden = hidden_activations(model, tokens, cut.block)
                 return torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
 
-            self._tokens[wanted] = torch.cat(self._chunks.run(prefix, len(images)))
-        return self._tokens[wanted]
+            self._tokens[place] = torch.cat(self._chunks.run(prefix, len(images)))
+        return self._tokens[place]
 
 
 def _as_outcomes(classes: Tensor) -> np.ndarray:

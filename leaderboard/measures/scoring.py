@@ -50,6 +50,7 @@ from leaderboard.judging.judge import Judge
 
 GROUP, LOCALITY = 125, 2071  # images an edit is judged on in the full benchmark: a middling group, and D_l
 GROUP_ID = "noise"
+SPARSITY = 0.95  # of a masked edit
 MARGIN = 1e-4  # predictions must agree wherever the two highest logits are further apart
 CPU_FLOPS = {False: 1.2e12, True: 0.3e12}  # of one full pass over the images, by `quick`: some seconds
 

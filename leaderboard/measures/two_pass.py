@@ -23,7 +23,7 @@ from benchmark.models.checks import check_supported
 from benchmark.models.load import noise_images, random_base
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.two_pass import MEASURED, Tally, TwoPass, tf32
-from leaderboard.measures.scoring import GROUP, GROUP_ID, LOCALITY, noise_benchmark, preprocessed, random_edit
+from leaderboard.measures.scoring import GROUP, GROUP_ID, LOCALITY, SPARSITY, noise_benchmark, preprocessed, random_edit
 
 EDITS = 6  # beyond those that measure the bound
 IMITATED = 160  # images on a CPU
@@ -68,7 +68,7 @@ def measure_two_pass(base_name: str, device: str = "cpu", images: int | None = N
     assert twice.two_pass is not None
     flips = 0
     for _ in range(MEASURED // 2 + EDITS):
-        edit = random_edit(base.module, sparsity=0.95)
+        edit = random_edit(base.module, SPARSITY)
         ours, right = (np.concatenate(judge.predict(edit, GROUP_ID)[:2]) for judge in (twice, plain))
         flips += int((ours != right).sum())
     tally, times = twice.two_pass.take_tally(), None

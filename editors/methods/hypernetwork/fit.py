@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.core.devices import exact_float32, move
+from benchmark.core.devices import exact_float32, move, set_products
 from benchmark.core.errors import UserError
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
@@ -123,7 +123,7 @@ def train(
     Raises `UserError` for a bank and for a state beside `out` that were made with other settings, and for a loss that
     is not finite; the checkpoint before stays whole.
     """
-    torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
+    set_products(recipe.precision)
     samples, targets = PseudoSamples(base, source, recipe, bank.bank_seed), None
     if recipe.form == "decoupled":
         size = recipe.iterations * recipe.batch_size if bank.bank_size is None else bank.bank_size

@@ -95,8 +95,9 @@ class HypernetworkRecipe(TrainingRecipe):
     """Images a batch."""
     iterations: Count = 7_000
     """Batches to train on."""
-    precision: Literal["float32", "tf32"] = "float32"
-    """Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact."""
+    precision: Literal["float32", "tf32", "two-pass"] = "float32"
+    """Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact. Scores
+    take float32, or two-pass: the verdicts of float32, computed in tf32 where that leaves no doubt."""
 
     @property
     def slope(self) -> float:

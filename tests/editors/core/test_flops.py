@@ -33,12 +33,12 @@ def test_counted_flops_are_those_that_torch_counts(depth: int) -> None:
         torch.autograd.grad(logits.sum(), list(weights.values()))
 
     def beyond(units: int) -> None:
-        one, two = names[:2]
-        fc1, fc2 = (model.get_parameter(name).clone() for name in (one, two))
+        first, second = names[:2]
+        fc1, fc2 = (model.get_parameter(name).clone() for name in (first, second))
         fc1[7] += 1  # an old and a new unit
         fc2[:, 3] += 1  # the change of its second half
-        difference = vit.ffn_difference(model, cut.block, {one: fc1, two: fc2})
-        assert difference is not None and len(difference[one]) == units
+        difference = vit.ffn_difference(model, cut.block, {first: fc1, second: fc2})
+        assert difference is not None and len(difference[first]) == units
         vit.forward_tail_beyond(model, tokens, tokens, cut, difference, {})
 
     assert flops.forward_flops(model) == counted(lambda: model(image))

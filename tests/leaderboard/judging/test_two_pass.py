@@ -117,8 +117,8 @@ def test_a_run_in_two_passes_on_the_mini_has_the_outcomes_of_one_pass(tmp_path: 
     exact = evaluate(chosen, Judge(base, benchmark), settings, tmp_path / "one", progress=False)
     twice = Judge(base, benchmark, two_pass=TwoPass(imitated_tf32))
     result = evaluate(chosen, twice, settings, tmp_path / "two", progress=False)
-    one, two = (outcomes.read(tmp_path / name) for name in ("one", "two"))
-    assert outcomes.digest(one) == outcomes.digest(two)
+    in_one, in_two = (outcomes.read(tmp_path / name) for name in ("one", "two"))
+    assert outcomes.digest(in_one) == outcomes.digest(in_two)
     assert result.two_pass is not None and exact.two_pass is None
     assert 0 < result.two_pass.again < 0.1 * result.two_pass.images and result.two_pass.disagreements == 0
     assert result.protocol.precision == "two-pass" and result.key != exact.key

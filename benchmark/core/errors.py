@@ -23,7 +23,9 @@ def unknown(noun: str, name: str, known: Iterable[str], hint: str = "") -> UserE
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The known name that is most like `name`, whatever its case; None if none is like it."""
+    """The known name that is most like `name`, whatever its case; None if none is like it, as of no long text."""
+    if len(name) > LONGEST:  # a comparison's time grows with the square of the length
+        return None
     name_of_key = {name_key(each): each for each in known}
     close = difflib.get_close_matches(name_key(name), name_of_key, n=1, cutoff=cutoff)
     return name_of_key[close[0]] if close else None

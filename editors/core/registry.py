@@ -35,6 +35,7 @@ from editors.core.third_party import import_editor, meant_file, shown_path, spli
 SETTINGS = Path(__file__).parent / "settings.json"
 METHODS = "editors.methods"  # the room of those that come with this project
 INTERPOLATE = "interpolate"  # a setting of every editor
+LONGEST_SPEC = 4_096  # characters; a path has no more
 E = TypeVar("E", bound=type[Editor])
 _REGISTERED: dict[type[Editor], tuple[str, bool]] = {}  # name of each class, and whether it is listed
 
@@ -170,6 +171,8 @@ def _own_settings(file: Path, name: str, editor_class: type[Editor], base: str) 
 
 
 def _find(spec: str) -> tuple[str, type[Editor], str]:
+    if len(spec) > LONGEST_SPEC:
+        raise UserError(f"an editor's spec has at most {LONGEST_SPEC:,} characters, not {len(spec):,}")
     if in_file := split_file(spec):
         path, class_name, written = in_file
         editor_class = import_editor(path, class_name)

@@ -282,3 +282,9 @@ class Mine(Editor):
         own.write_text(text)
         with pytest.raises(UserError, match=re.escape(words)):
             choose("mine.py:Mine", "mini", own)
+
+
+def test_a_text_that_is_no_spec_is_refused_at_once() -> None:
+    """The fuzzer's cases 869 and 2834: half a megabyte took half a minute."""
+    with pytest.raises(UserError, match="at most 4,096 characters, not 500,001"):
+        choose('{"a":' * 100_000 + "1", "mini")

@@ -16,6 +16,7 @@ from editors.training.studies import Study, StudyOptions
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.run_spec import own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
 from leaderboard.records import outcomes
 from leaderboard.records.record import Record
@@ -111,11 +112,12 @@ def _score(
     ) as bar:
         for label, chosen_editors, settings in arms:
             records = []
-            for number, chosen_editor in enumerate(chosen_editors):
+            runs = out / label.replace(" ", "")
+            for chosen_editor in chosen_editors:
                 for sparsity in sparsities:
                     at_sparsity = chosen_editor.at_knob(sparsity)
-                    folder = out / label.replace(" ", "") / f"{number}-{at_sparsity.name}-{sparsity:g}"
-                    records.append(finish(evaluate(at_sparsity, judge, settings, folder, border=border), folder))
+                    record = evaluate(at_sparsity, judge, settings, runs, border=border, below=True)
+                    records.append(finish(record, own_folder(runs, record)))
                     bar.update()
             lines.append(line(label, records))
     return lines

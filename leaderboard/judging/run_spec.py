@@ -22,7 +22,7 @@ from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, edited_groups
-from leaderboard.records.record import PROTOCOL, SCORING
+from leaderboard.records.record import PROTOCOL, SCORING, Record
 from leaderboard.records.sections import TWO_PASS, BaseSection, DataSection, EditorSection, Protocol
 from leaderboard.scores import metrics
 
@@ -116,9 +116,9 @@ class RunSpec:
         return {"key": self.key, FACTS: self.fields}
 
 
-def own_folder(out: Path, run_spec: RunSpec) -> Path:
+def own_folder(out: Path, run: RunSpec | Record) -> Path:
     """The folder below `out` that is this run's alone: its editor, readable, and the beginning of its key."""
-    return out / f"{slug(run_spec.editor.spec)}-{run_spec.key[:8]}"
+    return out / f"{slug(run.editor.spec)}-{run.key[:8]}"
 
 
 def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[str, str]) -> EditorSection:

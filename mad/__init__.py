@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.core.lazy import lazy
+try:
+    from benchmark.core.lazy import lazy
+except ImportError as error:  # Python takes a benchmark in the working folder first
+    import benchmark
+
+    raise ImportError(f"{benchmark.__file__} hides this project's package benchmark; rename it") from error
 from benchmark.core.moved import tell_moved
 
 if TYPE_CHECKING:

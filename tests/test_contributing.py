@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("benchmark", "mad", "editors", "tests")
-LARGE = shutil.ignore_patterns("assets", "weights", "__pycache__")
+PACKAGES = ("benchmark", "mad", "generation", "editors", "leaderboard", "tests")
+LARGE = shutil.ignore_patterns("assets", "weights", "results", "__pycache__")
 EXAMPLE = re.compile(r"^```python\n# (\S+\.py)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 
 

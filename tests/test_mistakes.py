@@ -47,13 +47,13 @@ mad.rebuild wordnet --nouns nowhere                       | no WordNet 3.0 at no
 mad.rebuild wordnet --nouns                               | --nouns needs a value
 mad.bench                                                 | name the subcommand first, all, competition
 mad.bench competitions                                    | did you mean "competition"?
-mad.bench predict --device gpu                            | --device must be cpu or cuda, not "gpu"
+mad.bench predict --device gpu                            | --device must be auto, cpu, cuda or mps, not "gpu"
 mad.bench all --quik                                      | did you mean --quick?
 benchmark.build                                           | nothing to build from; give --natural
 benchmark.build --natural nowhere                         | nowhere: no such file or folder
 benchmark.build --oil_paintings x                         | did you mean --oil-painting?
 benchmark.build --push owner/name --natural x             | --push needs --publish
-benchmark.build --device tpu                              | --device must be cpu or cuda
+benchmark.build --device tpu                              | --device must be auto, cpu, cuda or mps
 benchmark.hydrate                                         | PATH is missing: Data set built with --publish
 benchmark.hydrate nowhere                                 | build the data set with benchmark.build
 benchmark.hydrate a b                                     | "b" is one word too many
@@ -73,7 +73,7 @@ benchmark.rebuild models                                  | --which and --out ar
 generation.bench --steps many                             | --steps must be a whole number, not "many"
 generation.bench --step 3                                 | did you mean --steps?
 generation.bench fast                                     | "fast" is one word too many
-generation.bench --device gpu                             | --device must be cpu or cuda
+generation.bench --device gpu                             | --device must be auto, cpu, cuda or mps
 generation.clip_filter                                    | --shift, --images and --out are missing
 generation.clip_filter x --shift oil                      | --shift must be oil_painting or stage_light
 generation.clip_filter x --least half                     | --least must be a number, not "half"
@@ -121,7 +121,7 @@ leaderboard.submit ft --base mini=weight.pt               | no such weights file
 leaderboard.submit ft --data minii                        | did you mean "mini"?
 leaderboard.submit ft --data out/mini_generatd            | did you mean "out/mini_generated"?
 leaderboard.submit nowhere.py:MyEditor                    | nowhere.py: no such file
-leaderboard.submit ft --device gpu                        | --device must be cpu or cuda, not "gpu"
+leaderboard.submit ft --device gpu                        | --device must be auto, cpu, cuda or mps, not "gpu"
 leaderboard.tables nowhere                                | no record.json below nowhere
 leaderboard.tables --interval                             | did you mean --intervals?
 leaderboard.tables --no-interval                          | did you mean --no-intervals?
@@ -133,7 +133,7 @@ leaderboard.tune ft --rate 1                              | did you mean --rates
 leaderboard.analyse layer                                 | did you mean "layers"?
 leaderboard.analyse                                       | name the subcommand first, layers
 leaderboard.analyse compare                               | Folders of two runs
-leaderboard.analyse compare a b                           | no record.json below a
+leaderboard.analyse compare a b                           | no record.json below
 leaderboard.analyse curve nowhere                         | no record.json below nowhere
 leaderboard.bench bordr                                   | did you mean "border"?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"

@@ -177,7 +177,9 @@ def _find(spec: str) -> tuple[str, type[Editor], str]:
         path, class_name, written = in_file
         editor_class = import_editor(path, class_name)
         return f"{shown_path(path)}:{class_name}", editor_class, written
-    head, _, rest = spec.partition(":")
+    head, colon, rest = spec.partition(":")
+    if colon and not rest:
+        raise UserError(f'"{spec}": settings are missing behind the colon; for example {head}:lr=0.001')
     editors = built_in(listed_only=False)
     if head not in editors:
         if meant := meant_file(spec):

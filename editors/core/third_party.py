@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import os
 import re
@@ -11,7 +10,7 @@ import types
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, nearest, unknown
 from benchmark.core.text import printable
 from editors.core.base import Editor, knobs_of
 from editors.core.beside import import_file
@@ -74,8 +73,8 @@ def import_editor(path: Path, class_name: str) -> type[Editor]:
 def _import(path: Path) -> types.ModuleType:
     try:
         if not path.is_file():
-            beside = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1)
-            hint = f'did you mean "{path.with_name(beside[0])}"?' if beside else f"paths begin at {Path.cwd()}"
+            beside = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
+            hint = f'did you mean "{path.with_name(beside)}"?' if beside else f"paths begin at {Path.cwd()}"
             raise UserError(f"{path}: no such file; {hint}")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error

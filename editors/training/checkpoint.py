@@ -136,6 +136,8 @@ def _to_bytes(tensors: dict[str, torch.Tensor], metadata: Mapping[str, str]) -> 
     """A safetensors file that is the same whenever its content is: the library writes metadata in a random order."""
     data = save(tensors, dict(metadata))
     end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps({**json.loads(data[8:end]), "__metadata__": dict(sorted(metadata.items()))}).encode()
+    header = json.dumps(
+        {**parse_json(data[8:end], "the checkpoint"), "__metadata__": dict(sorted(metadata.items()))}
+    ).encode()
     header += b" " * (-len(header) % 8)  # what follows stays aligned
     return len(header).to_bytes(8, "little") + header + data[end:]

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from benchmark.core.arrays import read_parquet
 from benchmark.core.files import replacing
-from benchmark.core.readers import Unreadable
+from benchmark.core.readers import Unreadable, parse_json
 from benchmark.core.text import printable
 from benchmark.data.dataset import Benchmark
 from benchmark.labels.columns import UNKNOWN
@@ -111,24 +111,35 @@ def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
 def read_part(folder: Path, number: int) -> Part:
     """The outcomes of one batch that are on disk, which `parts_done` has checked."""
     table = read_parquet(_part(folder, number), FIX, schema=SCHEMA)
-    return Part(table.to_pylist(), _passes(table))
+    return Part(table.to_pylist(), _passes(table, _part(folder, number)))
 
 
 def join_parts(folder: Path, count: int) -> None:
     """Write all batches, in order, as ``outcomes.parquet``, and delete the parts."""
     parts = [read_parquet(_part(folder, number), FIX, schema=SCHEMA) for number in range(count)]
-    _write(folder / JOINED, pa.concat_tables(parts), [passes for part in parts for passes in _passes(part)])
+    _write(folder / JOINED, pa.concat_tables(parts), [passes for part in parts for passes in _passes(part, folder)])
     discard_parts(folder)
 
 
 def read_passes(folder: Path) -> list[dict[str, float]]:
     """The counts of two passes of each edit of a joined run; none where it had one pass."""
-    return _passes(read_parquet(folder / JOINED, FIX, schema=SCHEMA))
+    path = folder / JOINED
+    return _passes(read_parquet(path, FIX, schema=SCHEMA), path)
 
 
-def _passes(table: pa.Table) -> list[dict[str, float]]:
-    passes: list[dict[str, float]] = json.loads((table.schema.metadata or {}).get(PASSES.encode(), b"[]"))
-    return passes
+def _passes(table: pa.Table, path: Path) -> list[dict[str, float]]:
+    from pydantic import ValidationError
+
+    from leaderboard.records.sections import TwoPassSection
+
+    written = (table.schema.metadata or {}).get(PASSES.encode())
+    if written is None:
+        return []
+    try:
+        edits = parse_json(written, path, FIX)["edits"]
+        return [TwoPassSection.model_validate(counts).model_dump() for counts in edits]
+    except (KeyError, TypeError, ValidationError) as error:
+        raise Unreadable(path, "holds other counts of two passes than a run writes", FIX) from error
 
 
 def are_joined(folder: Path, samples: Sequence[int]) -> bool:
@@ -148,7 +159,7 @@ def _part(folder: Path, number: int) -> Path:
 
 def _write(path: Path, table: pa.Table, passes: Sequence[Mapping[str, float]]) -> None:
     """Write rows with their hash, by which `_count_intact` knows them."""
-    metadata = {HASH: _hash([table.to_pandas()]), **({PASSES: json.dumps(passes)} if passes else {})}
+    metadata = {HASH: _hash([table.to_pandas()]), **({PASSES: json.dumps({"edits": passes})} if passes else {})}
     table = table.combine_chunks().replace_schema_metadata(metadata)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

@@ -289,7 +289,8 @@ def test_samples_are_compared_on_the_same_images(judge: Judge, tmp_path: Path) -
     settings = Settings(groups=("line",))
     chosen = choose("random-mask:lr=0.01,max_steps=3", "small")
     lines = ablation.of_samples(chosen, judge, [0.5], settings, tmp_path)
-    edits = outcomes.read(tmp_path / "runs" / "1sample" / "0-random-mask-0.5").edits
+    (run,) = (tmp_path / "runs" / "1sample").iterdir()
+    edits = outcomes.read(run).edits
     three = with_partners(judge.benchmark, edits["sample"].to_numpy(), Settings(samples_per_edit=3))
     members = judge.benchmark.members("line")
     labels = judge.benchmark.edit.labels[members]

@@ -29,6 +29,17 @@ def test_what_hides_a_package_is_named(hiding: str, tmp_path: Path) -> None:
     assert python(tmp_path, "-c", "import benchmark").stderr.endswith(f"ImportError: {line}\n")
 
 
+@pytest.mark.parametrize("package", ["mad", "generation", "editors", "leaderboard"])
+def test_what_hides_the_package_that_says_so_is_named_by_the_others(package: str, tmp_path: Path) -> None:
+    """Without an editable installation, whose finder knows the rooms of ours in any folder."""
+    file = tmp_path / "benchmark" / "__init__.py"
+    file.parent.mkdir()
+    file.touch()
+    code = f"import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f)]; import {package}"
+    done = python(tmp_path, "-c", code)
+    assert done.stderr.endswith(f"ImportError: {file} hides this project's package benchmark; rename it\n")
+
+
 def test_a_folder_without_modules_hides_nothing(tmp_path: Path) -> None:
     (tmp_path / "editors").mkdir()
     assert python(tmp_path, "-m", "leaderboard.tables", "--version").returncode == 0

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from benchmark.core.readers import Unreadable
 from benchmark.data import dataset
 from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel, load_base
@@ -152,6 +154,12 @@ def test_counts_survive_a_stop(
     assert outcomes.digest(outcomes.read(tmp_path / "stopped")) == outcomes.digest(outcomes.read(tmp_path / "whole"))
     assert stopped.two_pass is not None and whole.two_pass is not None
     first = outcomes.read_passes(tmp_path / "stopped")
+    joined = tmp_path / "stopped" / "outcomes.parquet"
+    table = pq.read_table(joined)
+    for written in (b"[]", b'{"edits": [{"bound": -1}]}', b'{"edits": 3}', b"noise"):
+        pq.write_table(table.replace_schema_metadata({b"two_pass": written}), joined)
+        with pytest.raises(Unreadable, match=r"outcomes\.parquet"):
+            outcomes.read_passes(tmp_path / "stopped")
     assert len(first) == 8 and stopped.two_pass.images == sum(passes["images"] for passes in first)
     assert stopped.two_pass.images <= whole.two_pass.images  # what came after the stop was measured again first
     assert np.isfinite(stopped.two_pass.bound) and json.loads((tmp_path / "stopped" / "record.json").read_text())

@@ -90,7 +90,7 @@ def test_what_is_no_checkpoint_of_this_base_is_refused(tmp_path: Path, base: Bas
         UserError, match=r"trained for small \(weights .* not for this base .*editors.train hypernetwork"
     ):
         load(path, "0" * 64)
-    with pytest.raises(UserError, match=r"no such checkpoint; train one with"):
+    with pytest.raises(UserError, match=r"no such checkpoint \(did you mean .*hn.safetensors\?\); train one with"):
         load(tmp_path / "none.safetensors", base.weights_sha256)
     (tmp_path / "bad.safetensors").write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="not a safetensors file"):

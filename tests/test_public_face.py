@@ -54,3 +54,24 @@ def test_the_release_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"\nversion: {__version__}\n" in citation
     cli.run(submit.main, ["--version"])
     assert capsys.readouterr().out == f"vit-edit-bench {__version__}\n"
+
+
+def test_what_one_prints_is_one_short_line() -> None:
+    """A notebook's cell or `print` never fills a screen with tensors, pages of bytes or tables."""
+    import torch
+
+    import benchmark
+    from editors import Cut, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+    from leaderboard.records import outcomes, record
+
+    data, base = benchmark.load("mini"), benchmark.load_base("mini")
+    run = next(path for path in (ROOT / "leaderboard/results/mini-1").iterdir() if (path / "record.json").is_file())
+    weights = WeightEdit({"head.bias": torch.zeros(1000), "blocks.3.mlp.fc1.weight": torch.zeros(384, 96)}, 3)
+    shown = [
+        data, data.edit, data.locality, base, weights, TailEdit(base.module, cut=Cut(3)), ModuleEdit(base.module),
+        FailedEdit("why"), record.read(run / "record.json"), outcomes.read(run),
+    ]  # fmt: skip
+    for value in shown:
+        assert len(repr(value)) < 400 and "\n" not in repr(value), type(value)
+    assert repr(weights) == "WeightEdit(head.bias (1000,), blocks.3.mlp.fc1.weight (384, 96); 3 steps)"
+    assert repr(shown[-1]) == f"Outcomes({len(outcomes.read(run).edits)} edits, 738 images)"

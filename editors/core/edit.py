@@ -30,6 +30,10 @@ class WeightEdit:
             shown = type(self.overrides).__name__
             raise TypeError(f"the overrides of a WeightEdit must be a dict from names to tensors, not {shown}")
 
+    def __repr__(self) -> str:
+        shapes = (f"{name} {tuple(getattr(value, 'shape', ()))}" for name, value in self.overrides.items())
+        return f"WeightEdit({', '.join(shapes) or 'no weight'}; {self.steps} steps)"
+
 
 @dataclass(frozen=True)
 class TailEdit:
@@ -53,6 +57,10 @@ class TailEdit:
         if not callable(self.tail):
             raise TypeError(f"the tail of a TailEdit must be callable, not {type(self.tail).__name__}")
 
+    def __repr__(self) -> str:
+        name = getattr(self.tail, "__qualname__", type(self.tail).__name__)
+        return f"TailEdit({name} from {self.cut}; {self.steps} steps)"
+
 
 @dataclass(frozen=True)
 class ModuleEdit:
@@ -71,6 +79,9 @@ class ModuleEdit:
         """Check the types: the fields come from third parties."""
         if not isinstance(self.module, nn.Module):
             raise TypeError(f"the module of a ModuleEdit must be a torch.nn.Module, not {type(self.module).__name__}")
+
+    def __repr__(self) -> str:
+        return f"ModuleEdit({type(self.module).__name__}; {self.steps} steps)"
 
 
 @dataclass(frozen=True)

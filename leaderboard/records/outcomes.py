@@ -77,6 +77,9 @@ class Outcomes:
     samples: pd.DataFrame
     edits: pd.DataFrame
 
+    def __repr__(self) -> str:
+        return f"Outcomes({len(self.edits)} edits, {len(self.samples)} images)"
+
 
 @dataclass
 class Part:

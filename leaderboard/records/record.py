@@ -106,6 +106,13 @@ class Record(Section):
             raise ValueError("more predictions changed than were compared")
         return self
 
+    def __repr__(self) -> str:
+        scores = (f"{name.upper()} {100 * score.value:.1f}" for name, score in self.scores.items()
+                  if name in ("sr", "gr", "lr") and score.value is not None)  # fmt: skip
+        return f"Record({self.editor.spec} on {self.data.name}, {self.outcomes.edits} edits: {', '.join(scores)})"
+
+    __str__ = __repr__
+
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
         write_text(path, self.model_dump_json(indent=2) + "\n")

@@ -204,8 +204,18 @@ def test_what_our_modules_log_is_a_note(capsys) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
 def test_a_sign_that_a_terminal_lacks_does_not_cost_the_result(encoding: str) -> None:
-    """Consoles in other code pages have no dash between words and no ellipsis."""
-    script = "from benchmark.core.cli import run\ndef main() -> None: print('GR \u2013 7\u2026 \u6587')\nrun(main, [])"
+    """Consoles in other code pages have no dash between words and no ellipsis, no frames and no full blocks."""
+    script = (
+        "from tqdm.auto import tqdm\nfrom benchmark.core.cli import run\n"
+        "from benchmark.core.terminal import show_table\n"
+        "def main() -> None:\n"
+        "  print('GR \u2013 7\u2026 \u6587')\n"
+        "  show_table(['\u6587'], [['\u00e9 \u2192']])\n"
+        "  list(tqdm(range(3), desc='\u6587 \u2026'))\n"
+        "run(main, [])"
+    )
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
-    assert done.returncode == 0 and done.stdout.decode(encoding).strip() == "GR ? 7? ?"
+    assert done.returncode == 0, done.stderr
+    first, head, row = done.stdout.decode(encoding).splitlines()
+    assert first == "GR ? 7? ?" and "?" in head and row.endswith("?") and b"3/3" in done.stderr

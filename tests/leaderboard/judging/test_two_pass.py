@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from benchmark.core.devices import float32_settings
 from benchmark.core.readers import Unreadable
 from benchmark.data import dataset
 from benchmark.data.dataset import Benchmark
@@ -103,6 +104,7 @@ def test_tf32_is_allowed_inside_and_forbidden_again_after() -> None:
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     with tf32():
         assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
+        assert float32_settings()["cuda.matmul"] == "tf32"
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
 
 

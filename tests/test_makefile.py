@@ -38,7 +38,8 @@ def clone(tmp_path: Path) -> Path:
 def make(folder: Path, *words: str, mode: str = "") -> subprocess.CompletedProcess[str]:
     """Run make, and note what Python and uv were asked in the file `asked`."""
     (folder / "asked").write_text("", encoding="utf-8")
-    environment = {**os.environ, "MODE": mode}
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")  # of `make test`, which runs this
+    environment = {**{name: value for name, value in os.environ.items() if name not in outer}, "MODE": mode}
     return subprocess.run(["make", *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 

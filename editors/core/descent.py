@@ -90,6 +90,7 @@ def descend(
         One `Descent` a failure. A loss that is not finite ends that failure alone.
     """
     descents: list[Descent | None] = [None] * len(tokens)
+    numbers = list(range(len(tokens)))
     active = torch.arange(len(tokens), device=tokens.device)
     trainable = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in start.items()}
     for value in trainable.values():
@@ -99,7 +100,7 @@ def descend(
 
     for step in range(config.max_steps + 1):
         if step == config.max_steps:  # nobody asks for the loss any more
-            broken = unfinished = torch.zeros_like(active, dtype=torch.bool)
+            is_broken = goes_on = [False] * len(active)
         else:
             logits = forward(trainable, tokens)
             samples = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
@@ -107,22 +108,27 @@ def descend(
             right = (logits.argmax(-1) == labels).all(1)
             broken = ~cross_entropy.isfinite()
             unfinished = ~(broken | (right & (cross_entropy < config.loss_below)))
-        for row in (~unfinished).nonzero().flatten().tolist():
-            if broken[row]:
+            is_broken, goes_on = torch.stack([broken, unfinished]).tolist()  # a step waits for a GPU here alone
+        for row in (row for row, still in enumerate(goes_on) if not still):
+            if is_broken[row]:
                 descent = Descent({}, step, f"the loss was not finite after {step} steps")
             else:
                 descent = Descent({name: value[row].detach().clone() for name, value in trainable.items()}, step)
-            descents[int(active[row])] = descent
-        if not unfinished.any():
+            descents[numbers[row]] = descent
+        if not any(goes_on):
             break
         loss = cross_entropy if penalty is None else cross_entropy + penalty(trainable, active)
-        gradients = torch.autograd.grad(loss[unfinished].sum(), list(trainable.values()))
-        gradient_of = dict(zip(trainable, gradients, strict=True))
-        if not unfinished.all():  # the finished leave the batch
-            active, tokens, labels = active[unfinished], tokens[unfinished], labels[unfinished]
-            masks = {name: mask[unfinished] for name, mask in masks.items()}
-            gradient_of = {name: gradient[unfinished] for name, gradient in gradient_of.items()}
-            trainable, optimizer = _take(trainable, optimizer, unfinished, config)
+        if all(goes_on):
+            gradients = torch.autograd.grad(loss.sum(), list(trainable.values()))
+            gradient_of = dict(zip(trainable, gradients, strict=True))
+        else:  # the finished leave the batch
+            rows = torch.tensor([row for row, still in enumerate(goes_on) if still], device=tokens.device)
+            gradients = torch.autograd.grad(loss[rows].sum(), list(trainable.values()))
+            gradient_of = {name: gradient[rows] for name, gradient in zip(trainable, gradients, strict=True)}
+            numbers = [number for number, still in zip(numbers, goes_on, strict=True) if still]
+            active, tokens, labels = active[rows], tokens[rows], labels[rows]
+            masks = {name: mask[rows] for name, mask in masks.items()}
+            trainable, optimizer = _take(trainable, optimizer, rows, config)
         for name, mask in masks.items():
             gradient_of[name] = gradient_of[name] * mask
         if config.clip_norm is not None:
@@ -191,14 +197,14 @@ def _optimizer(config: DescentConfig, trainable: Trainable) -> torch.optim.Adam:
 
 
 def _take(
-    trainable: Trainable, optimizer: torch.optim.Adam, unfinished: Tensor, config: DescentConfig
+    trainable: Trainable, optimizer: torch.optim.Adam, rows: Tensor, config: DescentConfig
 ) -> tuple[Trainable, torch.optim.Adam]:
-    """The trainable tensors and the optimiser's state of the unfinished failures."""
-    rest = {name: value.detach()[unfinished].requires_grad_() for name, value in trainable.items()}
+    """The trainable tensors and the optimiser's state of the failures in these rows."""
+    rest = {name: value.detach()[rows].requires_grad_() for name, value in trainable.items()}
     fresh = _optimizer(config, rest)
     for old, new in zip(trainable.values(), rest.values(), strict=True):
         for key, state in optimizer.state[old].items():
-            fresh.state[new][key] = state[unfinished] if state.shape == old.shape else state
+            fresh.state[new][key] = state[rows] if state.shape == old.shape else state
     if isinstance(fresh, _RMSprop) and isinstance(optimizer, _RMSprop):
         fresh.steps_taken = optimizer.steps_taken
     return rest, fresh

@@ -73,7 +73,7 @@ CASES = (
     Case("tune", _noise, _tune, repeats=110),
     Case("layers", _noise, _analyse(f"layers {ON_NOISE} --limit 1 --out out")),
     Case("iou", _noise, _analyse(f"iou random-mask {ON_NOISE} --limit 2 --out out")),
-    Case("ablation", _noise, _ablation, repeats=110),
+    Case("ablation", _noise, _ablation, repeats=130),
     Case("curve", _two_runs, _analyse("curve out --out curve")),
     Case("swaps", _two_runs, _analyse("swaps out --out swaps")),
     Case("tables", _two_runs, command("leaderboard.tables out")),

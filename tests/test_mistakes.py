@@ -122,6 +122,7 @@ leaderboard.submit ft --data minii                        | did you mean "mini"?
 leaderboard.submit ft --data out/mini_generatd            | did you mean "out/mini_generated"?
 leaderboard.submit nowhere.py:MyEditor                    | nowhere.py: no such file
 leaderboard.submit ft --device gpu                        | --device must be auto, cpu, cuda or mps, not "gpu"
+leaderboard.submit ft-l2: --limit 1                        | settings are missing behind the colon
 leaderboard.tables nowhere                                | no record.json below nowhere
 leaderboard.tables --interval                             | did you mean --intervals?
 leaderboard.tables --no-interval                          | did you mean --no-intervals?

@@ -99,8 +99,9 @@ def descend(
     optimizer = _optimizer(config, trainable)
 
     for step in range(config.max_steps + 1):
-        if step == config.max_steps:  # nobody asks for the loss any more
-            is_broken = goes_on = [False] * len(active)
+        if step == config.max_steps:  # nobody asks for the loss any more, but a NaN would have shown in it
+            finite = [value.detach().reshape(len(value), -1).isfinite().all(1) for value in trainable.values()]
+            is_broken, goes_on = (~torch.stack(finite).all(0)).tolist(), [False] * len(active)
         else:
             logits = forward(trainable, tokens)
             samples = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
@@ -111,7 +112,7 @@ def descend(
             is_broken, goes_on = torch.stack([broken, unfinished]).tolist()  # a step waits for a GPU here alone
         for row in (row for row, still in enumerate(goes_on) if not still):
             if is_broken[row]:
-                descent = Descent({}, step, f"the loss was not finite after {step} steps")
+                descent = Descent({}, step, f"the loss, or a weight, was not finite after {step} steps")
             else:
                 descent = Descent({name: value[row].detach().clone() for name, value in trainable.items()}, step)
             descents[numbers[row]] = descent

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-FLOAT32, TWO_PASS = "float32", "two-pass"  # precisions
+FLOAT32 = "float32"  # precisions
+TWO_PASS = "two-pass"
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -34,6 +34,7 @@ WITHOUT_A_CASE = {
     "generation.bench": ONE_FILE,
     "leaderboard.bench": ONE_FILE,
     "leaderboard.bench border": ONE_FILE,
+    "leaderboard.bench two-pass": ONE_FILE,
     "mad.bench all": ONE_FILE,
     "mad.bench competition": ONE_FILE,
     "mad.bench memory": ONE_FILE,

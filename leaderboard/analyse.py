@@ -1,4 +1,4 @@
-"""Make the paper's analyses (layers, iou, ablation, curve) and two more (swaps, compare).
+"""Make the paper's analyses (layers, iou, ablation, curve) and one more (swaps).
 
 Each writes a csv and a figure to OUT, prints a short table, and continues where it was stopped.
 """
@@ -34,9 +34,9 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
 from leaderboard.records.record import Record
-from leaderboard.records.runs import check_comparable, find_newest, find_pair
+from leaderboard.records.runs import check_comparable, find_newest
 from leaderboard.records.sections import Score
-from leaderboard.scores import comparison, curves
+from leaderboard.scores import curves
 from leaderboard.scores.tables import cell, edits_of
 
 log = logging.getLogger(__name__)
@@ -207,25 +207,6 @@ def swap(folders: tyro.conf.Positional[options.RunFolders] = (), out: options.Ou
     print(out / "swaps.csv")
 
 
-def compare(runs: Annotated[tuple[str, str], tyro.conf.Positional]) -> None:
-    """Subtract one finished run's scores from another's over the same edits, with 95 % intervals of the difference.
-
-    Not in the paper; from finished runs alone.
-
-    Args:
-        runs: Folders of two runs, or editors as tables show them, such as ft-l2:c=0.1, whose newest comparable runs in
-            out/leaderboard are taken; the second is subtracted from the first.
-    """
-    (first_path, first), (second_path, second) = find_pair(*runs)
-    check_comparable([first, second])
-    difference = comparison.differences(
-        outcomes.read(first_path.parent, first.outcomes.sha256),
-        outcomes.read(second_path.parent, second.outcomes.sha256),
-    )
-    print(f"{first.editor.spec} minus {second.editor.spec}, {_shared(first)}")
-    _table(["score", "difference"], [[name.upper(), cell(score, interval=True)] for name, score in difference.items()])
-
-
 def _show_curves(lines: Sequence[curves.Line], title: str, path: Path) -> None:
     """Write GR-LR curves as csv and figure, and print their points."""
     rows = curves.rows(lines)
@@ -259,7 +240,6 @@ main: dict[str, Command] = {
     "ablation": ablation,
     "curve": curve,
     "swaps": swap,
-    "compare": compare,
 }
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ leaderboard.submit ft-l2: --limit 1                        | settings are missin
 leaderboard.tables nowhere                                | no record.json below nowhere
 leaderboard.tables --interval                             | did you mean --intervals?
 leaderboard.tables --no-interval                          | did you mean --no-intervals?
+leaderboard.tables --out table.xlsx                       | --out must end in .csv, .tex or .md, not .xlsx
 leaderboard.tables weights.pt                             | no record.json below weights.pt
 leaderboard.tune ft --rates                               | --rates needs one learning rate or more
 leaderboard.tune ft --rates -1                            | --rates must be above 0, not -1
@@ -133,8 +134,8 @@ leaderboard.tune ft --base vitb17                         | did you mean "vitb16
 leaderboard.tune ft --rate 1                              | did you mean --rates?
 leaderboard.analyse layer                                 | did you mean "layers"?
 leaderboard.analyse                                       | name the subcommand first, layers
-leaderboard.analyse compare                               | Folders of two runs
-leaderboard.analyse compare a b                           | no record.json below
+leaderboard.compare nowhere ft                            | no record.json below
+leaderboard.compare --interval                            | no option is called --interval
 leaderboard.analyse curve nowhere                         | no record.json below nowhere
 leaderboard.bench bordr                                   | did you mean "border"?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"

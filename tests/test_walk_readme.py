@@ -31,6 +31,7 @@ AS_THEY_STAND = {
     "python -m editors.example": "",
     "python -m leaderboard.submit my_editor.py:MyEditor": "--limit 1",
     "python -m leaderboard.tables": "",
+    "python -m leaderboard.compare ft ft-l2:c=0.001": "",
     "python -m leaderboard.analyse --help": "",
     "python -m editors.fix --base MODEL --image x.jpg --label volleyball --editor hypernetwork --check DIR": "",
     "python -m benchmark.inspect where2edit/vit-edit-bench": "",

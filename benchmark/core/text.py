@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 Value = TypeVar("Value")
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {character: f"{{{character}}}" for character in "[]*"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
+    | {">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+)
+LATIN = 0x180  # the first character beyond the letters that every font of LaTeX has
 
 
 def printable(text: object) -> str:
@@ -39,6 +46,19 @@ def escape(text: object) -> str:
     visible = "".join(c if c.isprintable() else " " for c in str(text))
     markup = r"(?<![^\W_])_|_(?![^\W_])|[\\`*\[\]<>#|~&$]"  # a _ within a word is none
     return re.sub(markup, r"\\\g<0>", " ".join(visible.split()))
+
+
+def escape_latex(text: object) -> str:
+    r"""Text as plain LaTeX text on one line, also at the start of a table's row, where a ``[`` would be an option.
+
+    Letters beyond Latin, which not every engine and font has, are escapes such as ``\u7f16``.
+
+    >>> escape_latex("50 % [a_b] & \\input{x}")
+    '50 \\% {[}a\\_b{]} \\& \\textbackslash{}input\\{x\\}'
+    """
+    latin = (c if ord(c) < LATIN or c == "–" else c.encode("unicode_escape").decode() for c in printable(text))
+    without_ligatures = re.sub(r"([-`'])(?=\1)", r"\1{}", "".join(latin).translate(LATEX))
+    return without_ligatures.replace("–", "--")
 
 
 def plotted(text: str) -> str:

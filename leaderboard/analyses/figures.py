@@ -39,44 +39,34 @@ def gr_lr(lines: Sequence[Line], title: str, path: Path) -> None:
     panels = [list(part) for part in np.array_split(np.arange(len(lines)), -(-len(lines) // MOST_LINES))]
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    figure, grid = _figure(5.6 * columns + (columns == 1), 5.2 * rows, rows, columns)
+    figure, grid = new_figure(5.6 * columns + (columns == 1), 5.2 * rows, rows, columns)
     notes = []
     for axes, numbers in zip(grid, panels, strict=False):
         for line in (line for n, line in enumerate(lines) if n not in numbers):
-            axes.plot(*_xy([_gr_and_lr(point.scores) for point in line.points]), color="0.85", linewidth=1, zorder=1)
-        drawn = zip(_colours(), MARKERS, (lines[n] for n in numbers), strict=False)
-        notes.append([note for colour, marker, line in drawn for note in _draw_line(axes, line, colour, marker)])
-        _finish(axes)
+            axes.plot(*xy([gr_and_lr(point.scores) for point in line.points]), color="0.85", linewidth=1, zorder=1)
+        drawn = zip(colours(), MARKERS, (lines[n] for n in numbers), strict=False)
+        notes.append([note for colour, marker, line in drawn for note in draw_line(axes, line, colour, marker)])
+        finish(axes)
         _legend(axes, 5.6 if columns > 1 else 6.6)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    _title(figure, title)
+    set_title(figure, title)
     for axes, texts in zip(grid, notes, strict=False):
-        _write_notes(figure, axes, texts)
-    _save(figure, path)
+        write_notes(figure, axes, texts)
+    save(figure, path)
 
 
-def _draw_line(axes: Axes, line: Line, colour: Any, marker: str) -> list[Note]:
+def draw_line(axes: Axes, line: Line, colour: Any, marker: str) -> list[Note]:
     """Draw one line with its crosses and runs; the small texts for its ends."""
     points = line.points
-    scores = [_gr_and_lr(point.scores) for point in points]
+    scores = [gr_and_lr(point.scores) for point in points]
     for run in line.runs if len(line.runs) > 1 else ():
-        axes.plot(*_xy([_gr_and_lr(record.scores) for record in run]), color=colour, linewidth=0.6)
+        axes.plot(*xy([gr_and_lr(record.scores) for record in run]), color=colour, linewidth=0.6)
     _crosses(axes, scores, colour)
-    style = {"marker": marker, "markersize": 5, "linewidth": 1.6, "label": _label(line)}
-    axes.plot(*_xy(scores), color=colour, **style)
+    style = {"marker": marker, "markersize": 5, "linewidth": 1.6, "label": line.description}
+    axes.plot(*xy(scores), color=colour, **style)
     ends = (0, -1) if len(points) > 1 else ()
     return [(f"{points[end].value:g}", *scores[end], colour) for end in ends]
-
-
-def _label(line: Line) -> str:
-    """A line's name, what moves along it, and how often it was run."""
-    values = [point.value for point in line.points if point.value is not None]
-    if len(values) > 1:
-        moves = f": {line.knob} {min(values):g} to {max(values):g}"
-    else:
-        moves = f": {line.knob} {values[0]:g}" if values else ""
-    return f"{line.label}{moves}" + (f" ({len(line.runs)} runs)" if len(line.runs) > 1 else "")
 
 
 def layers(positions: Sequence[Position], title: str, path: Path) -> None:
@@ -85,46 +75,46 @@ def layers(positions: Sequence[Position], title: str, path: Path) -> None:
     The positions are scored on the same images, so their intervals overlap far more than their differences
     would; they are left to the csv.
     """
-    figure, (axes,) = _figure(6.6, 5.2)
+    figure, (axes,) = new_figure(6.6, 5.2)
     notes = []
-    for colour, marker, part in zip(_colours(), MARKERS, COMPONENTS, strict=False):
+    for colour, marker, part in zip(colours(), MARKERS, COMPONENTS, strict=False):
         of_part = [position for position in positions if position.part == part]
-        scores = [_gr_and_lr(position.record.scores) for position in of_part]
+        scores = [gr_and_lr(position.record.scores) for position in of_part]
         label = f"three {part.upper()}s; small numbers: blocks, counted from 1"
-        axes.plot(*_xy(scores), color=colour, marker=marker, linewidth=0.7, label=label)
+        axes.plot(*xy(scores), color=colour, marker=marker, linewidth=0.7, label=label)
         notes += [
             (f"{position.first}-{position.last}", gr, lr, colour)
             for position, (gr, lr) in zip(of_part, scores, strict=True)
         ]
-    _finish(axes)
+    finish(axes)
     _legend(axes, 6.6)
-    _title(figure, title)
-    _write_notes(figure, axes, notes)
-    _save(figure, path)
+    set_title(figure, title)
+    write_notes(figure, axes, notes)
+    save(figure, path)
 
 
 def overlaps(results: Sequence[Overlap], title: str, path: Path) -> None:
     """Mean IoU of masks for each two groups, per cent: a heat map an editor, on one colour scale (Figs. 6 and I)."""
     names = results[0].groups
     side = 1.6 + 0.24 * len(names)
-    figure, panels = _figure(side * len(results) + 2.6, side + 2.4, columns=len(results), shared=False)
+    figure, panels = new_figure(side * len(results) + 2.6, side + 2.4, columns=len(results), shared=False)
     known = [100 * result.matrix[np.isfinite(result.matrix)] for result in results]
     top = max((float(values.max()) for values in known if values.size), default=100.0)
     for axes, result in zip(panels, results, strict=True):
         image = axes.imshow(100 * result.matrix, cmap="viridis", vmin=0, vmax=top, aspect="auto")
-        labels = [_wrapped(name, 2.5) for name in names]
+        labels = [wrapped(name, 2.5) for name in names]
         axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
         axes.set_yticks(range(len(names)), labels if axes is panels[0] else [""] * len(names), fontsize=8)
         axes.tick_params(left=axes is panels[0])
         within, across, _ = result.means.values()
         means = f"within {cell(within)} %, across {cell(across)} %"
-        axes.set_title(f"{_wrapped(result.editor, side)}\n{_wrapped(means, side)}", fontsize=9)
+        axes.set_title(f"{wrapped(result.editor, side)}\n{wrapped(means, side)}", fontsize=9)
     figure.colorbar(image, ax=list(panels), label="mean IoU of masks (%)")
-    _title(figure, title)
-    _save(figure, path)
+    set_title(figure, title)
+    save(figure, path)
 
 
-def _figure(
+def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, shared: bool = True
 ) -> tuple[Any, list[Axes]]:
     """A figure and its axes, in rows; without pyplot, so that there is no display and no global state."""
@@ -134,18 +124,18 @@ def _figure(
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
 
 
-def _colours() -> Sequence[Any]:
+def colours() -> Sequence[Any]:
     import matplotlib
 
     return matplotlib.color_sequences[PALETTE]
 
 
-def _title(figure: Any, title: str) -> None:
+def set_title(figure: Any, title: str) -> None:
     """The figure's title, on as many lines as its width needs."""
-    figure.suptitle("\n".join(_wrapped(line, figure.get_figwidth()) for line in title.split("\n")), fontsize=10)
+    figure.suptitle("\n".join(wrapped(line, figure.get_figwidth()) for line in title.split("\n")), fontsize=10)
 
 
-def _wrapped(text: str, inches: float) -> str:
+def wrapped(text: str, inches: float) -> str:
     """A text on lines of at most so many inches."""
     return plotted(textwrap.fill(printable(text), int(LETTERS * inches)))
 
@@ -156,7 +146,7 @@ def _legend(axes: Axes, width: float) -> None:
     columns = 2 if max(map(len, labels)) < LETTERS * (width / 2 - 0.8) else 1
     axes.legend(
         handles,
-        [_wrapped(label, width - 1.2) for label in labels],
+        [wrapped(label, width - 1.2) for label in labels],
         loc="upper center",
         bbox_to_anchor=(0.5, -0.13),
         ncols=columns,
@@ -165,11 +155,11 @@ def _legend(axes: Axes, width: float) -> None:
     )
 
 
-def _gr_and_lr(scores: Mapping[str, Score]) -> tuple[Score, Score]:
+def gr_and_lr(scores: Mapping[str, Score]) -> tuple[Score, Score]:
     return scores["gr"], scores["lr"]
 
 
-def _xy(scores: Sequence[tuple[Score, Score]]) -> tuple[list[float], list[float]]:
+def xy(scores: Sequence[tuple[Score, Score]]) -> tuple[list[float], list[float]]:
     return [_number(gr) for gr, _ in scores], [_number(lr) for _, lr in scores]
 
 
@@ -185,7 +175,7 @@ def _crosses(axes: Axes, scores: Sequence[tuple[Score, Score]], colour: Any) -> 
                 draw(_number(other), 100 * score.low, 100 * score.high, color=colour, linewidth=0.6, alpha=0.35)
 
 
-def _write_notes(figure: Any, axes: Axes, notes: Sequence[Note]) -> None:
+def write_notes(figure: Any, axes: Axes, notes: Sequence[Note]) -> None:
     """A small text (text, GR, LR, colour) beside each point, on the first side where it covers nothing else."""
     figure.draw_without_rendering()  # so that the axes have their final size
     drawn = [
@@ -214,13 +204,13 @@ def _along(to_pixels: Any, points: np.ndarray) -> np.ndarray:
     return np.concatenate([ends, (ends[:-1] + steps * (ends[1:] - ends[:-1])).reshape(-1, 2)])
 
 
-def _finish(axes: Axes) -> None:
+def finish(axes: Axes) -> None:
     axes.set(xlabel="generalisation rate GR (%)", ylabel="locality rate LR (%)")
     axes.tick_params(labelbottom=True, labelleft=True)
     axes.grid(linewidth=0.3, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

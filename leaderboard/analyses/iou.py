@@ -20,7 +20,8 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
 from leaderboard.records.sections import Score
 from leaderboard.scores import metrics
-from leaderboard.scores.resampling import percentiles, resample_groups
+from leaderboard.scores.resampling import resample_groups
+from leaderboard.scores.summary import with_interval
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def overlap(
     spread = within_and_across(group_means(values, pairs, codes, weights), chosen * counted)
     means = {}
     for name, point in within_and_across(matrix, counted[None]).items():
-        low, high = percentiles(spread[name])
-        means[name] = Score(value=float(point[0]), low=low, high=high)
+        means[name] = with_interval(float(point[0]), spread[name])
     files = [value.stem for value in vars(chosen_editor.config).values() if isinstance(value, Path)]
     return Overlap(" ".join([chosen_editor.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
 

@@ -38,8 +38,9 @@ from leaderboard.judging.run_spec import RUN, RunSpec, own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed, with_partners
 from leaderboard.judging.two_pass import add_up
 from leaderboard.records import environment, outcomes, record
-from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score, TwoPassSection
+from leaderboard.records.sections import Costs, Environment, NoiseFloor, TwoPassSection
 from leaderboard.scores import metrics
+from leaderboard.scores.summary import outcome_section, score_sections
 
 SAVE_EVERY = 10.0  # seconds after which edits that were judged are written, though their batch is not done
 
@@ -235,8 +236,6 @@ def _record(
     run: outcomes.Outcomes,
     passes: Sequence[Mapping[str, float]],
 ) -> record.Record:
-    hits = metrics.compute_hits(run)
-    intervals = metrics.intervals(hits)
     commit, dirty = environment.commit()
     flips, images = judge.noise_floor()
     edits = run.edits
@@ -263,17 +262,6 @@ def _record(
         ),
         noise_floor=NoiseFloor(flips=flips, images=images),
         two_pass=TwoPassSection(**asdict(add_up(passes))) if judge.two_pass else None,
-        outcomes=OutcomeSection(
-            sha256=outcomes.digest(run),
-            edits=len(edits),
-            failed=int(edits["failure"].notna().sum()),
-            failures=outcomes.count_failures(run),
-            median_steps=float(edits["steps"].median()),
-            called=int((edits["scored"] == "called").sum()),
-            judged_by_editor=int((edits["scored"] == "editor").sum()),
-        ),
-        scores={
-            name: Score(value=value, low=intervals.get(name, (None,))[0], high=intervals.get(name, (None,))[-1])
-            for name, value in metrics.scores(hits).items()
-        },
+        outcomes=outcome_section(run),
+        scores=score_sections(metrics.compute_hits(run)),
     )

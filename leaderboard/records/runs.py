@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,12 @@ RUNS = Path("out/leaderboard")  # the default place of commands that make runs, 
 
 def find_newest(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
     """`find_runs`, but only the newest of those that would be one row of a table; a note counts the others."""
-    runs = find_runs(folders)
+    return _newest(find_runs(folders))
+
+
+def _newest(runs: Sequence[tuple[Path, Record]]) -> list[tuple[Path, Record]]:
     newest: dict[Any, tuple[Path, Record]] = {}
-    for path, record in sorted(runs, key=lambda run: run[1].created):
+    for path, record in sorted(runs, key=_created):
         newest[record.comparable_key(), record.editor.spec, record.protocol.in_process] = path, record
     if older := len(runs) - len(newest):
         log.warning(
@@ -38,40 +40,61 @@ def find_runs(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
     A record with the key, the outcomes and the conditions (`Record.comparable_key`) of another is a copy, such as a
     backup, and no second run: of copies the one least deep is taken. Raises `UserError` if there is no record.
     """
+    runs: dict[tuple[str, str, Comparable], tuple[Path, Record]] = {}
+    for path, record in _read_all(folders):
+        runs.setdefault((record.key, record.outcomes.sha256, record.comparable_key()), (path, record))
+    return sorted(runs.values(), key=lambda run: run[0])
+
+
+def _read_all(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
+    """All records in or below these folders, copies included, the least deep first."""
     folders = folders or (RUNS,)
     paths = {Path(entry.path) for folder in folders for entry in walk(folder) if entry.name == "record.json"}
     if not paths:
         where = ", ".join(map(str, folders))
         raise UserError(f"no record.json below {where}; python -m leaderboard.submit makes one")
-    runs: dict[tuple[str, str, Comparable], tuple[Path, Record]] = {}
-    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
-        record = read(path)
-        runs.setdefault((record.key, record.outcomes.sha256, record.comparable_key()), (path, record))
-    return sorted(runs.values(), key=lambda run: run[0])
+    return [(path, read(path)) for path in sorted(paths, key=lambda path: (len(path.parts), path))]
 
 
-def find_pair(*names: str) -> tuple[tuple[Path, Record], ...]:
-    """A run for each name, the folder of one run or the spec of an editor with runs in the default place.
+def find_named(names: Sequence[str]) -> list[list[tuple[Path, Record]]]:
+    """The runs that each name means: the newest ones of a folder, or one of an editor in the default place.
 
-    Of an editor's runs the newest is taken, if there is one that is comparable with the others. Raises `UserError` for
-    a folder without a run or with several, and for an editor without one.
+    Without a name, those in the default place. Of an editor's runs the newest is taken, if there is one that is
+    comparable with the others. Raises `UserError` for a name without a run, and for two records of one run.
     """
-    matches = [_named(name) for name in names]
-    by_age = sorted(itertools.product(*matches), key=lambda runs: min(record.created for _, record in runs))
-    comparable = (runs for runs in reversed(by_age) if len({record.comparable_key() for _, record in runs}) == 1)
-    return next(comparable, by_age[-1])
+    matches = [_named(name) for name in names] or [(False, _read_all([]))]
+    newest = [{run[1].comparable_key(): run for run in sorted(runs, key=_created)} for _, runs in matches]
+    common = set.intersection(*map(set, newest))
+    shared = max(common, key=lambda key: min(_created(of_key[key]) for of_key in newest), default=None)
+    runs_of_names = [
+        [of_key[shared] if shared else max(runs, key=_created)] if is_choice else runs
+        for (is_choice, runs), of_key in zip(matches, newest, strict=True)
+    ]
+    _check_keys(run for runs in runs_of_names for run in runs)
+    return [sorted(_newest(runs), key=lambda run: run[0]) for runs in runs_of_names]
 
 
-def _named(name: str) -> list[tuple[Path, Record]]:
+def _named(name: str) -> tuple[bool, list[tuple[Path, Record]]]:
+    """The runs of a name, and whether they are an editor's, of which one is meant."""
     if Path(name).is_dir():
-        runs = find_runs([Path(name)])
-        if len(runs) > 1:
-            raise UserError(f"{name} holds {len(runs)} runs; name the folder of one, such as {runs[0][0].parent}")
-        return runs
+        return False, _read_all([Path(name)])
     runs = find_runs([])
     if not (of_editor := [run for run in runs if run[1].editor.spec == name]):
         raise unknown("run or editor with one", name, {record.editor.spec for _, record in runs})
-    return of_editor
+    return True, of_editor
+
+
+def _created(run: tuple[Path, Record]) -> str:
+    return run[1].created
+
+
+def _check_keys(runs: Iterable[tuple[Path, Record]]) -> None:
+    """Raise `UserError` if two records in different places are of one run, be it a copy or one that was changed."""
+    paths: dict[str, Path] = {}
+    for path, record in runs:
+        other = paths.setdefault(record.key, path)
+        if other.resolve() != path.resolve():
+            raise UserError(f"{other.parent} and {path.parent} are two records of one run; take one of them away")
 
 
 def group_comparable(records: Iterable[Record]) -> list[list[Record]]:

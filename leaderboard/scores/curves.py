@@ -43,6 +43,16 @@ class Line:
     runs: tuple[tuple[Record, ...], ...]
 
     @property
+    def description(self) -> str:
+        """The label, what moves along the line, and how often it was run."""
+        values = [point.value for point in self.points if point.value is not None]
+        if len(values) > 1:
+            moves = f": {self.knob} {min(values):g} to {max(values):g}"
+        else:
+            moves = f": {self.knob} {values[0]:g}" if values else ""
+        return f"{self.label}{moves}" + (f" ({len(self.runs)} runs)" if len(self.runs) > 1 else "")
+
+    @property
     def points(self) -> list[Point]:
         """Means over the runs, in order of the knob."""
         by_value: dict[float | None, list[Record]] = {}
@@ -74,8 +84,8 @@ def line(label: str, records: Sequence[Record]) -> Line:
     return Line(label, knob, tuple(tuple(run) for run in runs.values()))
 
 
-def lines(records: Sequence[Record]) -> list[Line]:
-    """A line for each editor and setting; seeds, and what files an editor learned from, are pooled.
+def lines(records: Sequence[Record], pooled: bool = True) -> list[Line]:
+    """A line for each editor and setting; seeds, code, and what files an editor learned from, are `pooled` or not.
 
     Raises `UserError` for records that cannot be compared.
     """
@@ -84,10 +94,10 @@ def lines(records: Sequence[Record]) -> list[Line]:
     check_comparable(records, repeated=True)
     by_setting: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        fixed = _settings(record, {record.editor.knob, INTERPOLATE})
+        fixed = _settings(record, {record.editor.knob, INTERPOLATE}, pooled)
         by_setting.setdefault((record.editor.name, json.dumps(fixed, sort_keys=True)), []).append(record)
     drawn = [runs for same in by_setting.values() for runs in _split(same)]
-    settings = [(runs[0].editor.name, _settings(runs[0], {_moving(runs)})) for runs in drawn]
+    settings = [(runs[0].editor.name, _settings(runs[0], {_moving(runs)}, pooled)) for runs in drawn]
     names = [name for name, _ in settings]
     return [
         line(name if names.count(name) == 1 else f"{name} {_differing(own, name, settings)}".strip(), runs)
@@ -151,14 +161,21 @@ def _moving(records: Sequence[Record]) -> str | None:
     return INTERPOLATE if len(factors) > 1 or (knob is None and factors != {1.0}) else knob
 
 
-def _settings(record: Record, without: Collection[str | None]) -> dict[str, Any]:
-    """The settings that make two runs different lines: all that are set, but for files and `without`."""
-    factor = {} if record.editor.interpolate == 1 else {INTERPOLATE: record.editor.interpolate}
-    return {
-        name: value
-        for name, value in {**record.editor.config, **factor}.items()
-        if name not in without and value is not None and not (isinstance(value, str) and Path(value).suffix)
-    }
+def _settings(record: Record, without: Collection[str | None], pooled: bool) -> dict[str, Any]:
+    """The settings that make two runs different lines: all that are set, but for `without`.
+
+    What repetitions differ in counts unless it is `pooled`: files, the code, the seed, and the place of the editor.
+    """
+    editor = record.editor
+    settings = {**editor.config, **({} if editor.interpolate == 1 else {INTERPOLATE: editor.interpolate})}
+    files = {name for name, value in settings.items() if isinstance(value, str) and Path(value).suffix}
+    if not pooled:
+        hashes = editor.files or {}
+        settings |= {name: f"{settings[name]} {hashes.get(settings[name], '')[:8]}".strip() for name in files}
+        settings |= {"code": editor.source_sha256[:8], "seed": record.protocol.seed}
+        settings |= {"in process": True} if record.protocol.in_process else {}
+        files = set()
+    return {name: value for name, value in settings.items() if name not in {*without, *files} and value is not None}
 
 
 def _differing(own: dict[str, Any], name: str, lines: Iterable[tuple[str, dict[str, Any]]]) -> str:

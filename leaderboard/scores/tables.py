@@ -22,6 +22,11 @@ NOTE_ON_INTERVALS = (
     "over drawings where a subset has one group, and a dash where there is nothing to resample or nothing differs."
 )
 
+NOTE_ON_DIFFERENCES = (
+    "Per cent; in brackets 95 % intervals of the differences, paired: bootstrap over groups, over drawings where a "
+    "subset has one group, and a dash where nothing differs."
+)
+
 
 def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
     """(key, heading) of the score columns: SR, GR by subset and overall, LR, then the released variants.
@@ -87,11 +92,24 @@ def edits_of(record: Record) -> str:
 
 
 def editor_cell(record: Record) -> str:
-    """The editor's spec, and what a reader must know of its run: whether it could have had a hand in the scores."""
-    notes = ["judged by the editor"] if record.outcomes.judged_by_editor else []
-    notes += ["in process"] if record.protocol.in_process else []
-    notes += ["two passes"] if record.two_pass else []
-    return f"{record.editor.spec} ({', '.join(notes)})" if notes else record.editor.spec
+    """The editor's spec, and the `notes` on its run."""
+    return f"{record.editor.spec} ({', '.join(notes(record))})" if notes(record) else record.editor.spec
+
+
+def notes(record: Record) -> list[str]:
+    """Words that a reader must know of a run: whether the editor could have had a hand in the scores."""
+    words = ["judged by the editor"] if record.outcomes.judged_by_editor else []
+    words += ["in process"] if record.protocol.in_process else []
+    words += ["two passes"] if record.two_pass else []
+    return words
+
+
+def names(records: Sequence[Record]) -> list[str]:
+    """The cells that name the runs of one table: their editors, and what tells runs of one editor and setting apart."""
+    return [
+        f"{editor_cell(record)} ({apart})" if apart else editor_cell(record)
+        for record, apart in zip(records, tell_apart(records), strict=True)
+    ]
 
 
 def failure_lines(records: Sequence[Record]) -> list[str]:
@@ -114,13 +132,13 @@ def rows(records: Sequence[Record], intervals: bool = False) -> list[list[str]]:
     """Header and one row a record; steps that nobody counted are a dash."""
     score_columns = columns(records)
     table = [["editor", *(title for _, title in score_columns), "failed", "steps", "s/edit"]]
-    for record, apart in zip(records, tell_apart(records), strict=True):
+    for record, name in zip(records, names(records), strict=True):
         table.append(
             [
-                f"{editor_cell(record)} ({apart})" if apart else editor_cell(record),
+                name,
                 *(
-                    cell(record.scores.get(name), intervals and name not in WITHOUT_INTERVAL)
-                    for name, _ in score_columns
+                    cell(record.scores.get(score), intervals and score not in WITHOUT_INTERVAL)
+                    for score, _ in score_columns
                 ),
                 str(record.outcomes.failed),
                 f"{record.outcomes.median_steps:g}" if record.outcomes.median_steps else "–",

@@ -222,8 +222,8 @@ def test_curve_is_drawn_from_records(analysed, run: Record, tmp_path: Path) -> N
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that are made, in their final form."""
     made: list[Any] = []
-    save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda figure, path: (made.append(figure), save(figure, path)))
+    save = figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: (made.append(figure), save(figure, path)))
     return made
 
 

@@ -39,7 +39,7 @@ WITHOUT_A_CASE = {
     "mad.bench competition": ONE_FILE,
     "mad.bench memory": ONE_FILE,
     "mad.bench predict": ONE_FILE,
-    "leaderboard.analyse compare": "writes nothing",
+    "leaderboard.compare": "writes nothing",
 }
 
 

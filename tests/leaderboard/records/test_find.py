@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import leaderboard
 from benchmark.core.errors import UserError
 from leaderboard.records import record
-from leaderboard.records.runs import find_newest, find_pair, find_runs, tell_apart
+from leaderboard.records.runs import find_named, find_newest, find_runs, tell_apart
 from leaderboard.scores import tables
 
 FILE = Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft" / "record.json"
@@ -66,13 +66,35 @@ def test_the_newest_of_runs_that_would_be_one_row_is_shown(
     assert tell_apart([both[0]]) == [""]
 
 
-def test_two_runs_are_found_by_their_editors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def keys_of(*names: str) -> list[list[str]]:
+    return [[result.key for _, result in runs] for runs in find_named(names)]
+
+
+def test_runs_are_found_by_their_editors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     whole, newer = at(tmp_path, 9), at(tmp_path, 11, limit=7)
     other = at(tmp_path, 10, "kn")
-    assert [result.key for _, result in find_pair("ft", "kn")] == [whole, other], "the newest ft has other edits"
-    assert [result.key for _, result in find_pair("out/leaderboard/ft-11", "ft")] == [newer, newer]
+    assert keys_of("ft", "kn") == [[whole], [other]], "the newest ft has other edits"
+    assert keys_of("out/leaderboard/ft-11", "ft") == [[newer], [newer]]
+    assert keys_of("out", "kn") == [[newer, whole, other], [other]] == [keys_of()[0], [other]]
+    both = at(tmp_path, 12, "kn", limit=7)
+    assert keys_of("ft", "kn") == [[newer], [both]], "of two kinds that both have, the newer"
     with pytest.raises(UserError, match='did you mean "kn"'):
-        find_pair("ft", "knn")
-    with pytest.raises(UserError, match="holds 3 runs; name the folder of one"):
-        find_pair("out", "kn")
+        find_named(["ft", "knn"])
+
+
+def test_two_records_of_one_run_are_refused_and_one_that_is_named_twice_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = at(tmp_path, 9)
+    run = tmp_path / "out" / "leaderboard" / "ft-9"
+    assert keys_of("out", str(run)) == [[key], [key]]
+    shutil.copytree(run, tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"out.leaderboard.ft-9 and elsewhere are two records of one run"):
+        find_named(["out", "elsewhere"])
+    changed = record.read(run / "record.json")
+    outcomes = changed.outcomes.model_copy(update={"sha256": "0" * 64})
+    changed.model_copy(update={"outcomes": outcomes}).write(run.parent / "x" / "record.json")
+    with pytest.raises(UserError, match="are two records of one run"):
+        find_named(["out"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 
 import leaderboard
+from benchmark.core import cli
 from benchmark.core.errors import UserError
-from leaderboard import analyse
-from leaderboard.records import outcomes
+from leaderboard import compare
+from leaderboard.records import outcomes, record
 from leaderboard.records.outcomes import Outcomes
-from leaderboard.scores.comparison import differences
+from leaderboard.records.sections import Score
+from leaderboard.scores import paired
+from leaderboard.scores.paired import resample_together
 
 MINI = Path(leaderboard.__file__).parent / "results" / "mini-1"
 
@@ -22,6 +26,11 @@ MINI = Path(leaderboard.__file__).parent / "results" / "mini-1"
 def runs() -> dict[str, Outcomes]:
     names = ("hypernetwork", "kn", "spt")
     return {name: outcomes.read(MINI / f"{name}-sparsity=0.95") for name in names}
+
+
+def differences(first: Outcomes, second: Outcomes, replicates: int = 1000) -> dict[str, Score]:
+    """First minus second, resampled together."""
+    return paired.differences(*resample_together([first, second], replicates=replicates))
 
 
 def plain(first: Outcomes, second: Outcomes, replicates: int) -> np.ndarray:
@@ -96,12 +105,71 @@ def test_other_edits_are_refused(runs: dict[str, Outcomes]) -> None:
     swapped = runs["spt"].samples.assign(sha256=runs["spt"].samples["sha256"].to_numpy()[::-1])
     with pytest.raises(UserError, match="same edits"):
         differences(runs["kn"], replace(runs["spt"], samples=swapped))
-    with pytest.raises(UserError, match="mini-1 holds 92 runs; name the folder of one"):
-        analyse.compare((MINI, MINI / "spt-sparsity=0.95"))
 
 
-def test_the_command_shows_the_difference(capsys: pytest.CaptureFixture[str]) -> None:
-    analyse.compare((MINI / "kn-sparsity=0.95", MINI / "hypernetwork-sparsity=0.95"))
-    shown = capsys.readouterr().out
-    assert "kn:sparsity=0.95 minus hypernetwork:sparsity=0.95" in shown
-    assert "7.2 [" in shown and "-4.0 [" in shown
+def compared(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """What the command prints, in the words of its tables."""
+    cli.run(compare.main, [str(word) for word in words])
+    return capsys.readouterr().out
+
+
+def test_the_command_subtracts_the_last_run_from_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = compared(capsys, *(MINI / f"{name}-sparsity=0.95" for name in ("kn", "spt", "hypernetwork")))
+    ranking, differences = shown.split("minus hypernetwork:sparsity=0.95")
+    ranks = [line.split("  ")[0] for line in ranking.splitlines() if " of 1 " in line]
+    assert ranks == ["spt: sparsity 0.95", "kn: sparsity 0.95", "hypernetwork: sparsity 0.95"], "the larger area first"
+    rows = {line.split()[0]: line for line in differences.splitlines() if line}
+    assert "7.2 [" in rows["kn:sparsity=0.95"] and "-4.0 [" in rows["kn:sparsity=0.95"]
+    assert "1.5 [" in rows["spt:sparsity=0.95"] and "hypernetwork:sparsity=0.95" not in rows
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["ft"], "one run alone, of ft; name a second one"),
+        (["ft", "ft"], "one run alone, of ft; name a second one"),
+        (["ft", "copy of ft"], "are two records of one run"),
+        (["ft", "of other edits"], "not comparable: limit is 90 in one and 7"),
+        (["ft", "of another base"], "not comparable: identity is"),
+        (["ft", "of another seed"], "must hold the same edits of the same base; give those of one --limit and --seed"),
+        (["ft", "of other samples"], "must hold the same edits of the same base"),
+        (["ft", "with outcomes of another"], "other outcomes than those of its record"),
+        (["ft", "without outcomes"], "outcomes.parquet: no such file"),
+        (["ft", "nowhere"], 'no run or editor with one is called "nowhere"'),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    names: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(MINI / "ft", "ft")
+    shutil.copytree(MINI / "ft", "out/leaderboard/ft")
+    kn = record.read(MINI / "kn-sparsity=0.95" / "record.json")
+
+    def copy(name: str, run: Outcomes | None = None, **sections: dict[str, object]) -> None:
+        """A run of kn in the folder `name`, with some values of its record's sections, or its outcomes, replaced."""
+        shutil.copytree(MINI / "kn-sparsity=0.95", name)
+        changed = {section: getattr(kn, section).model_copy(update=values) for section, values in sections.items()}
+        if run is not None:
+            run.samples.to_parquet(Path(name) / "samples.parquet")
+            run.edits.to_parquet(Path(name) / "outcomes.parquet")
+            changed["outcomes"] = kn.outcomes.model_copy(update={"sha256": outcomes.digest(run)})
+        kn.model_copy(update=changed).write(Path(name) / "record.json")
+
+    shutil.copytree("ft", "copy of ft")
+    copy("of other edits", protocol={"limit": 7})
+    copy("of another base", base={"identity": "0" * 64})
+    run = outcomes.read(MINI / "kn-sparsity=0.95")
+    copy("of another seed", replace(run, edits=run.edits[1:]), protocol={"seed": 1})
+    others = run.samples.assign(sha256=run.samples["sha256"].to_numpy()[::-1])
+    copy("of other samples", replace(run, samples=others))
+    copy("with outcomes of another")
+    shutil.copy(MINI / "ft" / "outcomes.parquet", "with outcomes of another")
+    copy("without outcomes")
+    Path("without outcomes/outcomes.parquet").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        compared(capsys, *names)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before

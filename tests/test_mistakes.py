@@ -136,6 +136,9 @@ leaderboard.analyse layer                                 | did you mean "layers
 leaderboard.analyse                                       | name the subcommand first, layers
 leaderboard.compare nowhere ft                            | no record.json below
 leaderboard.compare --interval                            | no option is called --interval
+leaderboard.compare                                       | no record.json below
+leaderboard.compare weights.pt ft                         | no record.json below
+leaderboard.analyse swap                                  | did you mean "swaps"?
 leaderboard.analyse curve nowhere                         | no record.json below nowhere
 leaderboard.bench bordr                                   | did you mean "border"?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"

@@ -108,7 +108,7 @@ def test_other_edits_are_refused(runs: dict[str, Outcomes]) -> None:
 
 
 def compared(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """What the command prints, in the words of its tables."""
+    """The text that the command prints."""
     cli.run(compare.main, [str(word) for word in words])
     return capsys.readouterr().out
 

@@ -7,9 +7,9 @@ OUT := out/demo
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
-#   --extra dev --extra rebuild --extra ray --extra browser pyproject.toml -o constraints.txt
+#   --extra dev --extra rebuild --extra ray --extra browser --extra board pyproject.toml -o constraints.txt
 LOCKED := -c constraints.txt -e
-FOR_TESTS := ".[dev,ray,browser]"# a name, because make takes what $(call) is given apart at each comma
+FOR_TESTS := ".[dev,ray,browser,board]"# a name, because make takes what $(call) is given apart at each comma
 
 # $(call environment,FOLDER): a virtual environment of a Python that will do. One without its Python, or whose installation
 # did not end, is made again; any other is left as it is.
@@ -39,7 +39,7 @@ GONE := $(shell test -x .venv/bin/python || rm -f .venv/installed .venv/for-test
 .venv/installed: pyproject.toml constraints.txt
 	@$(call environment,.venv)
 	@echo "installing into .venv"
-	@$(call install,.venv,$(LOCKED) .)
+	@$(call install,.venv,$(LOCKED) ".[board]")
 	@rm -f .venv/unfinished
 	@touch $@
 

@@ -1,9 +1,10 @@
-"""Fixtures of all tests: random ViTs, and a benchmark in the Hub's layout made of noise."""
+"""Fixtures of all tests: random ViTs, a benchmark in the Hub's layout made of noise, and a browser."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from tests.hub_server import ROOT, HubServer, serving
 settings.register_profile("fixed", max_examples=200, derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PREPROCESSING = Preprocessing(32, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -165,6 +167,26 @@ def pictures(tmp_path: Path) -> Path:
         path = folder / ("more" if i % 4 == 0 else "") / f"{i:02d}.png"
         Image.fromarray(pixels).resize((40, 30 + i)).save(path)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Debian's Chromium, else Playwright's own; on a developer's machine without either the test is skipped."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("needs playwright: pip install -e '.[browser]'")
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+        except Error:
+            if CHROMIUM or os.environ.get("CI"):
+                raise
+            pytest.skip("needs Chromium: apt install chromium, or playwright install chromium")
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

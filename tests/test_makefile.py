@@ -72,7 +72,7 @@ def test_an_environment_of_an_old_python_is_named_and_left_alone(clone: Path) ->
 def test_uv_installs_and_a_second_make_does_not(clone: Path) -> None:
     assert make(clone, "PYTHON=./new").returncode == 0
     commands = (clone / "asked").read_text(encoding="utf-8").splitlines()
-    assert commands[1:2] == ["uv pip install --quiet --python .venv/bin/python -c constraints.txt -e ."]
+    assert commands[1:2] == ["uv pip install --quiet --python .venv/bin/python -c constraints.txt -e .[board]"]
     assert commands[0].startswith("-m pip install") and commands[0].endswith(" uv") and len(asked(clone)) == 2
     assert "-m mad.search --pair mini,mini-strong --out out/demo/mad" in commands
     assert make(clone, "PYTHON=./new").returncode == 0
@@ -81,7 +81,7 @@ def test_uv_installs_and_a_second_make_does_not(clone: Path) -> None:
 
 def test_the_tests_need_more(clone: Path) -> None:
     assert make(clone, ".venv/for-tests", "PYTHON=./new").returncode == 0
-    assert asked(clone)[-1].endswith("-c constraints.txt -e .[dev,ray,browser]")
+    assert asked(clone)[-1].endswith("-c constraints.txt -e .[dev,ray,browser,board]")
 
 
 def test_pip_installs_where_uv_cannot_be_had(clone: Path) -> None:
@@ -89,14 +89,14 @@ def test_pip_installs_where_uv_cannot_be_had(clone: Path) -> None:
     assert done.returncode == 0 and "pip goes on" in done.stdout
     assert [line.removeprefix("-m pip install --quiet --disable-pip-version-check ") for line in asked(clone)] == [
         "uv",
-        "-c constraints.txt -e .",
+        "-c constraints.txt -e .[board]",
     ]
 
 
 def test_pip_installs_where_uv_fails(clone: Path) -> None:
     (clone / "new.uv").write_text(UV + "exit 1\n", encoding="utf-8")
     assert make(clone, "PYTHON=./new").returncode == 0
-    assert asked(clone)[2].endswith("-c constraints.txt -e .")
+    assert asked(clone)[2].endswith("-c constraints.txt -e .[board]")
 
 
 @pytest.mark.parametrize("mode", ["venv", "pip"])

@@ -128,6 +128,10 @@ leaderboard.tables --interval                             | did you mean --inter
 leaderboard.tables --no-interval                          | did you mean --no-intervals?
 leaderboard.tables --out table.xlsx                       | --out must end in .csv, .tex or .md, not .xlsx
 leaderboard.tables weights.pt                             | no record.json below weights.pt
+leaderboard.site nowhere                                  | no record.json below nowhere
+leaderboard.site --all-picture                            | did you mean --all-pictures?
+leaderboard.site --data minii                             | did you mean "mini"?
+leaderboard.site --out                                    | --out needs a value
 leaderboard.tune ft --rates                               | --rates needs one learning rate or more
 leaderboard.tune ft --rates -1                            | --rates must be above 0, not -1
 leaderboard.tune ft --base vitb17                         | did you mean "vitb16"?

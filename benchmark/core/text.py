@@ -5,11 +5,15 @@ It is `printable` in terminals, tables and pages, and `escape`d in Markdown. A n
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Value = TypeVar("Value")
 LATEX = str.maketrans(
@@ -99,14 +103,26 @@ def find_by_name(values: Mapping[str, Value]) -> Callable[[str], Value | None]:
 
 
 def fill_template(template: Path, **values: object) -> str:
-    """The page of HTML that a file of jinja2 makes of `values`, in which all text is escaped and printable."""
-    from jinja2 import Environment, StrictUndefined
+    """The page of HTML that a file of jinja2 makes of `values`, in which all text is escaped and printable.
+
+    It may extend and include the templates that lie beside it.
+    """
+    return _environment(template.parent).get_template(template.name).render(**values)
+
+
+@functools.cache
+def _environment(folder: Path) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     def visible(value: object) -> object:
         return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    environment = Environment(
-        autoescape=True, finalize=visible, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return Environment(
+        autoescape=True,
+        finalize=visible,
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)

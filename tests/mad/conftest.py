@@ -1,35 +1,10 @@
-"""A small pool of pictures, two tiny models that disagree about them, and a browser for what is made of them."""
+"""A small pool of pictures, and two tiny models that disagree about them."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """Debian's Chromium, else Playwright's own; on a developer's machine without either the test is skipped."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("needs playwright: pip install -e '.[browser]'")
-    with sync_playwright() as playwright:
-        try:
-            chromium = playwright.chromium.launch(executable_path=CHROMIUM)
-        except Error:
-            if CHROMIUM or os.environ.get("CI"):
-                raise
-            pytest.skip("needs Chromium: apt install chromium, or playwright install chromium")
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

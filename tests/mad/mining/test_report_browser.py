@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mad.mining.report import ModelNames, Section, Tile, render_page, thumbnail
-from tests.mad.pages import check_page
+from tests.browser_checks import check_page
 from tests.mad.searching import call
 
 LONG = "a_name_without_a_space_" * 8

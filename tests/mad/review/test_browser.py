@@ -18,7 +18,7 @@ import pytest
 
 from benchmark.core.cli import run
 from mad.review.__main__ import export, status
-from tests.mad.pages import check_page, check_state
+from tests.browser_checks import check_page, check_state
 from tests.mad.review.conftest import MEMBERS
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">.png"

@@ -76,5 +76,6 @@ CASES = (
     Case("ablation", _noise, _ablation, repeats=130),
     Case("curve", _two_runs, _analyse("curve out --out curve")),
     Case("swaps", _two_runs, _analyse("swaps out --out swaps")),
+    Case("site", _two_runs, command("leaderboard.site out --data in/noise --out site")),
     Case("tables", _two_runs, command("leaderboard.tables out")),
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import url2pathname
 
 WIDTHS, SCHEMES = (1400, 390), ("light", "dark")
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3 (AA), of text below 24 px
@@ -32,7 +35,7 @@ LOW_CONTRAST = """(least) => {
     const element = texts.currentNode.parentElement, text = texts.currentNode.textContent.trim();
     if (!text || !element.checkVisibility() || element.closest("[aria-disabled=true]")) continue;
     const background = behind(element), style = getComputedStyle(element);
-    const ink = rgba(style.color).slice(0, 3);
+    const ink = rgba(element instanceof SVGElement ? style.fill : style.color).slice(0, 3);
     const seen = rgba(background).slice(0, 3).map((c, i) => style.opacity * ink[i] + (1 - style.opacity) * c);
     const [a, b] = [luminance(`rgb(${seen})`), luminance(background)];
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -69,6 +72,18 @@ def check_page(browser: Any, url: str, origin: str, prepare: Callable[[Any], Non
         page.close()
 
 
+def leads_somewhere(page: Any, address: str) -> bool:
+    """Return whether a link leads to the web, to a place on the page, or to a page (and a place there) beside it."""
+    if address.startswith("https://"):
+        return True
+    file, _, place = address.partition("#")
+    if not file:
+        return page.locator(f"[id='{place}']").count() == 1
+    path = Path(url2pathname(urlsplit(urljoin(page.url, file)).path))
+    is_known = not place or "=" in place or f'id="{place}"' in path.read_text(encoding="utf-8")
+    return path.is_file() and is_known
+
+
 def check_state(page: Any, where: str) -> None:
     """Check the page as it stands: language, title, headings, pictures, links, contrast, width."""
     assert page.get_attribute("html", "lang") == "en" and page.title(), where
@@ -79,10 +94,8 @@ def check_state(page: Any, where: str) -> None:
     assert all(after <= before + 1 for before, after in itertools.pairwise(shown)), f"{where}: headings {shown}"
     for alt in page.locator("img").evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.alt)"):
         assert " " in alt, f"{where}: a picture is described in words, not as {alt!r}"
-    for address in page.locator("a").evaluate_all("all => all.map(e => e.getAttribute('href'))"):
-        assert address.startswith("https://") or page.locator(f"[id='{address.removeprefix('#')}']").count() == 1, (
-            f"{where}: {address} leads nowhere"
-        )
+    for address in dict.fromkeys(page.locator("a").evaluate_all("all => all.map(e => e.getAttribute('href'))")):
+        assert leads_somewhere(page, address), f"{where}: {address} leads nowhere"
     names = page.locator("button").evaluate_all("all => all.map(e => e.textContent.trim() || e.ariaLabel)")
     assert all(names), f"{where}: a button without a name"
     assert page.evaluate(LOW_CONTRAST, CONTRAST) == [], where

@@ -1,0 +1,220 @@
+"""Values for the template of each kind of page: numbers as cells, pictures as tiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.text import printable
+from benchmark.labels.columns import UNKNOWN
+from benchmark.labels.imagenet import names
+from leaderboard.board import answers
+from leaderboard.board.entries import Entry, Table, describe_editor
+from leaderboard.board.pictures import Pictures
+from leaderboard.board.sets import ImageSet
+from leaderboard.records.record import Record
+from leaderboard.records.sections import Score
+from leaderboard.scores.tables import LEAST_TELLING, cell, columns, details, edits_of, failure_lines, heading
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as it is shown, and the value by which a table sorts; -1, below all, where there is none."""
+
+    text: str
+    order: float
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture with what a model answered before and after an edit.
+
+    picture: its path below the site; None where there is none to show.
+    place: its place on a page of a set.
+    label: the right answer.
+    before: the base's answer.
+    after: the commonest answer of the edited models.
+    is_right: whether that is the label.
+    note: a few words.
+    credit: whom to credit, and the licence.
+    """
+
+    picture: str | None
+    place: str
+    label: str
+    before: str
+    after: str
+    is_right: bool
+    note: str
+    credit: str
+
+
+def title(table: Table) -> str:
+    """The table's base, data and samples in a few words."""
+    record = table.record
+    drawn = "" if record.protocol.limit is None else f", {record.protocol.limit:,} drawn"
+    return f"{record.base.name} on {record.data.name} {record.data.version}{drawn}"
+
+
+def overview(table: Table) -> dict[str, Any]:
+    """The front page: one row a run, those that stay off the main table apart, where others are on it."""
+    records = [entry.record for entry in table.entries]
+    score_columns = _in_order(columns(records))
+    rows = [(entry, _score_cells(entry.record, score_columns), _milliseconds(entry.record)) for entry in table.entries]
+    is_main = any(not entry.reason for entry in table.entries)
+    return {
+        "title": title(table),
+        "heading": heading(table.record),
+        "details": details(table.record),
+        "columns": score_columns,
+        "rows": [row for row in rows if not row[0].reason or not is_main],
+        "off": [row for row in rows if row[0].reason and is_main],
+        "why_none": "" if is_main else "; ".join(dict.fromkeys(entry.reason for entry in table.entries)),
+        "devices": sorted({record.environment.device_name for record in records}),
+        "n_editors": len({record.editor.name for record in records}),
+    }
+
+
+def editor(table: Table, entry: Entry, sets: Sequence[ImageSet], pictures: Pictures) -> dict[str, Any]:
+    """The page of one run."""
+    record, images = entry.record, entry.answers.images
+    picks = {
+        "Fixed": (True, answers.pick_fixed(table.samples, images)),
+        "Broke": (False, answers.pick_broken(table.samples, images)),
+        "Missed": (False, answers.pick_missed(table.samples, images)),
+    }
+    return {
+        "entry": entry,
+        "about": describe_editor(record),
+        "scores": [(text, cell(record.scores.get(name), interval=True)) for name, text in columns([record])],
+        "run": _describe_run(record),
+        "settings": [other for other in table.entries if other.record.editor.name == record.editor.name],
+        "by_group": [row for each in sets if (row := _group_row(entry, each)) is not None],
+        "picks": {
+            name: list(_tiles(table, entry, sets, rows, is_right, pictures)) for name, (is_right, rows) in picks.items()
+        },
+        "config": record.editor.config,
+        "failures": failure_lines([record]),
+        "cell": cell,
+    }
+
+
+def group(table: Table, images: ImageSet, shown: Sequence[int], pictures: Pictures) -> dict[str, Any]:
+    """The page of one set of images: all editors on it, and its pictures with how many edits got each right."""
+    scored = [(entry, numbers) for entry in table.entries if (numbers := _group_row(entry, images)) is not None]
+    counts = [entry.answers.images.loc[list(shown), ["edits", "right"]].to_numpy() for entry in table.entries]
+    tiles = []
+    for row, (edits, right) in zip(shown, np.sum(counts, axis=0), strict=True):
+        note = f"right after {100 * right / edits:.0f} %" if edits else "never judged"
+        tiles.append(_tile(table, row, "", images.page, note, pictures))
+    return {"images": images, "rows": [(entry, *numbers[1:]) for entry, numbers in scored], "tiles": tiles}
+
+
+def side(table: Table, entry: Entry) -> dict[str, Any]:
+    """A run's answers for the page that puts two side by side: lists by image, and its scores as text."""
+    images = entry.answers.images
+    score_columns = _in_order(columns([entry.record]))
+    return {
+        "title": printable(entry.title),
+        "scores": [[text, cell(entry.record.scores.get(name), interval=True)] for name, text in score_columns],
+        **{name: [int(value) for value in images[name]] for name in answers.COUNTS},
+    }
+
+
+def _group_row(entry: Entry, images: ImageSet) -> tuple[ImageSet, Cell, Cell, Cell] | None:
+    """The number of edits, SR and GR (or the share that stays right) of a run on one set; None if it was not judged."""
+    if images.group_id is None:
+        share = images.share(entry.answers)
+        return (images, Cell("", -1), Cell("", -1), _share_cell(share)) if not math.isnan(share) else None
+    groups = entry.answers.groups
+    row = groups[groups["group_id"] == images.group_id]
+    if not len(row):
+        return None
+    edits, sr, gr = (row[name].iloc[0] for name in ("edits", "sr", "gr"))
+    return images, Cell(f"{edits:,}", float(edits)), _share_cell(float(sr)), _share_cell(float(gr))
+
+
+def _share_cell(share: float) -> Cell:
+    value = None if math.isnan(share) else share
+    return Cell(cell(Score(value=value)), -1 if value is None else round(100 * value, 4))
+
+
+def _in_order(score_columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The scores that a table shows: GR and what it is traded for first, the least telling left out."""
+    shown = [(name, text) for name, text in score_columns if name not in LEAST_TELLING]
+    return sorted(shown, key=lambda column: (column[0] != "gr", not column[0].startswith("lr"), column[0] != "sr"))
+
+
+def _score_cells(record: Record, score_columns: Iterable[tuple[str, str]]) -> list[Cell]:
+    cells = []
+    for name, _ in score_columns:
+        score = record.scores.get(name)
+        known = score is not None and score.value is not None
+        cells.append(Cell(cell(score), round(100 * (score.value or 0), 4) if known and score else -1))
+    return cells
+
+
+def _milliseconds(record: Record) -> Cell:
+    milliseconds = 1000 * record.costs.median_edit_seconds
+    return Cell(f"{milliseconds:,.1f}", milliseconds)
+
+
+def _describe_run(record: Record) -> list[tuple[str, str]]:
+    """Names and values of what made the scores: samples, cost, noise floor, where and by which commit."""
+    costs, noise, environment = record.costs, record.noise_floor, record.environment
+    changes = ", with changes" if environment.dirty else ""
+    commit = f"{environment.commit[:12]}{changes}" if environment.commit else "none"
+    memory = NOTHING if costs.peak_memory_mb is None else f"{costs.peak_memory_mb:,.0f} MiB"
+    learned = [f"{name}: {value}" for name, value in record.editor.provenance.items()]
+    return [
+        ("Edits", edits_of(record)),
+        ("Failed", f"{record.outcomes.failed:,} of {record.outcomes.edits:,}"),
+        ("An edit", f"{costs.median_edit_seconds:.3g} s, {record.outcomes.median_steps:g} steps (medians)"),
+        ("Judging it", f"{costs.median_score_seconds:.3g} s (median)"),
+        ("Learning before", f"{costs.fit_seconds:,.3g} s" if costs.fit_seconds else "none"),
+        *([("Learned from", "; ".join(learned))] if learned else []),
+        ("Peak memory", memory),
+        ("Noise floor", f"{noise.flips:,} of {noise.images:,} predictions change without an edit"),
+        ("Judged by the editor", f"{record.outcomes.judged_by_editor or 0:,} edits"),
+        ("Device", environment.device_name),
+        ("Commit", commit),
+        ("Made", record.created[:16].replace("T", " ") + " UTC"),
+        ("Key", record.key),
+    ]
+
+
+def _tiles(
+    table: Table, entry: Entry, sets: Sequence[ImageSet], rows: Sequence[int], is_right: bool, pictures: Pictures
+) -> Iterable[Tile]:
+    """Tiles of images with the right answer, or with the commonest wrong one, and the number of edits that gave any."""
+    images = entry.answers.images
+    page_of = {row: each.page for each in sets for row in each.rows}
+    for row in rows:
+        edits, right, wrong = (int(images[name][row]) for name in ("edits", "right", "wrong"))
+        after = _name(int(table.samples["label"][row]) if is_right else wrong)
+        note = f"{'right' if is_right else 'wrong'} after {right if is_right else edits - right:,} of {edits:,} edits"
+        yield _tile(table, row, after, page_of[row], note, pictures, is_right)
+
+
+def _tile(table: Table, row: int, after: str, page: str, note: str, pictures: Pictures, is_right: bool = False) -> Tile:
+    sample = table.samples.loc[row]
+    return Tile(
+        pictures.ask(sample["sha256"]),
+        f"{page}.html#i{row}",
+        _name(int(sample["label"])),
+        _name(int(sample["base"])),
+        after,
+        is_right,
+        note,
+        pictures.credit(sample["sha256"]),
+    )
+
+
+def _name(index: int) -> str:
+    return "no answer" if index == UNKNOWN else names()[index]

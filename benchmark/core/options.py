@@ -73,6 +73,13 @@ Precision: TypeAlias = Annotated[
         "take float32, or two-pass: the verdicts of float32, computed in tf32 where that leaves no doubt."
     ),
 ]
+Engine: TypeAlias = Annotated[
+    Literal["local", "ray"],
+    Doc(
+        "Engine that computes: this process, or a Ray cluster, the one that RAY_ADDRESS names, else one on this"
+        " machine."
+    ),
+]
 BatchSize: TypeAlias = Annotated[Count, Doc("Images a batch.")]
 
 # training

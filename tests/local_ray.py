@@ -24,6 +24,6 @@ def local_ray(cache: Path) -> Iterator[None]:
         for name, value in {**ENVIRONMENT, "VIT_EDIT_BENCH_CACHE": str(cache)}.items():
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init(num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()

@@ -25,7 +25,7 @@ from benchmark.core import cli, cluster
 from tests.benchmark.core.test_cluster import lazy_squares
 def main() -> None:
     '''Square numbers; after the first of them, end the processes of the cluster that are named on the command line.'''
-    ray.init(num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
     processes = psutil.Process().children(recursive=True)
     with cluster.Cluster(lazy_squares, False, "a square") as workers:
         for number, square in workers.map(range(1000)):

@@ -15,6 +15,14 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),  # workers must find what tests define
 }
 
+LOCAL = {
+    "num_cpus": 2,
+    "num_gpus": 0,
+    "object_store_memory": 100 << 20,
+    "include_dashboard": False,
+    "log_to_driver": False,
+}
+
 
 @contextmanager
 def local_ray(cache: Path) -> Iterator[None]:
@@ -24,6 +32,6 @@ def local_ray(cache: Path) -> Iterator[None]:
         for name, value in {**ENVIRONMENT, "VIT_EDIT_BENCH_CACHE": str(cache)}.items():
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init("local", num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+        ray.init("local", **LOCAL)
         yield
         ray.shutdown()

@@ -34,8 +34,6 @@ HERE = "local"  # Ray's word for a new cluster on this machine
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-log = logging.getLogger(__name__)
-
 
 def connect() -> None:
     """Connect this process to a Ray cluster, unless it is.
@@ -104,6 +102,18 @@ def _listens(address: str) -> bool:
     return True
 
 
+def _addresses() -> list[str]:
+    """Addresses of the connected cluster's head and of its part on this machine; Ray ends a process that misses one."""
+    import ray
+
+    named = os.environ.get("RAY_ADDRESS", "")
+    if "://" in named:  # a client of Ray, which has no part on this machine
+        return [named]
+    context = ray.get_runtime_context()
+    here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+    return [context.gcs_address, f"{here['NodeManagerAddress']}:{here['NodeManagerPort']}"]
+
+
 @contextlib.contextmanager
 def naming_this_node() -> Iterator[None]:
     """Put this machine's name before the message of a `UserError`, which is shown on another."""
@@ -159,10 +169,7 @@ class Cluster(Generic[Item, Result]):
         import ray
 
         self._resource, self._item_name = "GPU" if on_gpu else "CPU", item_name
-        self._address = os.environ.get("RAY_ADDRESS") or ray.get_runtime_context().gcs_address
-        here = next(node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id())
-        raylet = f"{here['NodeManagerAddress']}:{here['NodeManagerPort']}"
-        self._needed = (self._address, raylet)  # without one of them, Ray ends this process after a while, by its own
+        self._addresses = _addresses()
         self._begin = ray.put(begin)
         self._actor: Any = ray.remote(_Worker).options(num_cpus=int(not on_gpu), num_gpus=int(on_gpu))
         self._tasks: dict[Any, _Task] = {}  # by the reference to its answer
@@ -170,7 +177,8 @@ class Cluster(Generic[Item, Result]):
         self._placed: set[Any] = set()  # workers that run somewhere
         self._idle: list[Any] = []
         self._losses = 0  # of workers that had not begun, in a row
-        self._heard = self._had_place = time.monotonic()
+        self._had_place = time.monotonic()
+        self._silent_since: float | None = None
 
     def __enter__(self) -> Cluster[Item, Result]:
         return self
@@ -228,11 +236,12 @@ class Cluster(Generic[Item, Result]):
         import ray
 
         now = time.monotonic()
-        if not all(map(_listens, self._needed)):
-            if now - self._heard > GONE_AFTER:
-                raise UserError(f"the Ray cluster at {self._address} is gone; {KEPT}, on a cluster that is there")
+        if not all(map(_listens, self._addresses)):
+            self._silent_since = self._silent_since or now
+            if now - self._silent_since > GONE_AFTER:
+                raise UserError(f"the Ray cluster at {self._addresses[0]} is gone; {KEPT}, on a cluster that is there")
             return
-        self._heard = now
+        self._silent_since = None
         places = int(ray.cluster_resources().get(self._resource, 0))
         while len(self._workers) < min(needed, max(1, places)):
             self._workers.append(worker := self._actor.remote())

@@ -23,9 +23,10 @@ import os, signal, sys, time
 import psutil, ray
 from benchmark.core import cli, cluster
 from tests.benchmark.core.test_cluster import lazy_squares
+from tests.local_ray import LOCAL
 def main() -> None:
     '''Square numbers; after the first of them, end the processes of the cluster that are named on the command line.'''
-    ray.init("local", num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", **LOCAL)
     processes = psutil.Process().children(recursive=True)
     with cluster.Cluster(lazy_squares, False, "a square") as workers:
         for number, square in workers.map(range(1000)):
@@ -137,7 +138,11 @@ def test_what_a_worker_lacks_names_its_machine(ray) -> None:
         list(workers.map(range(3)))
 
 
-def test_workers_stay_for_the_next_items(ray) -> None:
+@pytest.mark.parametrize("named", ["", "auto", "local"])
+def test_workers_stay_for_the_next_items(ray, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", named)
+    monkeypatch.setattr(module, "GONE_AFTER", -1.0)
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.1)
     with Cluster(lazy_squares, False, "a square") as workers:
         assert sorted(workers.map(range(5))) == [(number, number**2) for number in range(5)]
         assert sorted(workers.map([7])) == [(7, 49)]

@@ -137,6 +137,7 @@ leaderboard.analyse compare                               | Folders of two runs
 leaderboard.analyse compare a b                           | no record.json below
 leaderboard.analyse curve nowhere                         | no record.json below nowhere
 leaderboard.bench bordr                                   | did you mean "border"?
+leaderboard.bench --bass mini                             | did you mean --base?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"
 leaderboard.bench --quick=yes                             | --quick takes no value; leave =yes out
 leaderboard.bench border --json                           | --json needs a value

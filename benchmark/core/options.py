@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from benchmark.core.ranges import Count, CountOrZero, Positive, SeedNumber
+from benchmark.core.ranges import Count, CountOrZero, Ge, Le, Positive, SeedNumber
 
 # what is edited, and what it is judged on
 _BASE = Doc(

@@ -42,7 +42,7 @@ def commands(device: str, folder: Path) -> list[str]:
 def markdown(folder: Path) -> str:
     """The tables of docs/speed.md, from the JSON files of a CPU and of a GPU in `folder`; a dash for a missing one."""
     devices = {device: _devices(folder, device) for device in (CPU, GPU)}
-    named = "; ".join(f"{device}: {', '.join(names) or 'not measured'}" for device, names in devices.items())
+    named = "; ".join(f"{device}: {' and '.join(names) or 'not measured'}" for device, names in devices.items())
     header = [
         "python -m ...",
         "plain",

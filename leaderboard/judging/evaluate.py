@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from benchmark.core.devices import device_name, exact_float32, float32_settings
@@ -21,16 +22,17 @@ from benchmark.core.workdir import claim, taken, working
 from benchmark.models.identity import probes_agree
 from benchmark.models.vit import edits_at_once
 from editors.core.registry import ChosenEditor
-from leaderboard.judging.batches import edit_batch, training_pool
+from leaderboard.judging.at_once import GAIN, MOST, measure_gain
+from leaderboard.judging.batches import RunOrder, edit_batch, training_pool
 from leaderboard.judging.border import Border, EditorBehindBorder
 from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import RUN, RunSpec, own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
-from leaderboard.judging.spread import JudgingCluster, RunOrder, edit_on_cluster
+from leaderboard.judging.spread import JudgingCluster, edit_on_cluster
 from leaderboard.judging.two_pass import add_up
 from leaderboard.records import environment, outcomes, record
-from leaderboard.records.sections import Costs, Environment, NoiseFloor, OutcomeSection, Score, TwoPassSection
+from leaderboard.records.sections import AtOnce, Costs, Environment, NoiseFloor, OutcomeSection, Score, TwoPassSection
 from leaderboard.scores import metrics
 
 SAVE_EVERY = 10.0  # seconds after which edits that were judged are written, though their batch is not done
@@ -59,7 +61,7 @@ def evaluate(
     in_process, limit = border is None, settings.edit_timeout
     if in_process and limit is not None:
         raise UserError("--edit-timeout ends the editor's process, so it needs one; leave --in-process out")
-    with closing(
+    with contextlib.closing(
         EditorAtWork(chosen_editor, judge.base) if border is None else border.open(chosen_editor, judge.base, limit)
     ) as editor:
         return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process, below, cluster)
@@ -86,16 +88,19 @@ def _evaluate(
         if (folder / "record.json").is_file():
             return record.read(folder / "record.json")
         judge.noise_floor()  # here already: what it refuses should not cost hours
+        at_once = _choose_at_once(folder, judge, batch)
         _write_samples(folder, judge)
         rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
         peak = environment.peak_memory_mb(base.device)
         if not outcomes.are_joined(folder, rows[:, 0].tolist()):
             probe = run_spec.base.probe or {}
-            run = RunOrder(chosen_editor, settings, batch, editor.hidden, run_spec.key, run_spec.fields, probe)
+            run = RunOrder(
+                chosen_editor, settings, batch, at_once.edits, editor.hidden, run_spec.key, run_spec.fields, probe
+            )
             peak = _edit_all(run, editor, judge, rows, folder, progress, cluster) or peak
         outcomes.discard_parts(folder)
         passes = outcomes.read_passes(folder)
-        result = _record(judge, run_spec, fit_seconds, peak, editor.hidden, outcomes.read(folder), passes)
+        result = _record(judge, run_spec, fit_seconds, peak, at_once, editor.hidden, outcomes.read(folder), passes)
         result.write(folder / "record.json")
         return result
 
@@ -140,11 +145,9 @@ def _edit_here(
         part = outcomes.read_part(folder, batch_index) if n_done else outcomes.Part()
         saved = time.monotonic()
         try:
-            edited = edit_batch(run.chosen_editor, editor, judge, batch_rows, run.settings.seed, n_done)
-            for outcome_row, passes in edited:
-                part.rows.append(outcome_row)
-                part.passes += passes
-                bar.update()
+            for judged in edit_batch(run, editor, judge, batch_rows, n_done):
+                part.extend(judged)
+                bar.update(len(judged.rows))
                 if time.monotonic() - saved > SAVE_EVERY:
                     outcomes.write_part(folder, batch_index, part)
                     saved = time.monotonic()
@@ -166,6 +169,18 @@ def _compare_probes(folder: Path, run_spec: RunSpec) -> None:
         raise taken(folder, f"was begun where {run_spec.base.name} answered a fixed image otherwise", RUN.fix)
 
 
+def _choose_at_once(folder: Path, judge: Judge, batch: int) -> AtOnce:
+    """The number of edits that are judged at once: as the run was begun, or else measured now and kept for a resume."""
+    note = read_json(folder / RUN.note, fix=RUN.fix)
+    with contextlib.suppress(ValidationError):
+        return AtOnce.model_validate(note.get("at_once"))
+    most = min(MOST, batch)
+    gain = measure_gain(judge, most)
+    choice = AtOnce(edits=most if gain is not None and gain >= GAIN else 1, gain=gain)
+    claim(folder, RUN, {**note, "at_once": choice.model_dump()})
+    return choice
+
+
 def _write_samples(folder: Path, judge: Judge) -> None:
     table = outcomes.sample_table(judge.benchmark, judge.base_edit, judge.base_locality)
     with replacing(folder / "samples.parquet") as temporary:
@@ -177,6 +192,7 @@ def _record(
     run_spec: RunSpec,
     fit_seconds: float,
     peak_memory_mb: float | None,
+    at_once: AtOnce,
     hidden: bool,
     run: outcomes.Outcomes,
     passes: Sequence[Mapping[str, float]],
@@ -206,6 +222,7 @@ def _record(
             median_edit_seconds=float(edits["seconds"].median()),
             median_score_seconds=float(edits["score_seconds"].median()),
             peak_memory_mb=peak_memory_mb,
+            at_once=at_once,
         ),
         noise_floor=NoiseFloor(flips=flips, images=images),
         two_pass=TwoPassSection(**asdict(add_up(passes))) if judge.two_pass else None,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -24,31 +24,13 @@ from benchmark.core.workdir import difference
 from benchmark.data import dataset
 from benchmark.models.identity import probes_agree
 from benchmark.models.load import load_base
-from editors.core.registry import ChosenEditor
-from leaderboard.judging.batches import edit_batch, training_pool
+from leaderboard.judging.batches import RunOrder, edit_batch, training_pool
 from leaderboard.judging.border import Border, EditorBehindBorder
 from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import RunSpec
-from leaderboard.judging.sampling import Settings
 from leaderboard.judging.two_pass import TwoPass
 from leaderboard.records import environment, outcomes
-
-
-@dataclass(frozen=True)
-class RunOrder:
-    """A run as every worker must have it: `hidden`, `fields` and `probe` are the driver's, to be compared.
-
-    See `EditorBehindBorder` and `RunSpec`.
-    """
-
-    chosen_editor: ChosenEditor
-    settings: Settings
-    batch_size: int
-    hidden: bool
-    key: str
-    fields: dict[str, Any]
-    probe: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -116,11 +98,8 @@ class JudgeOnNode:
                 self._editor = self._begin_run(run)
             self._key = run.key
         part = outcomes.Part()
-        for row, passes in edit_batch(
-            run.chosen_editor, self._editor, judge, batch.rows, run.settings.seed, batch.n_done
-        ):
-            part.rows.append(row)
-            part.passes += passes
+        for judged in edit_batch(run, self._editor, judge, batch.rows, batch.n_done):
+            part.extend(judged)
         self._editor.check_base()
         return Judged(part, environment.peak_memory_mb(judge.base.device))
 
@@ -159,8 +138,8 @@ def edit_on_cluster(
     ]
     peaks = []
     for batch, result in cluster.map(missing):
-        earlier = outcomes.read_part(folder, batch.number) if batch.n_done else outcomes.Part()
-        part = outcomes.Part(earlier.rows + result.part.rows, earlier.passes + result.part.passes)
+        part = outcomes.read_part(folder, batch.number) if batch.n_done else outcomes.Part()
+        part.extend(result.part)
         outcomes.write_part(folder, batch.number, part)
         bar.update(len(result.part.rows))
         peaks.append(result.peak_memory_mb)

@@ -88,7 +88,7 @@ def _evaluate(
         if (folder / "record.json").is_file():
             return record.read(folder / "record.json")
         judge.noise_floor()  # here already: what it refuses should not cost hours
-        at_once = _choose_at_once(folder, judge, batch)
+        at_once = _choose_at_once(folder, judge, 1 if editor.one_by_one else batch)
         _write_samples(folder, judge)
         rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
         peak = environment.peak_memory_mb(base.device)
@@ -169,12 +169,12 @@ def _compare_probes(folder: Path, run_spec: RunSpec) -> None:
         raise taken(folder, f"was begun where {run_spec.base.name} answered a fixed image otherwise", RUN.fix)
 
 
-def _choose_at_once(folder: Path, judge: Judge, batch: int) -> AtOnce:
-    """The number of edits that are judged at once: as the run was begun, or else measured now and kept for a resume."""
+def _choose_at_once(folder: Path, judge: Judge, most: int) -> AtOnce:
+    """The number of edits judged at once, of `most` that come together: as the run was begun, or measured, and kept."""
     note = read_json(folder / RUN.note, fix=RUN.fix)
     with contextlib.suppress(ValidationError):
         return AtOnce.model_validate(note.get("at_once"))
-    most = min(MOST, batch)
+    most = min(MOST, most)
     gain = measure_gain(judge, most)
     choice = AtOnce(edits=most if gain is not None and gain >= GAIN else 1, gain=gain)
     claim(folder, RUN, {**note, "at_once": choice.model_dump()})

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from benchmark.core.workdir import claim
 from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
-from editors.core.edit import Edit
-from editors.core.registry import choose
+from editors.core.base import Editor
+from editors.core.edit import Edit, FailedEdit, WeightEdit
+from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging import at_once
 from leaderboard.judging import evaluate as evaluation
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge, Prediction
+from leaderboard.judging.run_spec import RUN
 from leaderboard.judging.sampling import Settings
 from leaderboard.judging.spread import JudgeOnNode
 from leaderboard.judging.two_pass import TwoPass
@@ -96,6 +102,7 @@ def test_nothing_is_measured_where_edits_are_judged_alone(
 def test_both_ways_are_timed_with_the_judge_itself(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = count_judged(judge, monkeypatch)
     monkeypatch.setattr(at_once, "FULL", frozenset())
+    monkeypatch.setattr(at_once, "LONGEST", 60)
     gain = at_once.measure_gain(judge, 3)
     assert gain is not None and gain > 0
     assert sizes[:2] == [1, 1] and sizes[2:6] == [1, 1, 1, 3] and sizes[6:10] == [1, 1, 1, 3]
@@ -129,9 +136,8 @@ def test_a_run_that_judges_at_once_has_the_record_of_one_by_one(
     assert edits["score_seconds"].iloc[0] == edits["score_seconds"].iloc[1] > 0, "their time is shared equally"
 
 
-@pytest.mark.parametrize("wish", ["", "x", {"edits": 0, "gain": None}, {"edits": 2, "gain": -1}, {"edits": 2}])
 def test_a_resumed_run_takes_the_choice_it_was_begun_with_and_judges_what_is_missing(
-    wish: object, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unhashed
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unhashed
 ) -> None:
     chosen, folder = choose(SPEC, "small"), tmp_path / "run"
     whole = evaluate(chosen, judge, SETTINGS, tmp_path / "whole", False)
@@ -144,15 +150,51 @@ def test_a_resumed_run_takes_the_choice_it_was_begun_with_and_judges_what_is_mis
     assert outcomes.count_edits(folder) == judged
     note = json.loads((folder / "run.json").read_text())
     assert note["at_once"] == {"edits": 3, "gain": pytest.approx(2.0)}
-    if wish:
-        (folder / "run.json").write_text(json.dumps({**note, "at_once": wish}))
     with monkeypatch.context() as patch:
         clock = on_a_gpu(patch, Clock(1.0), most=3)
         sizes = count_judged(judge, patch)
         result = evaluate(chosen, judge, SETTINGS, folder, False)
-    assert sum(sizes) == whole.outcomes.edits - judged
-    assert (max(sizes) == 3 and clock.asked == []) if not wish else (max(sizes) == 1 and clock.asked == [1, 3, 3])
-    assert result.outcomes == whole.outcomes
+    assert sum(sizes) == whole.outcomes.edits - judged and max(sizes) == 3
+    assert clock.asked == [] and result.outcomes == whole.outcomes
+
+
+@pytest.mark.parametrize("note", [None, "x", {"edits": 0, "gain": None}, {"edits": 2, "gain": -1}, {"edits": 2}])
+def test_a_choice_that_is_none_is_made_again(
+    note: object, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_gpu(monkeypatch, Clock(2.0, 2.0, 2.0), most=3)
+    claim(tmp_path / "run", RUN, {"key": "k", "facts": {"seed": 0}, "at_once": note})
+    for most in (16, 2):  # the first is kept
+        assert evaluation._choose_at_once(tmp_path / "run", judge, most).edits == 3
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept == {"key": "k", "facts": {"seed": 0}, "at_once": {"edits": 3, "gain": pytest.approx(2.0)}}
+
+
+class Mixed(Editor):
+    """Every third edit has failed; a change of the head for the others, which the last returns as a model."""
+
+    def edit(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Edit:
+        raise AssertionError("edit_many is asked")
+
+    def edit_many(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, seeds: Sequence[int]) -> list:
+        bias = [model.head.bias + torch.nn.functional.one_hot(label[0], 1000) for label in labels]
+        edits: list = [WeightEdit({"head.bias": value}) for value in bias]
+        edits[::3] = [FailedEdit("no reason")] * len(edits[::3])
+        edits[-1] = copy.deepcopy(model)
+        edits[-1].register_forward_hook(lambda module, inputs, logits: -logits)
+        return edits
+
+
+def test_edits_of_other_kinds_are_judged_alone_and_in_order(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unhashed
+) -> None:
+    chosen, settings = ChosenEditor("mixed", Mixed, Mixed.Config()), Settings(edit_batch=16, groups=("line",))
+    one = evaluate(chosen, judge, settings, tmp_path / "one", False)
+    on_a_gpu(monkeypatch, Clock(2.0, 2.0, 2.0))
+    sizes = count_judged(judge, monkeypatch)
+    many = evaluate(chosen, judge, settings, tmp_path / "many", False)
+    assert sizes == [1, 2, 1, 1] and one.outcomes.failed == 2 and one.outcomes.called == 1
+    assert essence(many) == essence(one)
 
 
 def test_workers_take_the_choice_of_the_driver(

@@ -18,7 +18,7 @@ MOST = 8  # edits that are judged at once
 GAIN = 1.1  # times faster that this must be
 TURNS = 3  # in each of which it must be so
 LONGEST = 0.05  # seconds that one edit may take: it fills the device if it takes longer
-FULL = frozenset({"cpu"})  # kinds of device that one edit fills: 8 at once were 0.87 to 1.05 times as fast
+FULL = frozenset({"cpu"})  # kinds of device that one edit fills: 8 at once were 0.75 to 1.05 times as fast
 
 
 def measure_gain(judge: Judge, edits: int) -> float | None:

@@ -96,7 +96,7 @@ def _judged_together(edits: Sequence[SampleEdit], judge: Judge, at_once: int) ->
 
     Of edits that begin where some were judged together, the rest is the same: so a resumed run judges as it would have.
     """
-    for (_, likeness), alike in groupby(edits, lambda each: (_group_of(judge, each[0]), judge.likeness(each[1]))):
+    for (_, likeness), alike in groupby(edits, lambda made: (_group_of(judge, made[0]), judge.likeness(made[1]))):
         most, rest = at_once if likeness else 1, [*alike]
         yield from (rest[start : start + most] for start in range(0, len(rest), most))
 

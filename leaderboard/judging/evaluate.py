@@ -145,9 +145,9 @@ def _edit_here(
         part = outcomes.read_part(folder, batch_index) if n_done else outcomes.Part()
         saved = time.monotonic()
         try:
-            for judged in edit_batch(run, editor, judge, batch_rows, n_done):
-                part.extend(judged)
-                bar.update(len(judged.rows))
+            for new_part in edit_batch(run, editor, judge, batch_rows, n_done):
+                part.extend(new_part)
+                bar.update(len(new_part.rows))
                 if time.monotonic() - saved > SAVE_EVERY:
                     outcomes.write_part(folder, batch_index, part)
                     saved = time.monotonic()

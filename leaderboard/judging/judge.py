@@ -94,7 +94,7 @@ class Judge:
         return [Prediction(*both, path.name) for both in zip(group, locality, strict=True)]
 
     def likeness(self, edit: Edit) -> Likeness:
-        """What edits must share to be judged at once; empty for one that is judged alone, as all are in two passes."""
+        """Names and shapes that edits judged at once share; empty of one judged alone, as all are in two passes."""
         return frozenset() if self.two_pass else likeness(self.base.module, edit)
 
     def noise_floor(self) -> tuple[int, int]:

@@ -98,8 +98,8 @@ class JudgeOnNode:
                 self._editor = self._begin_run(run)
             self._key = run.key
         part = outcomes.Part()
-        for judged in edit_batch(run, self._editor, judge, batch.rows, batch.n_done):
-            part.extend(judged)
+        for new_part in edit_batch(run, self._editor, judge, batch.rows, batch.n_done):
+            part.extend(new_part)
         self._editor.check_base()
         return Judged(part, environment.peak_memory_mb(judge.base.device))
 

@@ -31,18 +31,18 @@ from tests.leaderboard.judging.test_spread import OneByOne
 
 SPEC = "random-mask:lr=0.01,max_steps=3"
 SETTINGS = Settings(edit_batch=16)
-ONE = 0.01  # seconds of one edit
+EDIT_SECONDS = 0.01
 
 
 class Clock:
-    """In place of `time_at_once`: each edit takes `ONE` seconds, those at once are faster by what comes next."""
+    """In place of `time_at_once`: each edit takes `edit_seconds`, those at once are faster by what comes next."""
 
-    def __init__(self, *gains: float, one: float = ONE) -> None:
-        self.gains, self.one, self.asked = list(gains), one, list[int]()
+    def __init__(self, *gains: float, edit_seconds: float = EDIT_SECONDS) -> None:
+        self.gains, self.edit_seconds, self.asked = list(gains), edit_seconds, list[int]()
 
     def __call__(self, judge: Judge, edits: Sequence[Edit], group_id: str) -> tuple[float, float]:
         self.asked.append(len(edits))
-        seconds = self.one * len(edits)
+        seconds = self.edit_seconds * len(edits)
         return seconds, seconds / (1 if len(self.asked) < 3 else self.gains.pop(0))
 
 
@@ -75,7 +75,7 @@ def count_judged(judge: Judge, patch: pytest.MonkeyPatch, stop_at: int = 1000) -
         (Clock(1.5, 1.3, 1.4), 1.3, [1, 8, 8, 8, 8]),
         (Clock(1.09), 1.09, [1, 8, 8]),
         (Clock(1.5, 1.0), 1.0, [1, 8, 8, 8]),
-        (Clock(one=0.06), None, [1]),
+        (Clock(edit_seconds=0.06), None, [1]),
     ],
     ids=["faster in every turn", "not by a tenth", "not in every turn", "one edit fills the device"],
 )
@@ -118,20 +118,20 @@ def test_a_run_that_judges_at_once_has_the_record_of_one_by_one(
     chosen = choose(SPEC, "small")
     with monkeypatch.context() as patch:
         sizes = count_judged(judge, patch)
-        one = evaluate(chosen, judge, SETTINGS, tmp_path / "one", False)
+        alone = evaluate(chosen, judge, SETTINGS, tmp_path / "one", False)
         assert set(sizes) == {1}
-    assert one.costs.at_once is not None and one.costs.at_once.model_dump() == {"edits": 1, "gain": None}
+    assert alone.costs.at_once is not None and alone.costs.at_once.model_dump() == {"edits": 1, "gain": None}
     on_a_gpu(monkeypatch, Clock(2.0, 1.5, 2.0), most=2)
     sizes = count_judged(judge, monkeypatch)
     many = evaluate(chosen, judge, SETTINGS, tmp_path / "many", False)
     groups = [len(judge.benchmark.members(group)) for group in judge.benchmark.groups]
     assert sizes == [size for count in groups for size in [2] * (count // 2) + [1] * (count % 2)]
-    assert essence(many) == essence(one), "key and outcomes included"
+    assert essence(many) == essence(alone), "key and outcomes included"
     assert many.costs.at_once is not None and many.costs.at_once.edits == 2
     assert many.costs.at_once.gain == pytest.approx(1.5)
     note = json.loads((tmp_path / "many" / "run.json").read_text())
     assert note["at_once"] == many.costs.at_once.model_dump()
-    assert many.comparable_key() == one.comparable_key()
+    assert many.comparable_key() == alone.comparable_key()
     edits = outcomes.read(tmp_path / "many").edits
     assert edits["score_seconds"].iloc[0] == edits["score_seconds"].iloc[1] > 0, "their time is shared equally"
 
@@ -146,15 +146,15 @@ def test_a_resumed_run_takes_the_choice_it_was_begun_with_and_judges_what_is_mis
         sizes = count_judged(judge, patch, stop_at=6)
         with pytest.raises(KeyboardInterrupt):
             evaluate(chosen, judge, SETTINGS, folder, False)
-        judged = sum(sizes)
-    assert outcomes.count_edits(folder) == judged
+        n_judged = sum(sizes)
+    assert outcomes.count_edits(folder) == n_judged
     note = json.loads((folder / "run.json").read_text())
     assert note["at_once"] == {"edits": 3, "gain": pytest.approx(2.0)}
     with monkeypatch.context() as patch:
         clock = on_a_gpu(patch, Clock(1.0), most=3)
         sizes = count_judged(judge, patch)
         result = evaluate(chosen, judge, SETTINGS, folder, False)
-    assert sum(sizes) == whole.outcomes.edits - judged and max(sizes) == 3
+    assert sum(sizes) == whole.outcomes.edits - n_judged and max(sizes) == 3
     assert clock.asked == [] and result.outcomes == whole.outcomes
 
 
@@ -189,12 +189,12 @@ def test_edits_of_other_kinds_are_judged_alone_and_in_order(
     judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unhashed
 ) -> None:
     chosen, settings = ChosenEditor("mixed", Mixed, Mixed.Config()), Settings(edit_batch=16, groups=("line",))
-    one = evaluate(chosen, judge, settings, tmp_path / "one", False)
+    alone = evaluate(chosen, judge, settings, tmp_path / "one", False)
     on_a_gpu(monkeypatch, Clock(2.0, 2.0, 2.0))
     sizes = count_judged(judge, monkeypatch)
     many = evaluate(chosen, judge, settings, tmp_path / "many", False)
-    assert sizes == [1, 2, 1, 1] and one.outcomes.failed == 2 and one.outcomes.called == 1
-    assert essence(many) == essence(one)
+    assert sizes == [1, 2, 1, 1] and alone.outcomes.failed == 2 and alone.outcomes.called == 1
+    assert essence(many) == essence(alone)
 
 
 def test_workers_take_the_choice_of_the_driver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,19 +14,19 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.cli import run
+from benchmark.core.cluster import connect
 from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Positive
 from benchmark.data import dataset
-from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
 from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor, built_in, choose
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
-from leaderboard.judging.judge import Judge
 from leaderboard.judging.plan import planned
 from leaderboard.judging.sampling import Settings
+from leaderboard.judging.spread import judging_cluster, make_judge
 from leaderboard.judging.two_pass import TwoPass
 from leaderboard.records.record import Record
 from leaderboard.records.runs import RUNS
@@ -48,6 +49,7 @@ def score(
     in_process: bool = False,
     settings_file: Path | None = None,
     precision: str = FLOAT32,
+    on_ray: bool = False,
 ) -> list[Record]:
     """Score editors one after the other on one base and benchmark; finished runs in `out` are not repeated.
 
@@ -55,8 +57,11 @@ def score(
     editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
     `images` are those that editors learn from, if not the data itself. Each editor works in a process of its own or,
     to be debugged, `in_process`. `settings_file` is one that `leaderboard.tune` wrote. `precision` is
-    float32, or two-pass on a GPU. Raises `UserError` for another one.
+    float32, or two-pass on a GPU. `on_ray` spreads the edits over a Ray cluster, whose machines find editors' files,
+    base and data by the same names. Raises `UserError` for another one.
     """
+    if on_ray:
+        connect()  # before anything is loaded
     two_pass = _passes(precision, torch_device := pick(device), settings.seed)
     border = None if in_process else Border(dataset.scored_files(data))
     choose_editor = border.choose if border else choose
@@ -70,14 +75,16 @@ def score(
     chosen_editors = list({each.spec: each for each in chosen_editors}.values())
     for note in dict.fromkeys(note for chosen_editor in chosen_editors for note in chosen_editor.notes):
         log.warning(note)
-    benchmark = dataset.load(data)
-    benchmark = replace(benchmark, train=images or benchmark.train)
-    judge = Judge(load_base(base, device=torch_device), benchmark, two_pass=two_pass)
+    judge = make_judge(base, data, images, torch_device, two_pass)
     log.info("%s gets wrong: %s", judge.base.name, judge.benchmark.kept_counts)
     log.info("%s: %s", out, planned(chosen_editors, judge, settings, out, in_process))
-    return [
-        evaluate(chosen_editor, judge, settings, out, border=border, below=True) for chosen_editor in chosen_editors
-    ]
+    with (
+        judging_cluster(base, data, images, torch_device, two_pass, in_process) if on_ray else nullcontext() as cluster
+    ):
+        return [
+            evaluate(chosen_editor, judge, settings, out, border=border, below=True, cluster=cluster)
+            for chosen_editor in chosen_editors
+        ]
 
 
 def _passes(precision: str, device: torch.device, seed: int) -> TwoPass | None:
@@ -115,6 +122,7 @@ def main(
     images: options.OptionalImages = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    engine: options.Engine = "local",
     settings: Path | None = None,
     intervals: options.Intervals = False,
     out: options.Out = RUNS,
@@ -125,7 +133,8 @@ def main(
     your own class (my_editor.py:MyEditor). Stop it when you like: the same command goes on where it stopped.
 
     --limit draws samples to edit, spread over the groups; what an edit is judged on stays whole.
-    --images are for editors that learn from some first, where DATA has no train split.
+    --images are for editors that learn from some first, where DATA has no train split. With --engine ray, editors'
+    files, base and data must be there under the same names on every machine (docs/scaling.md).
 
     Args:
         editors: Editors to score, one or more.
@@ -139,7 +148,8 @@ def main(
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
     sampling = Settings(seed, limit, groups, edit_timeout=edit_timeout)
     records = score(
-        editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings, precision
+        *(editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings, precision),
+        on_ray=engine == "ray",
     )
     tables.show(records, intervals)
     print(f"records: {out}   the newest of each: python -m leaderboard.tables{'' if out == RUNS else f' {out}'}")

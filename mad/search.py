@@ -35,7 +35,7 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -72,7 +72,7 @@ def main(
     draft: bool = False,
     batch_size: options.BatchSize = 64,
     device: options.Device = "auto",
-    engine: Literal["local", "ray"] = "local",
+    engine: options.Engine = "local",
     out: options.Out = Path("out/mad"),
     overwrite: bool = False,
 ) -> None:
@@ -95,7 +95,6 @@ def main(
         min_group: Leave out groups of fewer images.
         draft: Decode large JPEGs at 1/2, 1/4 or 1/8, at least twice as large as the models take them: faster,
             and not quite the same predictions; recorded in search.json.
-        engine: Engine that predicts; ray is a Ray cluster, the one that RAY_ADDRESS names, else one on this machine.
         overwrite: Replace another search in that folder.
     """
     from benchmark.images.open import open_images

@@ -145,6 +145,7 @@ leaderboard.compare weights.pt ft                         | no record.json below
 leaderboard.analyse swap                                  | did you mean "swaps"?
 leaderboard.analyse curve nowhere                         | no record.json below nowhere
 leaderboard.bench bordr                                   | did you mean "border"?
+leaderboard.bench --bass mini                             | did you mean --base?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"
 leaderboard.bench --quick=yes                             | --quick takes no value; leave =yes out
 leaderboard.bench border --json                           | --json needs a value

@@ -34,6 +34,7 @@ from editors.methods.hypernetwork.bank import BankOptions
 from editors.methods.ke import fit as ke_fit
 from editors.methods.mend import fit as mend_fit
 from editors.methods.mend import samples as mend_samples
+from leaderboard.judging.at_once import time_at_once
 from leaderboard.judging.judge import Judge
 from tests.conftest import PREPROCESSING, png, rows_of, small_vit, write_split
 from tests.editors.conftest import add_untrained, training_pool
@@ -151,6 +152,8 @@ def run_judge(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     ]
     paths = [judge.predict(edit, judge.benchmark.groups[0])[2] for edit in edits]
     assert paths == ["tail", "tail", "full", "tail", "called", "tail"]
+    for edit in edits[:2]:
+        assert min(time_at_once(judge, [edit] * 3, judge.benchmark.groups[0])) > 0
     base.probe()
 
 

@@ -90,7 +90,8 @@ def _read(command: Command | Mapping[str, Command], words: list[str], prog: str,
             if not {"-h", "--help"} & {*words}:
                 raise unknown_subcommand(words, names, prog)
             return _parse(command, words, prog, [about, *epilogue])
-        if words[:1] and nearest(words[0], names) and not Path(words[0]).exists():  # no place of "" is anything but one
+        word = words[0] if words and not words[0].startswith("-") else ""
+        if word and nearest(word, names) and not Path(word).exists():  # no place of "" is anything but one
             raise unknown_subcommand(words, names, prog)
         command = command[""]
         epilogue.insert(0, f"Subcommands, each with its own --help: {', '.join(names)}.")
@@ -100,14 +101,17 @@ def _read(command: Command | Mapping[str, Command], words: list[str], prog: str,
 def _parse(
     command: Command | Mapping[str, Command], words: list[str], prog: str, paragraphs: list[str]
 ) -> Callable[[], None]:
-    import tyro
-
     text, *epilogue = paragraphs
-    settings: Any = {
-        "args": words,
-        "prog": prog,
-        "description": "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *epilogue]),
-    }
+    description = "\n\n".join([inspect.cleandoc(text).partition("\n\nArgs:")[0], *epilogue])
+    try:
+        import tyro
+    except ModuleNotFoundError:
+        from benchmark.core import plain_options
+
+        if isinstance(command, Mapping):
+            raise UserError(plain_options.MISSING) from None
+        return _prepared(command)(**plain_options.parse(command, words, prog, description))
+    settings: Any = {"args": words, "prog": prog, "description": description}
     box = io.StringIO()
     try:
         with redirect_stderr(box):

@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from benchmark.core.ranges import Count, CountOrZero, Positive, SeedNumber
+from benchmark.core.ranges import Count, CountOrZero, Ge, Le, Positive, SeedNumber
 
 # what is edited, and what it is judged on
 _BASE = Doc(
@@ -71,6 +70,13 @@ Precision: TypeAlias = Annotated[
     Doc(
         "Precision of matrix products; with tf32 a GPU rounds their factors to 10 bits: faster, and less exact. Scores "
         "take float32, or two-pass: the verdicts of float32, computed in tf32 where that leaves no doubt."
+    ),
+]
+Engine: TypeAlias = Annotated[
+    Literal["local", "ray"],
+    Doc(
+        "Engine that computes: this process, or a Ray cluster, the one that RAY_ADDRESS names, else one on this"
+        " machine."
     ),
 ]
 BatchSize: TypeAlias = Annotated[Count, Doc("Images a batch.")]

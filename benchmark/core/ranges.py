@@ -13,9 +13,36 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from annotated_types import Ge, Gt, Le, Lt
-
 from benchmark.core.errors import UserError
+
+try:
+    from annotated_types import Ge, Gt, Le, Lt
+except ModuleNotFoundError:  # it comes with pydantic; a machine that measures speed may have neither (docs/speed.md)
+
+    @dataclasses.dataclass(frozen=True)
+    class Ge:  # type: ignore[no-redef]
+        """A least value."""
+
+        ge: float
+
+    @dataclasses.dataclass(frozen=True)
+    class Gt:  # type: ignore[no-redef]
+        """A value that is too small."""
+
+        gt: float
+
+    @dataclasses.dataclass(frozen=True)
+    class Le:  # type: ignore[no-redef]
+        """A greatest value."""
+
+        le: float
+
+    @dataclasses.dataclass(frozen=True)
+    class Lt:  # type: ignore[no-redef]
+        """A value that is too large."""
+
+        lt: float
+
 
 Count: TypeAlias = Annotated[int, Ge(1)]
 CountOrZero: TypeAlias = Annotated[int, Ge(0)]

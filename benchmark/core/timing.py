@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from benchmark.core.devices import wait
 from benchmark.core.files import write_text
-from benchmark.core.terminal import console
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,19 @@ class Comparison:
 
     def show(self, title: str) -> None:
         """Print both variants as a table; a command calls this in the end."""
-        from rich.table import Table
-
-        table = Table(title=title, title_justify="left")
-        for name in ("", "seconds", "least - most", f"{self.unit}/s", "GFLOP/s", "of the ceiling"):
-            table.add_column(name, justify="right" if name else "left")
-        for name, timing, flops in (("ours", self.ours, self.ours_flops), ("plain", self.plain, self.plain_flops)):
-            rate = flops / timing.median
-            table.add_row(
-                name, f"{timing.median:.3g}", f"{timing.low:.3g} - {timing.high:.3g}",
-                f"{self.count / timing.median:.3g}", f"{rate / 1e9:,.0f}", f"{rate / self.ceiling:.0%}",
-            )  # fmt: skip
-        table.caption = (
-            f"ceiling: {self.ceiling / 1e9:,.0f} GFLOP/s, measured; arithmetic alone allows {self.allowed:.1f}x"
-        )
-        console().print(table)
+        rows = {
+            name: {
+                "seconds": f"{timing.median:.3g}",
+                "least - most": f"{timing.low:.3g} - {timing.high:.3g}",
+                f"{self.unit}/s": f"{self.count / timing.median:.3g}",
+                "GFLOP/s": f"{flops / timing.median / 1e9:,.0f}",
+                "of the ceiling": f"{flops / timing.median / self.ceiling:.0%}",
+            }
+            for name, timing, flops in (("ours", self.ours, self.ours_flops), ("plain", self.plain, self.plain_flops))
+        }
+        print(title)
+        print(pd.DataFrame.from_dict(rows, orient="index").to_string())
+        print(f"ceiling: {self.ceiling / 1e9:,.0f} GFLOP/s, measured; arithmetic alone allows {self.allowed:.1f}x")
 
 
 def interleaved(variants: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Timing]:

@@ -157,8 +157,8 @@ def check_empty(folder: Path, fix: str = Kind.fix) -> None:
 
 def refuse_other(path: Path, name: str, old: Mapping[str, Any], new: Mapping[str, Any], fix: str = Kind.fix) -> None:
     """Raise `UserError` if the `name` that `path` holds, described by `old`, is not the one described by `new`."""
-    if difference := _difference(old, new):
-        raise taken(path, f"holds another {name} ({difference})", fix)
+    if where := difference(old, new):
+        raise taken(path, f"holds another {name} ({where})", fix)
 
 
 def taken(folder: Path, why: str, fix: str = Kind.fix) -> UserError:
@@ -201,13 +201,13 @@ def _identity(note: dict[str, Any], kind: Kind) -> dict[str, Any]:
     return value if isinstance(value, dict) else {kind.identity: value}
 
 
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str:
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str:
     """The first value in which two notes differ, in words; empty if none does."""
     for name in (*new, *(name for name in old if name not in new)):
         old_value, new_value = old.get(name), new.get(name)
         if isinstance(old_value, dict) and isinstance(new_value, dict):
-            if difference := _difference(old_value, new_value, f"{path}{name}."):
-                return difference
+            if inner := difference(old_value, new_value, f"{path}{name}."):
+                return inner
         elif json.dumps(old_value) != json.dumps(new_value):  # as text, since NaN is not equal to itself
             return f"its {path}{name} is {old_value}, yours is {new_value}"
     return ""

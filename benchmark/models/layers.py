@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -55,3 +55,18 @@ def scale(layer: Any, name: str, inputs: Tensor, overrides: Overrides) -> Tensor
 def per_edit(vector: Tensor, like: Tensor) -> Tensor:
     """A vector (N,) as it is, one an edit (m, N) with axes that broadcast against tokens (m, n, T, N)."""
     return vector if vector.dim() == 1 else vector.reshape(len(vector), *(1,) * (like.dim() - 2), -1)
+
+
+def stack_overrides(edits: Sequence[Overrides]) -> Overrides:
+    """The overrides of several edits of the same parameters as those of m edits at once; of one edit, its own.
+
+    Where one has fewer FFN units than another, units of zeros are added, which add nothing to the FFN's output.
+    """
+    return edits[0] if len(edits) == 1 else {name: _stacked([edit[name] for edit in edits]) for name in edits[0]}
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor:
+    stacked = values[0].new_zeros(len(values), *map(max, zip(*(value.shape for value in values), strict=True)))
+    for row, value in zip(stacked, values, strict=True):
+        row[tuple(map(slice, value.shape))] = value
+    return stacked

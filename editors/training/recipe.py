@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
-
 from benchmark.core.errors import UserError
-from benchmark.core.ranges import as_option, check_fields
+from benchmark.core.ranges import Ge, Gt, Le, Lt, as_option, check_fields
 from benchmark.core.readers import parse_json
 
 AnyRecipe = TypeVar("AnyRecipe", bound="TrainingRecipe")

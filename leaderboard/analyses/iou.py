@@ -15,7 +15,7 @@ from benchmark.models.vit import edits_that_fit
 from editors.core.base import seed_everything
 from editors.core.masks import MaskingEditor, keep_top
 from editors.core.registry import ChosenEditor
-from leaderboard.judging.evaluate import training_pool
+from leaderboard.judging.batches import training_pool
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
 from leaderboard.records.sections import Score

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,43 +25,32 @@ from benchmark.labels.imagenet import CLASSES
 from benchmark.models.checks import check_supported
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
-from benchmark.models.vit import (
-    Cut,
-    cut_for,
-    ffn_difference,
-    ffn_matrices,
-    forward,
-    forward_prefix,
-    forward_tail,
-    forward_tail_beyond,
-    hidden_activations,
-    tokens_after_ffn,
-)
+from benchmark.models.vit import Cut, ffn_matrices, forward_prefix, hidden_activations, tokens_after_ffn
 from benchmark.predict.benchmark import SCORE_BATCH, filter_benchmark
 from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
-from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+from editors.core.edit import Edit, WeightEdit
+from leaderboard.judging.paths import Likeness, Path, likeness, path_of
 from leaderboard.judging.two_pass import TwoPass
 from leaderboard.judging.wire import Kept
 from leaderboard.scores import metrics
 
 KNOWN = 0.5  # least share of D_l that a base must get right for its LR to say something
 NOISE = 0.01  # most flips under no edit at all
-Forward = Callable[[Tensor], Tensor]  # logits (n, classes) of one batch, of images or of tokens at a cut
 
 log = logging.getLogger(__name__)
 
 
-class Path(NamedTuple):
-    """The way from images to logits: its name in outcomes, the last step's function (None of a failed edit), its input.
+class Prediction(NamedTuple):
+    """The classes that one edited model predicts, int16, -1 of a failed edit, and its forward path in outcomes.
 
-    Tokens (n, T, N) at the cut, or (n, 2, T, N) at it and behind the base's FFN there; images where there is no cut.
+    group: (|S|,), locality: (|D_l|,). path: "tail", "full" (every block again), "called" (a module) or "editor" (its
+    own process answered).
     """
 
-    name: str
-    forward: Forward | None
-    cut: Cut | None = None
-    both_sides: bool = False
+    group: np.ndarray
+    locality: np.ndarray
+    path: str
 
 
 class Judge:
@@ -90,17 +79,23 @@ class Judge:
                 *(base.name, 100 * accuracy),
             )
 
-    def predict(self, edit: Edit, group_id: str, in_one_pass: bool = False) -> tuple[np.ndarray, np.ndarray, str]:
-        """Predictions of one edited model, int16, -1 of a failed edit; and its forward path, as outcomes name it.
+    def predict(self, edit: Edit, group_id: str, in_one_pass: bool = False) -> Prediction:
+        """Predictions of one edited model. `in_one_pass`: in float32 alone, even where the judge has two."""
+        (prediction,) = self.predict_many([edit], group_id, in_one_pass)
+        return prediction
 
-        Those on its group (|S|,), those on D_l (|D_l|,), and "tail", "full" (every block again), "called" (a module) or
-        "editor" (its own process answered). `in_one_pass`: in float32 alone, even where the judge has two.
-        """
-        path = self._path_of(edit)
+    def predict_many(self, edits: Sequence[Edit], group_id: str, in_one_pass: bool = False) -> list[Prediction]:
+        """Predictions of one edited model, or of several at once: of edits that `likeness` finds alike."""
+        path = path_of(self.base.module, edits)
         if isinstance(path.forward, Kept):
-            return *self._run_mixed(path.forward, path.cut, group_id), "editor"
+            return [Prediction(*self._run_mixed(path, group_id), "editor")]
         two_pass = None if in_one_pass else self.two_pass
-        return self._run(path, group_id, two_pass), self._run(path, "", two_pass), path.name
+        group, locality = (self._run(path, where, two_pass) for where in (group_id, ""))
+        return [Prediction(*both, path.name) for both in zip(group, locality, strict=True)]
+
+    def likeness(self, edit: Edit) -> Likeness:
+        """Names and shapes that edits judged at once share; empty of one judged alone, as all are in two passes."""
+        return frozenset() if self.two_pass else likeness(self.base.module, edit)
 
     def noise_floor(self) -> tuple[int, int]:
         """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
@@ -126,63 +121,40 @@ class Judge:
         """The base's hash as it is now."""
         return hash_weights(self.base.module)
 
-    def _path_of(self, edit: Edit) -> Path:
-        """The shortest path that computes all that the edit can change."""
-        match edit:
-            case FailedEdit():
-                return Path("tail", None)
-            case TailEdit():
-                return Path("tail", edit.tail, edit.cut)
-            case ModuleEdit():
-                return Path("called", edit.module)
-            case WeightEdit():
-                model, overrides = self.base.module, edit.overrides
-                cut = cut_for(model, overrides)
-                if cut is None:
-                    return Path("full", lambda images: forward(model, images, overrides))
-                if cut.ffn and (difference := ffn_difference(model, cut.block, overrides)) is not None:
-                    return Path(
-                        "tail",
-                        lambda tokens: forward_tail_beyond(
-                            model, tokens[:, 0], tokens[:, 1], cut, difference, overrides
-                        ),
-                        cut,
-                        both_sides=True,
-                    )
-                return Path("tail", lambda tokens: forward_tail(model, tokens, cut, overrides), cut)
-
     @torch.no_grad()
     @exact_float32()
     def _run(self, path: Path, group_id: str, two_pass: TwoPass | None) -> np.ndarray:
-        """Predictions for the images of a group, or of D_l where `group_id` is empty."""
-        forward_fn, cut = path.forward, path.cut
-        if forward_fn is None:
+        """Predictions (m, n) of m edits for the images of a group, or of D_l where `group_id` is empty."""
+        if path.forward is None:
             count = len(self.benchmark.members(group_id)) if group_id else len(self.benchmark.locality)
-            return np.full(count, NOWHERE, np.int16)
-        inputs = self._decoded(group_id) if cut is None else self._prefix(group_id, cut, path.both_sides)
+            return np.full((1, count), NOWHERE, np.int16)
+        inputs = self._decoded(group_id) if path.cut is None else self._prefix(group_id, path.cut, path.both_sides)
 
         def logits_of(rows: Tensor) -> Tensor:
-            return torch.cat(self._chunks.run(lambda part: self._logits(forward_fn, rows[part]), len(rows)))
+            chunks = self._chunks.run(lambda part: self._logits(path, rows[part]), len(rows))
+            return torch.cat(chunks, dim=-2)
 
         classes = two_pass.classes(logits_of, inputs) if two_pass else top1(logits_of(inputs))
-        return _as_outcomes(classes)
+        return np.atleast_2d(_as_outcomes(classes))
 
     @torch.no_grad()
     @exact_float32()
-    def _run_mixed(self, kept: Kept, cut: Cut | None, group_id: str) -> tuple[np.ndarray, np.ndarray]:
+    def _run_mixed(self, path: Path, group_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Ask for the group and D_l together, in an order that says nothing of which image is which."""
         group, locality = (
-            self._decoded(where) if cut is None else self._prefix(where, cut) for where in (group_id, "")
+            self._decoded(where) if path.cut is None else self._prefix(where, path.cut) for where in (group_id, "")
         )
         inputs = torch.cat([group, locality])
         seed = int(hashlib.sha256(f"{self.benchmark.fingerprint} {group_id}".encode()).hexdigest()[:8], 16)
         order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed)).to(inputs.device)
-        logits = torch.cat([self._logits(kept, inputs[rows]) for rows in order.split(self.score_batch)])
+        logits = torch.cat([self._logits(path, inputs[rows]) for rows in order.split(self.score_batch)])
         predictions = _as_outcomes(top1(logits[order.argsort()]))
         return predictions[: len(group)], predictions[len(group) :]
 
-    def _logits(self, forward_fn: Forward, batch: Tensor) -> Tensor:
+    def _logits(self, path: Path, batch: Tensor) -> Tensor:
         """The logits of one batch. Raises `UserError` where the edited model breaks or gives something else."""
+        forward_fn = path.forward
+        assert forward_fn is not None
         where = forward_fn.where if isinstance(forward_fn, Kept) else defined_at(forward_fn)
         try:
             logits = forward_fn(batch)
@@ -193,10 +165,11 @@ class Judge:
             where = raised_at(error) or where
             raise UserError(f"its edited model cannot be called as the base can ({message}){where}") from error
         weight, classes = next(self.base.module.parameters()), getattr(self.base.module, "num_classes", CLASSES)
-        right = f"{weight.dtype} logits ({len(batch)}, {classes}) on {weight.device}"
+        shape = (*path.axes, len(batch), classes)
+        right = f"{weight.dtype} logits {shape} on {weight.device}"
         if not isinstance(logits, Tensor):
             raise UserError(f"its edited model must return {right}, not {type(logits).__name__}{where}")
-        if (logits.shape, logits.dtype, logits.device) != ((len(batch), classes), weight.dtype, weight.device):
+        if (logits.shape, logits.dtype, logits.device) != (shape, weight.dtype, weight.device):
             shown = f"{logits.dtype} {tuple(logits.shape)} on {logits.device}"
             raise UserError(f"its edited model must return {right}, not {shown}{where}")
         return logits

@@ -46,6 +46,7 @@ from benchmark.predict.benchmark import SCORE_BATCH
 from editors.core.edit import WeightEdit
 from editors.core.flops import forward_flops, tail_flops
 from editors.core.masks import keep_top
+from leaderboard.judging.at_once import MOST, time_at_once
 from leaderboard.judging.judge import Judge
 
 GROUP, LOCALITY = 125, 2071  # images an edit is judged on in the full benchmark: a middling group, and D_l
@@ -104,7 +105,7 @@ class ScoreSpeed:
     predictions and prefixes of all `images`, paid once; `paid_back_after`: edits after which our way is the faster
     one in total; `group_ratio`: times faster over the edits of one whole group, with all of `once_seconds` charged to
     them. `near` predictions lie within `MARGIN` of another class and `flips` of them differ; `changed` differ from the
-    unedited model's. `decoded`: images decoded a second.
+    unedited model's. `decoded`: images decoded a second. `at_once`: of several such edits on `at_once_images` images.
     """
 
     base: str
@@ -120,6 +121,8 @@ class ScoreSpeed:
     flips: int
     changed: int
     decoded: float
+    at_once_images: int
+    at_once: float
 
 
 def plain_judge(model: Model, edit: WeightEdit, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,6 +179,8 @@ def measure_scoring(
         3 if quick else 7,
         torch_device,
     )
+    few = pixels[: min(SCORE_BATCH, max(2, images // MOST))]  # as much work for all of them as for one on all images
+    at_once = gain_at_once(base, few, sparsity, 1 if quick else 3)
     difference = ffn_difference(model, cut.block, edit.overrides)
     units = None if difference is None else len(next(iter(difference.values())))
     speed = Comparison(
@@ -188,7 +193,22 @@ def measure_scoring(
         paid_back_after=math.ceil(once / saved) if saved > 0 else None,
         group_ratio=speed.plain.median / (speed.ours.median + once / GROUP),
         near=near, flips=flips, changed=changed, decoded=decoded_a_second(base.preprocessing),
+        at_once_images=len(few), at_once=at_once,
     )  # fmt: skip
+
+
+def gain_at_once(base: BaseModel, pixels: Tensor, sparsity: float | None, repeats: int) -> float:
+    """Times faster that `MOST` random edits are judged at once than one by one, after a check that they agree."""
+    model, edits = base.module, [random_edit(base.module, sparsity) for _ in range(MOST)]
+    judge, cut = Judge(base, noise_benchmark(pixels, 1)), ffn_cut(model, edits[0].overrides)
+    with torch.no_grad():
+        tokens = forward_prefix(model, pixels, cut)
+    for edit, prediction in zip(edits, judge.predict_many(edits, GROUP_ID), strict=True):
+        logits = long_tail(model, tokens, cut, edit)
+        agreement(np.concatenate(prediction[:2]), logits, logits)
+    judge.predict(edits[0], GROUP_ID)
+    one_by_one, at_once = time_at_once(judge, edits, GROUP_ID, repeats)
+    return one_by_one / at_once
 
 
 def random_edit(model: Model, sparsity: float | None = None) -> WeightEdit:

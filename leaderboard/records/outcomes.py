@@ -88,6 +88,11 @@ class Part:
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     passes: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
+    def extend(self, following: Part) -> None:
+        """Add the outcomes of the edits that come next."""
+        self.rows += following.rows
+        self.passes += following.passes
+
 
 def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.ndarray) -> pd.DataFrame:
     """The images of a run and the unedited base's predictions for them (top-1 by full forward)."""

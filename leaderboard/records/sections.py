@@ -141,6 +141,15 @@ class Environment(Section):
     """Whether the editor's process could not see the files of what is scored; None in records from before."""
 
 
+class AtOnce(Section):
+    """The number of edits that were judged at once, as a run chose it when it began; verdicts are equal."""
+
+    edits: Annotated[int, Field(ge=1)]
+    """At most so many edits of one group, of the same weights; 1: one by one."""
+    gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    """Times faster than one by one, as measured on the device; None where that was not, since one edit fills it."""
+
+
 class Costs(Section):
     """Wall-clock seconds and peak memory of this run's last sitting."""
 
@@ -152,6 +161,8 @@ class Costs(Section):
     """Judging an edit on its group and on D_l."""
     peak_memory_mb: float | None
     """Of the process, MiB; on CUDA, of the device. None where the system does not give it."""
+    at_once: AtOnce | None = None
+    """Edits that were judged at once; None in records from before."""
 
 
 class NoiseFloor(Section):

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from annotated_types import Ge, Le
 
 from benchmark.core import options
 from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
+from benchmark.core.ranges import Ge, Le
 from benchmark.core.stopping import going_on
 from benchmark.core.terminal import console
 from benchmark.core.text import name_key

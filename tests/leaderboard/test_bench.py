@@ -18,6 +18,8 @@ def test_the_command_prints_a_ratio_and_keeps_the_numbers(
     monkeypatch.setattr(scoring, "random_base", lambda *_, **__: base)
     monkeypatch.setattr(scoring, "matmul_ceiling", lambda _: 1e9)
     bench.score("mini", quick=True, limit=40, json=tmp_path)
-    assert "score: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "score: " in printed and "8 edits at once, 5 images: " in printed
     kept = json.loads((tmp_path / "score-mini-cpu.json").read_text())
+    assert kept["at_once_images"] == 40 // 8 and kept["at_once"] > 0
     assert kept["images"] == 40 and kept["speed"]["plain_flops"] > 2 * kept["speed"]["ours_flops"]

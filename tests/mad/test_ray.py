@@ -23,6 +23,7 @@ from benchmark.predict import store
 from benchmark.predict.engine import predict
 from benchmark.predict.ray import ray_engine
 from tests.conftest import PREPROCESSING, small_vit
+from tests.local_ray import local_ray
 from tests.mad.searching import call
 
 
@@ -32,16 +33,9 @@ def two_models() -> list[BaseModel]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray = pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # else it writes a token into the home folder
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # workers must find the pools of this file
-        patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init(num_cpus=2, num_gpus=0, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with local_ray(tmp_path_factory.mktemp("cache")):
         yield
-        ray.shutdown()
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,7 @@ def test_an_error_of_a_pool_is_raised_as_it_is(cluster, noise: Path) -> None:
 
 def test_a_shard_that_always_kills_is_one_line_and_the_others_are_kept(cluster, noise, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(store, "SHARD_SIZE", 4)
-    monkeypatch.setattr("benchmark.predict.ray.RETRIES", 0)
+    monkeypatch.setattr("benchmark.core.cluster.RETRIES", 0)
     pool = Deadly(noise, marks=tmp_path / "marks", deadly=22, always=True)
     with pytest.raises(UserError, match="could not be computed on the Ray cluster, 0 retries included"):
         predict(two_models(), pool, engine=ray_engine(), cache=tmp_path / "cache", batch_size=3, progress=False)

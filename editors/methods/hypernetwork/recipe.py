@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Le
-
 from benchmark.core.errors import unknown
-from benchmark.core.ranges import Count, NotNegative, Positive, Share
+from benchmark.core.ranges import Count, Ge, Le, NotNegative, Positive, Share
 from editors.training.recipe import Clamp, TrainingRecipe
 
 TARGET_FIELDS = (  # the fields that m~ depends on; the others only refit

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge
-
 from benchmark.core.errors import UserError
-from benchmark.core.ranges import Count, CountOrZero, Positive, Share
+from benchmark.core.ranges import Count, CountOrZero, Ge, Positive, Share
 from editors.training.recipe import TopK, TrainingRecipe, Width
 
 

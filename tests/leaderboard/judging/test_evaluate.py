@@ -18,8 +18,9 @@ from benchmark.models.load import BaseModel
 from editors.core.base import Editor, TrainingImages
 from editors.core.edit import WeightEdit
 from editors.core.registry import ChosenEditor, choose
-from leaderboard.judging.evaluate import Settings, chosen_samples, edit_seed, evaluate
+from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
+from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
 from leaderboard.records import outcomes, record
 from tests.conftest import PREPROCESSING, small_vit
 from tests.editors.conftest import add_untrained

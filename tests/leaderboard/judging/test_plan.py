@@ -60,7 +60,7 @@ def test_a_plan_says_what_is_done_goes_on_or_is_new(
     chosen = [choose(spec, "small") for spec in ("null-edit", "ft:lr=0.01,max_steps=1", "ft:lr=0.02,max_steps=1")]
     assert planned(chosen, judge, settings, out) == "3 are new"
     evaluate(chosen[0], judge, settings, out, progress=False, below=True)
-    predict, calls = judge.predict, []
+    predict, calls = judge.predict_many, []
 
     def stop_at_the_third_edit(*words: object) -> object:
         calls.append(words)
@@ -68,7 +68,7 @@ def test_a_plan_says_what_is_done_goes_on_or_is_new(
             raise KeyboardInterrupt
         return predict(*words)
 
-    monkeypatch.setattr(judge, "predict", stop_at_the_third_edit)
+    monkeypatch.setattr(judge, "predict_many", stop_at_the_third_edit)
     with pytest.raises(KeyboardInterrupt):
         evaluate(chosen[1], judge, settings, out, progress=False, below=True)
     assert planned(chosen, judge, settings, out) == "1 is done, 1 goes on with 2 of 3 edits, 1 is new"

@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +24,7 @@ from editors.core.edit import Edit, WeightEdit
 from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging import evaluate as evaluation
 from leaderboard.judging.evaluate import evaluate
-from leaderboard.judging.judge import Judge
+from leaderboard.judging.judge import Judge, Prediction
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes, record
 
@@ -141,15 +140,15 @@ def test_outcomes_that_are_not_as_they_were_written_are_made_again(
 
 def stop_after(judge: Judge, count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Interrupt the judge after so many edited models; the list grows by the group of each that it judged."""
-    predict, judged_groups = judge.predict, []
+    predict, judged_groups = judge.predict_many, list[str]()
 
-    def predict_or_stop(edit: Edit, group_id: str) -> tuple[np.ndarray, np.ndarray, str]:
-        if len(judged_groups) == count:
+    def predict_or_stop(edits: Sequence[Edit], group_id: str) -> list[Prediction]:
+        if len(judged_groups) >= count:
             raise KeyboardInterrupt
-        judged_groups.append(group_id)
-        return predict(edit, group_id)
+        judged_groups.extend([group_id] * len(edits))
+        return predict(edits, group_id)
 
-    monkeypatch.setattr(judge, "predict", predict_or_stop)
+    monkeypatch.setattr(judge, "predict_many", predict_or_stop)
     monkeypatch.setattr(judge, "noise_floor", lambda: (0, 1))
     return judged_groups
 

@@ -27,7 +27,7 @@ from benchmark.core.readers import Unreadable, read_text
 RETRIES = 3  # of an item whose worker was lost, and of a worker that was lost before it began
 CONNECT_WITHIN = 60.0  # seconds; Ray itself waits for minutes where nobody answers
 START_WITHIN = 120.0  # seconds until a worker has its place on the cluster
-GONE_AFTER = 10.0  # seconds for which the cluster's head does not answer
+GONE_AFTER = 5.0  # seconds for which the cluster's head does not answer; Ray itself ends the process soon after
 LOOK_EVERY = 2.0  # seconds between two looks at a cluster from which nothing comes
 KEPT = "what is done is kept: the same command goes on with it"
 HERE = "local"  # Ray's word for a new cluster on this machine

@@ -55,9 +55,7 @@ ELSEWHERE = {
     "python -m generation.oil_painting": WEIGHTS,
     "python -m generation.stage_light": WEIGHTS,
     "python -m generation.clip_filter": WEIGHTS,
-    "python -m leaderboard.bench --base vits16": MINUTES,
-    "python -m editors.bench --base vits16": MINUTES,
-    "python -m editors.bench metatrain": MINUTES,
+    "python -m leaderboard.bench all": MINUTES,
     "python -m mad.bench all": MINUTES,
     "python -m generation.bench --device cuda": "a GPU",
 }

@@ -22,11 +22,12 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from benchmark.core.errors import UserError, message_line
+from benchmark.core.readers import Unreadable, read_text
 
 RETRIES = 3  # of an item whose worker was lost, and of a worker that was lost before it began
 CONNECT_WITHIN = 60.0  # seconds; Ray itself waits for minutes where nobody answers
 START_WITHIN = 120.0  # seconds until a worker has its place on the cluster
-GONE_AFTER = 5.0  # seconds for which the cluster's head does not answer
+GONE_AFTER = 5.0  # seconds for which the cluster's head does not answer; Ray itself ends the process soon after
 LOOK_EVERY = 2.0  # seconds between two looks at a cluster from which nothing comes
 KEPT = "what is done is kept: the same command goes on with it"
 HERE = "local"  # Ray's word for a new cluster on this machine
@@ -64,8 +65,8 @@ def connect() -> None:
 def _on_this_machine() -> str:
     """The cluster that ``ray start`` left its address of, if that listens; `HERE` if not."""
     noted = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
-    with contextlib.suppress(OSError):
-        address = noted.read_text(encoding="utf-8").strip()
+    with contextlib.suppress(OSError, Unreadable):
+        address = read_text(noted).strip()
         if _listens(address):
             return address
     return HERE

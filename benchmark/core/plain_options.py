@@ -17,7 +17,7 @@ from typing_extensions import Doc
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import as_option
 
-MISSING = "this command's options are read by tyro, which is not installed: pip install tyro"
+MISSING = 'this command\'s options are read by tyro, which is not installed: pip install "tyro>=1.0"'
 PLAIN = (str, int, float)
 
 

@@ -208,7 +208,7 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     architecture = f"local-dir:{ASSETS / name}" if name in EMBEDDED else timm_name(name)
     module = timm.create_model(architecture, pretrained=False)
     module = module.to(device=pick(device), dtype=dtype).eval().requires_grad_(False)
-    return BaseModel(name, module, _find_preprocessing(name, module), hash_weights(module))
+    return BaseModel(f"random {name}", module, _find_preprocessing(name, module), hash_weights(module))
 
 
 def noise_images(model: Any, count: int) -> torch.Tensor:

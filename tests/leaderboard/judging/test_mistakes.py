@@ -64,7 +64,7 @@ EDITS = {
     "no cut": ("TailEdit(model)", 1, "write cut=Cut(block), with: from editors import Cut"),
     "not imported": ("Cut(3)", 1, "write: from editors import Cut"),
     "a list": ("WeightEdit([images])", 1, "must be a dict from names to tensors, not list "),
-    "a function": ("ModuleEdit(print)", 1, "must be a torch.nn.Module, not builtin_function_or_method "),
+    "a function": ("ModuleEdit(len)", 1, "must be a torch.nn.Module, not builtin_function_or_method "),
     "a name": ("return WeightEdit({'haed.bias': images})", 0, 'called "haed.bias"; did you mean "head.bias"? '),
     "a shape": (
         "return WeightEdit({'head.weight': model.head.weight.T})",

@@ -33,11 +33,10 @@ from leaderboard.judging.border import Border
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import outcomes
-from leaderboard.records.record import Record
 from leaderboard.records.runs import check_comparable, find_newest
 from leaderboard.records.sections import Score
 from leaderboard.scores import curves
-from leaderboard.scores.tables import cell, edits_of
+from leaderboard.scores.tables import cell, shared
 
 log = logging.getLogger(__name__)
 
@@ -84,17 +83,8 @@ def layers(on: Annotated[On, Flat] = On(), out: options.Out = Path("out/analysis
     """
     border = on.border()
     positions = depths.search(on.choose("ft"), on.choose("ft-at"), on.judge(), on.settings, out / "runs", border=border)
-    rows = [
-        {
-            "part": position.part,
-            "first": position.first,
-            "last": position.last,
-            **curves.columns(curves.shown(position.record)),
-        }
-        for position in positions
-    ]
-    curves.write_csv(out / "layers.csv", rows)
-    title = f"Fine-tuning three consecutive FFNs or MSAs\n{_shared(positions[0].record)}"
+    curves.write_csv(out / "layers.csv", [position.row() for position in positions])
+    title = f"Fine-tuning three consecutive FFNs or MSAs\n{shared(positions[0].record)}"
     figures.layers(positions, title, out / "layers.png")
     _table(["part", "blocks", "SR", "GR", "LR"], [
         [position.part.upper(), f"{position.first}-{position.last}", *map(cell, curves.shown(position.record).values())]
@@ -112,7 +102,7 @@ def iou(
     """Measure how specific masks are: their IoU within and across groups (paper, Figs. 6 and I).
 
     Means count groups of one label, each group once, and no pair of views of one drawing. OUT gets iou.csv (each
-    two groups), iou-means.csv and iou.png.
+    two groups), iou-samples.csv (six samples, two of each of three groups), iou-means.csv and iou.png.
 
     Args:
         editors: Editors that mask units.
@@ -121,12 +111,19 @@ def iou(
     judge, chosen_editors = on.judge(), [on.choose(spec) for spec in editors]
     results = [overlaps.overlap(chosen, judge, sparsity, on.settings) for chosen in chosen_editors]
     pairs = [
-        {"editor": result.editor, "group": a, "other": b, "iou": result.matrix[i, j]}
+        {"editor": result.editor, "group": a, "subset": subset, "other": b, "iou": result.matrix[i, j]}
         for result in results
-        for i, a in enumerate(result.groups)
+        for i, (a, subset) in enumerate(zip(result.groups, result.subsets, strict=True))
         for j, b in enumerate(result.groups)
     ]
     curves.write_csv(out / "iou.csv", pairs)
+    examples = [
+        {"editor": result.editor, "sample": a, "other": b, "iou": result.of_examples[i, j]}
+        for result in results
+        for i, a in enumerate(result.examples)
+        for j, b in enumerate(result.examples)
+    ]
+    curves.write_csv(out / "iou-samples.csv", examples)
     curves.write_csv(
         out / "iou-means.csv",
         [{"editor": result.editor, "sparsity": sparsity, **curves.columns(result.means)} for result in results],
@@ -211,18 +208,13 @@ def _show_curves(lines: Sequence[curves.Line], title: str, path: Path) -> None:
     """Write GR-LR curves as csv and figure, and print their points."""
     rows = curves.rows(lines)
     curves.write_csv(path.with_suffix(".csv"), rows)
-    figures.gr_lr(lines, f"{title}\n{_shared(lines[0].runs[0][0])}", path.with_suffix(".png"))
+    figures.gr_lr(lines, f"{title}\n{shared(lines[0].runs[0][0])}", path.with_suffix(".png"))
     _table(["line", "knob", "SR", "GR", "LR"], [
         [line.label, "" if point.value is None else f"{line.knob} {point.value:g}", *map(cell, point.scores.values())]
         for line in lines
         for point in line.points
     ])  # fmt: skip
     _written(path)
-
-
-def _shared(record: Record) -> str:
-    """Base, data and edits, which all runs of a figure share, in one line."""
-    return f"{record.base.name}, {record.data.name} ({record.data.version}), {edits_of(record)}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -144,6 +144,10 @@ leaderboard.compare                                       | no record.json below
 leaderboard.compare weights.pt ft                         | no record.json below
 leaderboard.analyse swap                                  | did you mean "swaps"?
 leaderboard.analyse curve nowhere                         | no record.json below nowhere
+leaderboard.figures                                       | name the subcommand first, all
+leaderboard.figures al                                    | did you mean "all"?
+leaderboard.figures all nowhere                           | no record.json below nowhere
+leaderboard.figures all --output x                        | did you mean --out?
 leaderboard.bench bordr                                   | did you mean "border"?
 leaderboard.bench --bass mini                             | did you mean --base?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"

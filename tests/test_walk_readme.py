@@ -33,6 +33,7 @@ AS_THEY_STAND = {
     "python -m leaderboard.tables": "",
     "python -m leaderboard.compare ft ft-l2:c=0.001": "",
     "python -m leaderboard.analyse --help": "",
+    "python -m leaderboard.figures all": "",
     "python -m editors.fix --base MODEL --image x.jpg --label volleyball --editor hypernetwork --check DIR": "",
     "python -m benchmark.inspect where2edit/vit-edit-bench": "",
     "python -m generation.procedural --out out/mini_generated": "--limit 6",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
 from leaderboard.records import outcomes
+from leaderboard.records.outcomes import Outcomes
 from leaderboard.records.record import Record
-from leaderboard.records.sections import Score
 from leaderboard.scores import metrics
 from leaderboard.scores.curves import Line, line
+from leaderboard.scores.summary import score_sections
 
 SAMPLES = (1, 2, 3)
 SAMPLES_TITLE = "editing samples of one failure (Fig. 5b)"
@@ -82,19 +83,23 @@ def of_samples(
     company = with_partners(judge.benchmark, chosen_samples(judge.benchmark, most), most)
     partners = {row: others for row, *others in company.tolist()}
 
-    def on_common_images(record: Record, folder: Path) -> Record:
-        run_outcomes = outcomes.read(folder)
-        edits = run_outcomes.edits.assign(partners=run_outcomes.edits["sample"].map(partners))
-        hits = metrics.compute_hits(replace(run_outcomes, edits=edits))
-        low, high = metrics.intervals(hits)["gr"]
-        score = Score(value=metrics.scores(hits)["gr"], low=low, high=high)
-        return record.model_copy(update={"scores": {**record.scores, "gr": score}})
+    arms = [(samples_label(count), [chosen_editor], replace(settings, samples_per_edit=count)) for count in SAMPLES]
+    return _score(
+        arms, judge, sparsities, out / "runs", border,
+        lambda record, folder: on_common_images(record, outcomes.read(folder), partners),
+    )  # fmt: skip
 
-    arms = [
-        (f"{count} sample{'s' if count > 1 else ''}", [chosen_editor], replace(settings, samples_per_edit=count))
-        for count in SAMPLES
-    ]
-    return _score(arms, judge, sparsities, out / "runs", border, on_common_images)
+
+def samples_label(count: int) -> str:
+    """The name of a line: ``2 samples``."""
+    return f"{count} sample{'s' if count > 1 else ''}"
+
+
+def on_common_images(record: Record, run: Outcomes, partners: Mapping[int, Sequence[int]]) -> Record:
+    """The record with its GR over the images that neither its edits saw nor those on more samples, their `partners`."""
+    edits = run.edits.assign(partners=run.edits["sample"].map(partners))
+    gr = score_sections(metrics.compute_hits(replace(run, edits=edits)))["gr"]
+    return record.model_copy(update={"scores": {**record.scores, "gr": gr}})
 
 
 def _score(

@@ -21,6 +21,7 @@ MARKERS = "osD^vP*X"
 MOST_LINES = 8  # in one panel: as many as there are markers, and colours that can be told apart
 PALETTE = "petroff10"  # of matplotlib, chosen for the colour-blind (Petroff, arXiv:2107.02270)
 LETTERS = 9  # of a small text in an inch, also where most are wide
+LETTERS_OF_LEGEND = 12  # of a legend's text in an inch, as a rule
 SIDES = tuple(  # where a small text may stand, in points to the right and up: near first
     (right * far, up * far)
     for far in (4, 10, 16)
@@ -56,14 +57,16 @@ def gr_lr(lines: Sequence[Line], title: str, path: Path) -> None:
     save(figure, path)
 
 
-def draw_line(axes: Axes, line: Line, colour: Any, marker: str) -> list[Note]:
-    """Draw one line with its crosses and runs; the small texts for its ends."""
+def draw_line(axes: Axes, line: Line, colour: Any, marker: str, large: bool = True) -> list[Note]:
+    """Draw one line, if `large` with its crosses and runs; the small texts for its ends."""
     points = line.points
     scores = [gr_and_lr(point.scores) for point in points]
-    for run in line.runs if len(line.runs) > 1 else ():
+    for run in line.runs if large and len(line.runs) > 1 else ():
         axes.plot(*xy([gr_and_lr(record.scores) for record in run]), color=colour, linewidth=0.6)
-    _crosses(axes, scores, colour)
-    style = {"marker": marker, "markersize": 5, "linewidth": 1.6, "label": line.description}
+    if large:
+        _crosses(axes, scores, colour)
+    sizes = {"markersize": 5, "linewidth": 1.6} if large else {"markersize": 3, "linewidth": 1}
+    style = {"marker": marker, "label": line.description, **sizes}
     axes.plot(*xy(scores), color=colour, **style)
     ends = (0, -1) if len(points) > 1 else ()
     return [(f"{points[end].value:g}", *scores[end], colour) for end in ends]
@@ -125,6 +128,7 @@ def new_figure(
 
 
 def colours() -> Sequence[Any]:
+    """The palette."""
     import matplotlib
 
     return matplotlib.color_sequences[PALETTE]
@@ -155,11 +159,25 @@ def _legend(axes: Axes, width: float) -> None:
     )
 
 
+def legend_below(figure: Any, panels: Sequence[Axes]) -> None:
+    """One legend below all panels, of each label once, in as many columns as its texts leave room for."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    width = figure.get_figwidth()
+    columns = max(1, min(4, int(LETTERS_OF_LEGEND * width / (max(map(len, handles)) + 6))))
+    labels = [wrapped(label, width / columns - 0.7) for label in handles] if columns == 1 else [*map(plotted, handles)]
+    figure.legend(handles.values(), labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
+
+
 def gr_and_lr(scores: Mapping[str, Score]) -> tuple[Score, Score]:
+    """The scores that a point has on both axes."""
     return scores["gr"], scores["lr"]
 
 
 def xy(scores: Sequence[tuple[Score, Score]]) -> tuple[list[float], list[float]]:
+    """The coordinates of points, in per cent."""
     return [_number(gr) for gr, _ in scores], [_number(lr) for _, lr in scores]
 
 
@@ -204,13 +222,16 @@ def _along(to_pixels: Any, points: np.ndarray) -> np.ndarray:
     return np.concatenate([ends, (ends[:-1] + steps * (ends[1:] - ends[:-1])).reshape(-1, 2)])
 
 
-def finish(axes: Axes) -> None:
-    axes.set(xlabel="generalisation rate GR (%)", ylabel="locality rate LR (%)")
-    axes.tick_params(labelbottom=True, labelleft=True)
+def finish(axes: Axes, large: bool = True) -> None:
+    """Label the axes of a plot of GR and LR, unless it is a small one among many, and draw its grid."""
+    if large:
+        axes.set(xlabel="generalisation rate GR (%)", ylabel="locality rate LR (%)")
+        axes.tick_params(labelbottom=True, labelleft=True)
     axes.grid(linewidth=0.3, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +32,18 @@ class Overlap:
     means: ``within`` and ``across`` groups, the mean of the diagonal and of what lies off it, and their
         ``difference``, with 95 % intervals over groups (`resample_groups`). Groups whose samples bear several
         labels, such as a style, hold no one failure and are left out.
+    subsets: of each group.
+    examples: six samples or fewer, two drawings of each of the first three groups of one label, and
+    of_examples: the IoU of each two of them (Fig. 6b).
     """
 
     editor: str
     groups: list[str]
     matrix: np.ndarray
     means: dict[str, Score]
+    subsets: list[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
+    of_examples: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 def overlap(
@@ -78,8 +84,31 @@ def overlap(
     means = {}
     for name, point in within_and_across(matrix, counted[None]).items():
         means[name] = with_interval(float(point[0]), spread[name])
+    examples = _examples(samples.table["group"], codes, drawings, counted)
     files = [value.stem for value in vars(chosen_editor.config).values() if isinstance(value, Path)]
-    return Overlap(" ".join([chosen_editor.name, *files]), by_group["group"].first().to_list(), matrix[0], means)
+    return Overlap(
+        " ".join([chosen_editor.name, *files]),
+        by_group["group"].first().to_list(),
+        matrix[0],
+        means,
+        by_group["subset"].first().to_list(),
+        list(examples.values()),
+        values[np.ix_([*examples], [*examples])],
+    )
+
+
+def _examples(groups: pd.Series, codes: np.ndarray, drawings: np.ndarray, counted: np.ndarray) -> dict[int, str]:
+    """Rows and names of two samples of different drawings of each of three groups, as far as there are any."""
+    rows: dict[int, str] = {}
+    for code in np.flatnonzero(counted):
+        inside = np.flatnonzero(codes == code)
+        _, first = np.unique(drawings[inside], return_index=True)
+        if len(first) > 1 and len(rows) < 6:
+            rows |= {
+                int(inside[n]): f"{groups.iloc[inside[n]]} {word}"
+                for word, n in zip("ab", np.sort(first), strict=False)
+            }
+    return rows
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -15,6 +16,7 @@ from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.records.record import Record
+from leaderboard.scores import curves
 
 COMPONENTS = ("ffn", "msa")
 
@@ -27,6 +29,11 @@ class Position:
     first: int
     last: int
     record: Record
+
+    def row(self) -> dict[str, Any]:
+        """The columns of a csv."""
+        scores = curves.columns(curves.shown(self.record))
+        return {"part": self.part, "first": self.first, "last": self.last, **scores}
 
 
 def search(

@@ -91,6 +91,11 @@ def edits_of(record: Record) -> str:
     return f"{samples} editing samples from {groups}, {protocol.samples_per_edit} an edit{limit}"
 
 
+def shared(record: Record) -> str:
+    """Base, data and edits, which all runs of a figure share, in one line."""
+    return f"{record.base.name}, {record.data.name} ({record.data.version}), {edits_of(record)}"
+
+
 def editor_cell(record: Record) -> str:
     """The editor's spec, and the `notes` on its run."""
     return f"{record.editor.spec} ({', '.join(notes(record))})" if notes(record) else record.editor.spec

@@ -16,7 +16,7 @@ from tests.test_options import walk
 
 ROOT = Path(__file__).resolve().parents[2]
 HALVES = (  # each is a process that imports its commands once
-    "submit tune layers iou ablation curve swaps site tables hypernetwork ke mend fix",
+    "submit tune layers iou ablation curve swaps site tables figures hypernetwork ke mend fix",
     "search crawl review status export build own inspect hydrate locality shift procedural paint filter",
 )
 PAGE = ROOT / "docs" / "reliability.md"

@@ -77,5 +77,6 @@ CASES = (
     Case("curve", _two_runs, _analyse("curve out --out curve")),
     Case("swaps", _two_runs, _analyse("swaps out --out swaps")),
     Case("site", _two_runs, command("leaderboard.site out --data in/noise --out site")),
-    Case("tables", _two_runs, command("leaderboard.tables out")),
+    Case("tables", _two_runs, command("leaderboard.tables out --out table.tex")),
+    Case("figures", _two_runs, command("leaderboard.figures all out --out figures")),
 )

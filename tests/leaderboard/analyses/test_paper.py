@@ -178,9 +178,11 @@ def test_networks_are_compared_where_they_differ_in_one_field(made: tuple[Path, 
 def test_numbers_of_samples_are_compared_on_the_images_that_none_saw(made: tuple[Path, dict[str, Any]]) -> None:
     """Both runs have the same predictions, so on the same images they have the same GR, and not their own."""
     out, _ = made
-    one, two = read(out, "5b")["gr"]
-    assert one == two
-    assert one != pytest.approx(record.read(MINI / "hypernetwork-sparsity=0.95" / "record.json").scores["gr"].value)
+    of_single, of_pair = read(out, "5b")["gr"]
+    assert of_single == of_pair
+    assert of_single != pytest.approx(
+        record.read(MINI / "hypernetwork-sparsity=0.95" / "record.json").scores["gr"].value
+    )
 
 
 def test_masks_counts_and_training(made: tuple[Path, dict[str, Any]]) -> None:

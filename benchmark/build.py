@@ -8,6 +8,7 @@ what ``load_dataset("where2edit/vit-edit-bench")`` loads from the folder that ho
 
     README.md, croissant.json    the card, and the same for machines
     data/edit-<subset>-*.parquet, data/locality-*.parquet    4,306 and 2,071 rows, images unchanged
+    data/locality_taken-*.parquet, data/locality_far-*.parquet    if they are given: further images that must not change
     mini/                        a copy of the embedded mini benchmark
     build.json, skipped.csv, SHA256SUMS    the inputs and counts, the files left out and why, checksums
 
@@ -33,13 +34,14 @@ from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.groups import PAPER_LOCALITY
+from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN, UNGROUPED
 from benchmark.images.open import open_images
 from benchmark.publish import card
 from benchmark.subsets import locality
-from benchmark.subsets.inputs import Input
+from benchmark.subsets.inputs import Input, SourceImage
 from benchmark.subsets.own import NAME as OWN
 from benchmark.subsets.shards import Shards, read_rows
-from benchmark.subsets.subset import LOCALITY, all_groups, subsets
+from benchmark.subsets.subset import all_groups, subsets
 from benchmark.subsets.tally import Report, check_counts, check_report, find_differences, list_first, write_skipped
 
 NAME, VERSION = "vit-edit-bench", "1.0"
@@ -55,7 +57,7 @@ def build(
     label_with: str | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Build the data set `out` from `inputs` (subset or "locality" -> archive or folder); return its build.json.
+    """Build the data set `out` from `inputs` (subset -> archive or folder); return its build.json.
 
     With `own` groups and a locality set alone, the data set has the counts that it has, and is named after its folder.
     With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality images
@@ -66,14 +68,14 @@ def build(
         UserError: if counts differ from the paper's (unless `allow_partial`), an image stands twice, an input
             is not what it should be, `out` holds something else, or the disk is full. `out` is then as it was.
     """
-    of_paper = inputs.keys() - {LOCALITY} != {OWN}
+    of_paper = inputs.keys() - {*UNGROUPED} != {OWN}
     name = NAME if of_paper else _own_name(out, inputs)
     recover(out)
     kind = dataclasses.replace(BUILD, beside=frozenset({"README.md"})) if card.is_ours(out / "README.md") else BUILD
     check_replaceable(out, kind, {"name": name}, inputs.values())
     report = Report()
     sources = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
-    counts = Counter(image.group.id if image.group else LOCALITY for source in sources for image in source.images)
+    counts = Counter(_place(source, image) for source in sources for image in source.images)
     allow_partial |= not of_paper  # groups of one's own have the counts that they have
     if not allow_partial:
         check_counts(counts)
@@ -90,6 +92,11 @@ def build(
             _add_mini(folder)
         _finish(folder, notes, report)
     return notes
+
+
+def _place(source: Input, image: SourceImage) -> str:
+    """The id of the image's group; of one without a group, its split."""
+    return image.group.id if image.group else source.subset
 
 
 def _own_name(out: Path, inputs: Mapping[str, Path]) -> str:
@@ -131,7 +138,7 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
 
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    stem = LOCALITY if source.subset == LOCALITY else f"edit-{source.subset}"
+    stem = source.subset if source.subset in UNGROUPED else f"{EDIT}-{source.subset}"
     report.notes += source.notes
     with Shards(data, stem, without_pixels if publish else None) as shards:
         for image, row in tqdm(read_rows(source), total=len(source.images), unit="image", desc=source.subset, delay=2):
@@ -139,7 +146,7 @@ def _write(source: Input, folder: Path, report: Report, publish: bool) -> None:
             if isinstance(row, str):
                 report.skipped.append((path, row))
                 continue
-            report.note(image.group.id if image.group else LOCALITY, path, row["sha256"])
+            report.note(_place(source, image), path, row["sha256"])
             shards.add(row)
 
 
@@ -170,6 +177,7 @@ def _describe(name: str, sources: list[Input], report: Report, publish: bool, di
             "expected": PAPER_LOCALITY if of_paper else None,
             "labels": labels[0] if labels else "unknown",
         },
+        **{split: {"count": report.counts[split], "expected": None} for split in (TAKEN, FAR) if report.counts[split]},
         "sources": {source.subset: source.files.provenance() for source in sources},
         "choices": report.notes,
         "skipped": len(report.skipped),

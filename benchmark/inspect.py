@@ -20,6 +20,7 @@ from benchmark.core.terminal import console
 from benchmark.core.text import printable
 from benchmark.data.dataset import EMBEDDED, Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_LOCALITY
+from benchmark.data.schema import FAR, LOCALITY, TAKEN
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
 from benchmark.labels.columns import UNKNOWN
@@ -27,22 +28,23 @@ from benchmark.labels.imagenet import names
 from benchmark.subsets.subset import paper_groups
 
 SHOWN = 60  # images of a sheet, spread evenly over the group's rows
-LOCALITY = "locality"
+NAMES = {LOCALITY: "near the boundary", TAKEN: "of classes that edits take from", FAR: "drawn at random"}
 COUNTS = ("images", "expected", "labelled")
 
 
 def list_groups(benchmark: Benchmark) -> list[tuple[str, str, str, LabelledImages]]:
-    """(id, name, subset, samples) of each group in order, then of D_l; the texts are printable."""
+    """(id, name, subset, samples) of each group in order, then of the splits without groups; texts are printable."""
     groups = []
     for group_id in benchmark.groups:
         samples = benchmark.edit.take(benchmark.members(group_id))
         first = samples.table.iloc[0]
         groups.append((printable(group_id), printable(str(first["group"])), printable(str(first["subset"])), samples))
-    return [*groups, (LOCALITY, "near the boundary", LOCALITY, benchmark.locality)]
+    further = [(split, NAMES[split], split, images) for split, images in benchmark.splits.items() if split in NAMES]
+    return [*groups, *further]
 
 
 def count_groups(benchmark: Benchmark) -> pd.DataFrame:
-    """One row a group, then one for D_l, of strings and counts that are null where they do not apply.
+    """One row a group, then one a split without groups, of strings and counts that are null where they do not apply.
 
     Columns: ``id``, ``name``, ``subset``, ``images``, ``expected`` (the paper's count; the mini's groups are its own)
     and ``labelled`` (how many images have a label). A paper group that is missing from data which has another one
@@ -100,7 +102,7 @@ def make_cells(samples: LabelledImages, limit: int = SHOWN) -> list[Cell]:
 
 
 def write_sheets(benchmark: Benchmark, out: Path) -> list[Path]:
-    """Write a contact sheet a group, and one for D_l, into `out`; their paths, in the groups' order."""
+    """Write a contact sheet a group, and one a split without groups, into `out`; their paths, in the groups' order."""
     paths = []
     for number, (identity, name, _, samples) in enumerate(list_groups(benchmark), start=1):
         cells = make_cells(samples)
@@ -140,7 +142,7 @@ def show(benchmark: Benchmark) -> None:
     for source, counts in sources.iterrows():
         shown.add_row(str(source), *(f"{count:,}" if count else "" for count in counts))
     screen.print(shown)
-    edit = groups[groups["id"] != LOCALITY]
+    edit = groups[~groups["id"].isin(NAMES)]
     screen.print(
         f"{(edit['images'] > 0).sum()} groups, {edit['images'].sum():,} editing samples, "
         f"{len(benchmark.locality):,} locality images"

@@ -4,17 +4,20 @@
 
 The paper's two criteria (5.1; SPEC, 2): the top-1 class is the true label, and p(top-1) - p(top-2) < 0.05. Both
 use the softmax over all 1,000 classes, for ImageNet-R too, whose images are of 200: the paper does not
-say, and it is the 1,000-way model that is edited. Always float32. The output folder then holds
+say, and it is the 1,000-way model that is edited. Always float32. With --data, the rules of `benchmark.data.further`
+choose two more splits from the images of --imagenet, none of which is in that data set. The output folder then holds
 
     images/<synset id>/*   the chosen images as they were, one folder a class
     images/selection.csv   file, source, source_id, label, base_prediction, margin, sha256: one row an image
+    taken/, far/           with --data, the same for `locality_taken` and `locality_far`
     margins.png            the margins of all images that the base gets right, one panel a source
     skipped.csv            image, error: what did not decode
     locality.json          base, margin, inputs and counts
     SHA256SUMS             these files: the folder is replaced as a whole as long as no others lie in it
 
-and `python -m benchmark.build --locality DIR/images` takes it. The base's predictions are kept in
-~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a run that was stopped goes on, another --margin costs nothing.
+and `python -m benchmark.build --locality DIR/images` takes it, as --locality-taken and --locality-far take the others.
+The base's predictions are kept in ~/.cache/vit-edit-bench (or VIT_EDIT_BENCH_CACHE): a run that was stopped goes on,
+another --margin costs nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +40,10 @@ from benchmark.core.ranges import Share
 from benchmark.core.text import plotted
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.boundary import MARGIN
+from benchmark.data.dataset import Benchmark, load
+from benchmark.data.further import choose_further
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH
+from benchmark.data.training import training_images
 from benchmark.images.decode import suffix_of
 from benchmark.images.open import open_images
 from benchmark.images.source import Joined
@@ -50,6 +57,8 @@ if TYPE_CHECKING:
 NOTE = "locality.json"
 CHOICE = Kind("choice of images", NOTE)
 BINS = 50  # of the histograms
+FURTHER = ("taken", "far")  # folders of `locality_taken` and `locality_far`
+SEED = 0  # of their draw
 
 
 def choose(predictions: pd.DataFrame, labels: np.ndarray, margin: float) -> np.ndarray:
@@ -140,6 +149,29 @@ def draw_margins(path: Path, margins: dict[str, np.ndarray], counts: pd.DataFram
     figure.savefig(path)
 
 
+def draw_further(
+    pool: Joined, predictions: pd.DataFrame, benchmark: Benchmark, classes: Iterable[int], chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The images of ImageNet-1k for ``taken`` and ``far``, (n,) bool each.
+
+    None stands twice, is `chosen` for D_l or is in another split of the data set, an earlier choice left aside.
+    """
+    seen = {*benchmark.edit.table["sha256"], *benchmark.locality.table["sha256"]}
+    if benchmark.train and any((Path(benchmark.train) / "data").glob("train-*.parquet")):
+        seen |= {*training_images(benchmark.train).table["sha256"]}
+    seen |= {hashlib.sha256(pool.read(row)).hexdigest() for row in np.flatnonzero(chosen).tolist()}
+
+    def is_new(row: int) -> bool:
+        digest = hashlib.sha256(pool.read(row)).hexdigest()
+        is_first = digest not in seen
+        seen.add(digest)
+        return is_first
+
+    is_right_here = is_right(predictions, pool.known_labels) & (np.array(pool.names) == IMAGENET)
+    rows = choose_further(pool.known_labels, is_right_here, classes, is_new, np.random.default_rng(SEED))
+    return {name: np.isin(np.arange(len(pool)), drawn) for name, drawn in zip(FURTHER, rows, strict=True)}
+
+
 def describe_choice(base: BaseModel, margin: float, counts: pd.DataFrame, sources: dict[str, str]) -> dict[str, Any]:
     """A note on the choice: base, margin, inputs and counts."""
     return {
@@ -159,6 +191,7 @@ def main(
     imagenet: options.ImageNet = None,
     imagenet_r: options.ImageNetR = None,
     imagenet_sketch: options.ImageNetSketch = None,
+    data: options.OptionalData = None,
     margin: Share = MARGIN,
     batch_size: options.BatchSize = 64,
     device: options.Device = "auto",
@@ -170,12 +203,16 @@ def main(
     on the Hub (ILSVRC/imagenet-1k, axiong/imagenet-r, nateraw/imagenet-sketch). One source is enough.
     The paper's base is vitb16. OUT is a folder; an earlier choice there is replaced.
 
+    With --data, a benchmark with groups, images of the classes that the base wrongly predicts in them and a random draw
+    of what it gets right are chosen, too, from --imagenet (OUT/taken and OUT/far).
+
     Args:
         margin: Difference p(top-1) - p(top-2) that a chosen image is below.
     """
     from benchmark.core.devices import pick
     from benchmark.core.staging import recover, replacing_folder
     from benchmark.models.load import load_base
+    from benchmark.predict.benchmark import filter_benchmark
     from benchmark.predict.engine import predict
     from benchmark.predict.store import predictions_folder
 
@@ -183,8 +220,11 @@ def main(
     sources = {source: name for source, name in given.items() if name is not None}
     if not sources:
         raise UserError("no images to choose from; give --imagenet, --imagenet-r or --imagenet-sketch")
+    if data is not None and imagenet is None:
+        raise UserError("--data has images of its groups' classes chosen from --imagenet; give that, too")
     recover(out)
     check_replaceable(out, CHOICE, inputs=[cache_folder()])
+    benchmark = load(data) if data is not None else None
     pool = Joined({source: open_images(name, labelled=True) for source, name in sources.items()})
     model = load_base(base, device=pick(device))
     print(f"{len(pool):,} images of {len(sources)} sources")
@@ -200,15 +240,23 @@ def main(
         )
     is_correct, source = is_right(predictions, pool.known_labels), np.array(pool.names)
     margins = {name: predictions["base_margin"].to_numpy()[is_correct & (source == name)] for name in sources}
+    further = {}
+    if benchmark is not None:
+        taken_for = filter_benchmark(model, benchmark)[1].tolist()
+        further = draw_further(pool, predictions, benchmark, taken_for, chosen)
+    note = describe_choice(model, margin, counts, sources)
     with replacing_folder(out) as folder:
+        note |= {name: write_images(folder / name, pool, predictions, rows) for name, rows in further.items()}
         count = write_images(folder / "images", pool, predictions, chosen)
         draw_margins(folder / "margins.png", margins, counts, margin, Path(base).name)
         write_frame(folder / "skipped.csv", predictions.loc[predictions["error"] != "", ["image", "error"]])
-        write_text(folder / NOTE, json.dumps(describe_choice(model, margin, counts, sources), indent=2) + "\n")
+        write_text(folder / NOTE, json.dumps(note, indent=2) + "\n")
         write_checksums(folder)
     for name, row in counts.iterrows():
         skipped = f"; {row['skipped']:,} skipped, listed in skipped.csv" if row["skipped"] else ""
         print(f"{name}: {row['chosen']:,} chosen of {row['right']:,} right of {row['images']:,}{skipped}")
+    for name in further:
+        print(f"{out / name}: {note[name]:,} images, for --locality-{name} of benchmark.build")
     print(f"{out}: {count:,} images; next: python -m benchmark.build --locality {out / 'images'} ...")
 
 

@@ -4,6 +4,7 @@
     python -m benchmark.rebuild drawings --step pool --work out/mini
     python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
     python -m benchmark.rebuild drawings --step assemble --work out/mini
+    python -m benchmark.rebuild drawings --step further --out benchmark/assets/mini      # locality_taken, locality_far
 
 Both need `pip install "resvg-py==0.5.0"` and npm, which fetches the drawings' packages.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from benchmark.core import options
 from benchmark.core.arrays import read_parquet
@@ -20,9 +21,12 @@ from benchmark.core.cli import Command, run
 from benchmark.core.errors import UserError
 from benchmark.core.ranges import Count
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def drawings(
-    step: Literal["pool", "assemble"],
+    step: Literal["pool", "assemble", "further"],
     work: Path = Path("out/mini"),
     out: options.Out = Path("out/mini/assets"),
 ) -> None:
@@ -31,23 +35,30 @@ def drawings(
     OUT is a folder and gets the assets; if it is benchmark/assets/mini itself, the card's tables are filled, too.
 
     Args:
-        step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined.
+        step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined,
+            further makes locality_taken and locality_far alone, beside the splits in OUT.
         work: Folder for what lies between the two steps; mad.search writes to WORK/search.
     """
 
-    from benchmark.mini.build import Art, Plan, assemble, make_pool
+    from benchmark.mini.build import Art, Plan, add_further, assemble, make_pool
 
     plan, art = Plan(), Art.load()
     if step == "pool":
         views = make_pool(art, plan, work / "pool")
         print(f"{len(views)} views of {views['drawing'].nunique()} drawings in {work / 'pool'}; next:")
         print(f"python -m mad.search --pair mini,mini-strong --pool {work / 'pool'} --out {work / 'search'}")
+    elif step == "further":
+        _show(add_further(art, plan, out))
     elif not (work / "pool.parquet").is_file():
         raise UserError(f"{work}/pool.parquet is missing: run the step `pool` first")
     else:
         pool = read_parquet(work / "pool.parquet", "run the step pool again").to_pandas()
-        for name, table in assemble(art, plan, pool, work / "search", work, out).items():
-            print(f"{name:13} {len(table):5} images {table['drawing'].nunique():5} drawings")
+        _show(assemble(art, plan, pool, work / "search", work, out))
+
+
+def _show(splits: dict[str, pd.DataFrame]) -> None:
+    for name, table in splits.items():
+        print(f"{name:14} {len(table):5} images {table['drawing'].nunique():5} drawings")
 
 
 def models(

@@ -23,7 +23,7 @@ from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.text import printable
 from benchmark.core.workdir import check_empty
-from benchmark.data.dataset import training_images
+from benchmark.data.training import training_images
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.files import read_image
 from benchmark.images.open import open_images

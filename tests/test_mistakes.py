@@ -65,6 +65,8 @@ benchmark.inspect mini --ot x                             | did you mean --out?
 benchmark.locality                                        | no images to choose from; give --imagenet
 benchmark.locality --imagenet nowhere                     | nowhere: no such file or folder
 benchmark.locality --imagnet-r x                          | did you mean --imagenet-r?
+benchmark.locality --imagenet-r x --data mini             | chosen from --imagenet; give that, too
+benchmark.locality --imagenet x --data minii              | no data set is called "minii"; did you mean "mini"?
 benchmark.locality --batch-size 0                         | --batch-size must be 1 or more, not 0
 benchmark.rebuild                                         | name the subcommand first, drawings or models
 benchmark.rebuild drawing                                 | did you mean "drawings"?

@@ -20,10 +20,9 @@ _BASE = Doc(
     " A path may hold = and a comma: a file that exists wins."
 )
 Base: TypeAlias = Annotated[str, _BASE]
-Data: TypeAlias = Annotated[
-    str,
-    Doc("Benchmark: mini, mini-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the Hub."),
-]
+_DATA = Doc("Benchmark: mini, mini-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the Hub.")
+Data: TypeAlias = Annotated[str, _DATA]
+OptionalData: TypeAlias = Annotated[str | None, _DATA]
 Groups: TypeAlias = Annotated[tuple[str, ...], Doc("Edit only samples of these groups (ids or names).")]
 
 Editor: TypeAlias = Annotated[

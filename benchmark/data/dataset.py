@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,13 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import near_path
 from benchmark.core.text import name_key, printable
 from benchmark.data.boundary import MARGIN, passes_rule
-from benchmark.data.hub import describe, locate
+from benchmark.data.hub import locate
 from benchmark.data.manifest import check_counts, paper_counted, read_build
+from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.data.split import read_rows
 from benchmark.data.twins import check_twins
 from benchmark.images.card import embedded_in
-from benchmark.images.decode import BrokenImage, Preprocessing
-from benchmark.images.open import open_images
+from benchmark.images.decode import Preprocessing
 from benchmark.images.source import ImageSource
 from benchmark.labels.columns import UNKNOWN
 
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 
 MINI = Path(__file__).parents[1] / "assets" / "mini" / "data"
 MINI_VERSION = "mini-1"
-EMBEDDED = {"mini": ("edit", "locality"), "mini-dev": ("dev_edit", "dev_locality")}
+EMBEDDED = {
+    "mini": {EDIT: "edit", LOCALITY: "locality", TAKEN: "locality_taken", FAR: "locality_far"},
+    "mini-dev": {EDIT: "dev_edit", LOCALITY: "dev_locality"},
+}  # from the splits of a benchmark to those of the data
 log = logging.getLogger(__name__)
 
-TRAINING_IMAGES = 10_000  # at most from a folder by class; as many as `editors.core.statistics` takes
-DRAW_SEED = 0  # which of them: the same for every run, so that runs share what was computed of them
 CHOSEN_WITH = "vitb16"  # the base whose top-1 classes and margins chose the released D_l (paper, 5.1; SPEC, 2)
 
 
@@ -87,15 +88,15 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Editing samples in groups, and the locality set D_l: all of them, or those that edits of one base are judged on.
+    """Editing samples in groups, and the images that must not change: all of them, or those of one base.
 
     name: of the data set.
     version: of its images.
     edit: editing samples, each with its group.
     locality: the locality set D_l.
-    kept_counts: the numbers of editing samples that a filter kept, in words; "all" without a filter.
-    source: the name or folder that it was loaded from, or OWNER/NAME@COMMIT; empty for a benchmark made in memory.
-    train: where `training_images` looks instead of `source`; empty for `source` itself.
+    locality_taken: images that a base gets right, of each class that it wrongly predicts in the groups; an edit is
+        judged on those of the class that its own sample was taken for. None in data sets without this split.
+    locality_far: a random draw of what a base gets right, whatever its margin. None as above.
     """
 
     name: str
@@ -105,9 +106,19 @@ class Benchmark:
     kept_counts: str = "all"
     source: str = ""
     train: str = ""
+    locality_taken: LabelledImages | None = None
+    locality_far: LabelledImages | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, version: str, splits: Mapping[str, LabelledImages], source: str = "", train: str = ""
+    ) -> Benchmark:
+        """The benchmark of these images by split, of which the last two may be missing."""
+        taken, far = splits.get(TAKEN), splits.get(FAR)
+        return cls(name, version, splits[EDIT], splits[LOCALITY], "all", source, train, taken, far)
 
     def __post_init__(self) -> None:
-        for split, images in (("edit", self.edit), ("locality", self.locality)):
+        for split, images in self.splits.items():
             if len(images) == 0:
                 raise UserError(f"the {split} split of {self.name} is empty; build or fetch the data set again")
 
@@ -139,16 +150,30 @@ class Benchmark:
         """Row numbers of one group's editing samples."""
         return np.flatnonzero((self.edit.table["group_id"] == group_id).to_numpy())
 
+    def taken_rows(self, label: int) -> np.ndarray:
+        """Row numbers of one class's images in `locality_taken`; none without that split."""
+        labels = self.locality_taken.labels if self.locality_taken else np.empty(0)
+        return np.flatnonzero(labels == label)
+
+    @property
+    def splits(self) -> dict[str, LabelledImages]:
+        """All images that edits are judged on, by split: ``edit``, ``locality`` and, where they are there,
+        ``locality_taken`` and ``locality_far``."""
+        splits = {EDIT: self.edit, LOCALITY: self.locality, TAKEN: self.locality_taken, FAR: self.locality_far}
+        return {split: images for split, images in splits.items() if images is not None}
+
     @property
     def scored_hashes(self) -> frozenset[str]:
         """The SHA-256 of every image that an edit may be judged on."""
-        return frozenset((*self.edit.table["sha256"], *self.locality.table["sha256"]))
+        return frozenset(sha256 for images in self.splits.values() for sha256 in images.table["sha256"])
 
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 over the bytes, labels and groups of all rows that can move a score."""
         digest = hashlib.sha256(f"{self.name} {self.version}\n".encode())
-        for images in (self.edit, self.locality):
+        for split, images in self.splits.items():
+            if split in (TAKEN, FAR):  # a data set without them keeps the fingerprint that it always had
+                digest.update(f"{split}\n".encode())
             rows = zip(images.table["sha256"], images.labels, images.table["group_id"], strict=True)
             for sha256, label, group_id in rows:
                 digest.update(f"{sha256} {label} {group_id}\n".encode())
@@ -170,6 +195,18 @@ class Benchmark:
         in_words = [f"{name} {n_wrong:,} of {n_total:,} ({n_wrong / n_total:.0%})" for name, n_wrong, n_total in counts]
         return replace(self, edit=self.edit.take(np.flatnonzero(wrong)), kept_counts=", ".join(in_words))
 
+    def keeping_right(self, predictions: Mapping[str, np.ndarray]) -> Benchmark:
+        """Keep the images of `locality_taken` and `locality_far` that a base gets right, so that an edit can lose them.
+
+        `predictions` are its top-1 class indices by split, (n,). A split of which nothing is left is None.
+        """
+        kept: dict[str, Any] = {}
+        for split in (TAKEN, FAR):
+            if (images := self.splits.get(split)) is not None:
+                rows = np.flatnonzero(predictions[split] == images.labels)
+                kept[split] = images.take(rows) if len(rows) else None
+        return replace(self, **kept)
+
     def labelled_by(
         self,
         base: str,
@@ -179,19 +216,15 @@ class Benchmark:
     ) -> Benchmark:
         """Fill in locality labels that nobody recorded, if this is the base D_l was chosen with.
 
-        Its top-1 class is then the true label, by the first of the two rules of choice (SPEC, 2). `predictions`,
-        with their `probabilities` and `margins`, are the base's, of the locality split, (|D_l|,). A name alone makes no
-        label: any file can be called so. The base must bear the name and pass the second rule (`passes_rule`) on the
-        images without a label; of any other base they stay `UNKNOWN`.
+        Its top-1 class is then the true label, by the first of the two rules of choice (SPEC, 2). `predictions`, with
+        their `probabilities` and `margins`, are the base's on D_l, (|D_l|,). A name alone makes no label: the base must
+        also pass the second rule (`passes_rule`) on the images without one; of any other base they stay `UNKNOWN`.
         """
         unknown_rows = self.locality.labels == UNKNOWN
         if base != CHOSEN_WITH or not unknown_rows.any():
             return self
-        if (
-            probabilities is None
-            or margins is None
-            or not passes_rule(probabilities[unknown_rows], margins[unknown_rows])
-        ):
+        certainty = [values[unknown_rows] for values in (probabilities, margins) if values is not None]
+        if len(certainty) < 2 or not passes_rule(*certainty):
             log.warning(
                 "%s: these weights are called %s, but did not choose the locality set of %s by its rule (margins below "
                 "%g), so its images stay without labels, and LR without a value",
@@ -216,8 +249,8 @@ def load(name: str) -> Benchmark:
     """
     name = embedded_in(Path(name)) or name
     if name in EMBEDDED:
-        edit, locality = (read_split(MINI, split) for split in EMBEDDED[name])
-        return Benchmark(name, MINI_VERSION, edit, locality, source=name)
+        embedded = {split: read_split(MINI, own_name) for split, own_name in EMBEDDED[name].items()}
+        return Benchmark.of(name, MINI_VERSION, embedded, source=name)
     folder, own_name, source = locate(name)
     if not (folder / "data").is_dir():
         hint = (
@@ -227,16 +260,18 @@ def load(name: str) -> Benchmark:
         raise unknown("data set", name, [*EMBEDDED, *([str(near)] if near else [])], hint)
     is_built = (folder / "build.json").is_file()
     build = read_build(folder) if is_built else {"name": own_name, "version": "local"}
-    edit_images, locality_images = (read_split(folder / "data", split) for split in ("edit", "locality"))
-    _require_labels(edit_images, f"{folder}: an editing sample")
-    if edit_images.table[["group_id", "subset"]].isna().any(axis=None):
+    further = [split for split in (TAKEN, FAR) if any((folder / "data").glob(f"{split}-*.parquet"))]
+    splits = {split: read_split(folder / "data", split) for split in (EDIT, LOCALITY, *further)}
+    require_labels(splits[EDIT], f"{folder}: an editing sample")
+    for split in further:
+        require_labels(splits[split], f"{folder}: an image of {split}")
+    if splits[EDIT].table[["group_id", "subset"]].isna().any(axis=None):
         raise UserError(f"{folder}: an editing sample has no group_id or no subset; build the data set again")
+    tables = {split: images.table for split, images in splits.items()}
     if is_built:
-        check_counts(folder, build, edit_images.table["group_id"], len(locality_images))
-    check_twins(folder, edit_images.table, locality_images.table, paper_counted(folder, build) if is_built else set())
-    return Benchmark(
-        str(build["name"]), str(build["version"]), edit_images, locality_images, source=source, train=str(folder)
-    )
+        check_counts(folder, build, tables)
+    check_twins(folder, tables, paper_counted(folder, build) if is_built else set())
+    return Benchmark.of(str(build["name"]), str(build["version"]), splits, source=source, train=str(folder))
 
 
 def scored_files(name: str) -> list[Path]:
@@ -244,32 +279,6 @@ def scored_files(name: str) -> list[Path]:
     name = embedded_in(Path(name)) or name
     data = MINI if name in EMBEDDED else locate(name)[0] / "data"
     return sorted(file for file in data.glob("*.parquet") if not file.name.startswith("train-"))
-
-
-def training_images(source: str, left_out: Collection[str] = ()) -> LabelledImages:
-    """The labelled images of an embedded benchmark's name, a folder in the Hub's layout or a folder by class.
-
-    In the first two they are the ``train`` split, which shares no drawing or photograph with what is scored. Of
-    a folder by class (``folder/<index, synset id or name>/image.jpg``) at most `TRAINING_IMAGES` are drawn at
-    random. Images whose hashes are in `left_out` are left out. Raises `UserError` if no others are there.
-    """
-    source = embedded_in(Path(source)) or source
-    data = MINI if source in EMBEDDED else Path(source) / "data"
-    if not data.is_dir():
-        images = _draw(open_images(source, labelled=True))
-    elif any(data.glob("train-*.parquet")):
-        images = read_split(data, "train")
-        _require_labels(images, f"{data}: a training image")
-    else:
-        raise UserError(
-            f"{describe(data.parent)}: no data/train-*.parquet there, and this editor learns from training images "
-            "first; name some with --images (a folder of images by class, or a data set with a train split)"
-        )
-    unseen = ~images.table["sha256"].isin(left_out).to_numpy()
-    images = images if unseen.all() else images.take(np.flatnonzero(unseen))
-    if len(images) == 0:
-        raise UserError(f"{source}: no training images there but those that are scored; name others with --images")
-    return images
 
 
 def read_split(folder: Path, split: str) -> LabelledImages:
@@ -281,17 +290,7 @@ def read_split(folder: Path, split: str) -> LabelledImages:
     return LabelledImages(*read_rows(folder, split))
 
 
-def _require_labels(images: LabelledImages, noun: str) -> None:
+def require_labels(images: LabelledImages, noun: str) -> None:
+    """Raise `UserError` for an image without a label; `noun` is one of these images."""
     if (images.labels == UNKNOWN).any():
         raise UserError(f"{noun} has no label; build the data set again")
-
-
-def _draw(source: ImageSource) -> LabelledImages:
-    """At most `TRAINING_IMAGES` of a labelled source, drawn at random, with their hashes."""
-    images = source.take(np.random.default_rng(DRAW_SEED).permutation(len(source))[:TRAINING_IMAGES])
-    try:
-        hashes = [hashlib.sha256(images.read(position)).hexdigest() for position in range(len(images))]
-    except BrokenImage as error:
-        raise UserError(f"{source.title}: an image is broken ({error}); remove it, or fetch it again") from error
-    table = pd.DataFrame({"label": images.labels, "sha256": hashes, "source_id": images.ids})
-    return LabelledImages(table, images)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.readers import read_json
+from benchmark.data.schema import EDIT, UNGROUPED
 
-LOCALITY = "locality"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_build(folder: Path) -> dict[str, Any]:
@@ -22,12 +24,13 @@ def read_build(folder: Path) -> dict[str, Any]:
     return build
 
 
-def check_counts(folder: Path, build: dict[str, Any], group_ids: Iterable[str], n_locality: int) -> None:
-    """Raise `UserError` unless `folder` has all images of groups and D_l that its `build` counts, and no others."""
+def check_counts(folder: Path, build: dict[str, Any], splits: Mapping[str, pd.DataFrame]) -> None:
+    """Raise `UserError` unless `folder` has all images that its `build` counts, and no others, by its tables."""
     expected = {name: count for name, (count, _) in _counts(folder, build).items()}
     if not expected:
         return
-    actual = Counter({LOCALITY: n_locality}) + Counter(map(str, group_ids))
+    actual = Counter(map(str, splits[EDIT]["group_id"]))
+    actual.update({split: len(splits[split]) for split in UNGROUPED if split in splits})
     for name in [*expected, *actual]:
         if actual[name] != expected.get(name, 0):
             raise UserError(
@@ -45,9 +48,10 @@ def paper_counted(folder: Path, build: dict[str, Any]) -> set[str]:
 
 
 def _counts(folder: Path, build: dict[str, Any]) -> dict[str, tuple[int, int | None]]:
-    """The images by group id or "locality": their count, and the paper's; nothing if `build` counts none."""
+    """The images by group id or ungrouped split: their count, and the paper's; nothing if `build` counts none."""
     try:
-        counted = [*build["groups"], *([{"id": LOCALITY, **build["locality"]}] if build["locality"] else [])]
+        ungrouped = [{"id": split, **build[split]} for split in UNGROUPED if build.get(split)]
+        counted = [*build["groups"], *ungrouped]
         return {str(part["id"]): (int(part["count"]), part["expected"]) for part in counted}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(

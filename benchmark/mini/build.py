@@ -1,8 +1,8 @@
 """Build the mini benchmark, version mini-1, from pinned npm packages and the two embedded models.
 
 `make_pool` draws several views of every drawing in the styles that `mini` never saw, `mad.search` mines them, and
-`assemble` freezes groups, locality, dev and training splits; `benchmark.rebuild drawings` is the command. Same seeds,
-same weights: same data.
+`assemble` freezes groups, locality, dev and training splits; `add_further` adds two more without a change of these.
+`benchmark.rebuild drawings` is the command. Same seeds, same weights: same data.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.core.arrays import read_parquet
 from benchmark.core.checksums import write_checksums
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, replacing, write_text
@@ -50,6 +51,8 @@ class Plan:
     a_drawing: int = 3  # locality images of one drawing, at most
     rounds: int = 60  # wide views of each locality drawing, at most
     train: int = 1600
+    a_class: int = 10  # images of `locality_taken` of one class, at most
+    far: int = 160
     pool: int = 1700  # images left in the embedded pool beside `edit` and `dev_edit`
     seed: int = 11
 
@@ -213,9 +216,9 @@ def make_training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> p
 
 
 def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> dict[str, pd.DataFrame]:
-    """Choose, write and return all six splits; write the NOTICE and, if `out` is the package's, the card's tables."""
-    from benchmark.mini.card import fill_tables
-    from benchmark.mini.packing import format_notice, write_split
+    """Choose, write and return all splits; write the NOTICE and, if `out` is the package's, the card's tables."""
+    from benchmark.mini.further import make_further
+    from benchmark.mini.packing import format_notice
     from benchmark.mini.selection import assign_families
     from benchmark.predict.store import predictions_folder
 
@@ -239,10 +242,34 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
     shown = set(splits["edit"]["image"]) | set(splits["dev_edit"]["image"])
     rest = pool[~pool["image"].isin(shown)].head(plan.pool)  # the pool is in random order
     splits["pool"] = rest.drop(columns=["base_prediction", "strong_prediction", "margin"])
-    for name, table in splits.items():
-        write_split(table, out / "data" / f"{name}-00000-of-00001.parquet")
+    splits |= make_further(art, splits, plan)
     write_text(out / "NOTICE", format_notice())
+    _write(splits, plan, out)
+    return splits
+
+
+def add_further(art: Art, plan: Plan, out: Path) -> dict[str, pd.DataFrame]:
+    """Make, write and return `locality_taken` and `locality_far` beside the splits in `out`, which stay as they are."""
+    from benchmark.mini.further import APART, make_further
+
+    columns = ["drawing", "base_prediction"]
+    fix = "run the step assemble first"
+    splits = {name: read_parquet(_split_file(out, name), fix, columns=columns).to_pandas() for name in APART}
+    further = make_further(art, splits, plan)
+    _write(further, plan, out)
+    return further
+
+
+def _write(splits: dict[str, pd.DataFrame], plan: Plan, out: Path) -> None:
+    from benchmark.mini.card import fill_tables
+    from benchmark.mini.packing import write_split
+
+    for name, table in splits.items():
+        write_split(table, _split_file(out, name))
     write_text(out / "build.json", json.dumps({"version": MINI_VERSION, "plan": asdict(plan)}, indent=2) + "\n")
     if out.resolve() == ASSETS:
         fill_tables(out)
-    return splits
+
+
+def _split_file(out: Path, split: str) -> Path:
+    return out / "data" / f"{split}-00000-of-00001.parquet"

@@ -17,6 +17,8 @@ CARD = Path(__file__).parents[2] / "where2edit" / "vit-edit-bench" / "README.md"
 USES = {
     "edit": "failures to edit, in 18 groups: scored",
     "locality": "near-boundary images that must stay right: scored",
+    "locality_taken": "images of the classes that edits take from, which must stay right: scored",
+    "locality_far": "a random draw of images that must stay right: scored",
     "dev_edit": "further groups, for choosing settings",
     "dev_locality": "further near-boundary images, for choosing settings",
     "train": "labelled images for editors that learn",

@@ -19,6 +19,7 @@ from PIL import Image
 from benchmark.core.devices import pick
 from benchmark.data import dataset
 from benchmark.data.dataset import Benchmark, LabelledImages
+from benchmark.data.schema import EDIT, LOCALITY
 from benchmark.images.decode import BrokenImage
 from benchmark.images.source import Selected
 from benchmark.models.load import BaseModel, load_base
@@ -74,15 +75,18 @@ def filter_benchmark(
 ) -> tuple[Benchmark, np.ndarray, np.ndarray]:
     """The benchmark filtered for this base, and the base's predictions on it: edit (n,), locality (|D_l|,), int16.
 
-    Editing samples are those that the base gets wrong (paper, A.3); locality labels that nobody recorded are
-    filled in where `Benchmark.labelled_by` can. A benchmark that was read from files is predicted once
-    for all runs. One made in memory has no `source`: nothing ties its hashes to its images, so it is predicted anew.
+    Editing samples are those that the base gets wrong (paper, A.3), images of `locality_taken` and `locality_far` those
+    that it gets right; labels of D_l that nobody recorded are filled in where `Benchmark.labelled_by` can. A benchmark
+    that was read from files is predicted once for all runs. One made in memory has no `source`: nothing ties its hashes
+    to its images, so it is predicted anew.
     """
-    splits, use_store = (benchmark.edit, benchmark.locality), bool(benchmark.source)
-    edit_table, locality_table = (predict_samples(base, images, batch_size, use_store) for images in splits)
-    edit, locality = (table["base_label"].to_numpy(np.int16) for table in (edit_table, locality_table))
-    certainty = (locality_table[f"base_{field}"].to_numpy() for field in ("probability", "margin"))
-    filtered = benchmark.filter_for(base.name, edit).labelled_by(base.name, locality, *certainty)
+    use_store = bool(benchmark.source)
+    tables = {split: predict_samples(base, images, batch_size, use_store) for split, images in benchmark.splits.items()}
+    predictions = {split: table["base_label"].to_numpy(np.int16) for split, table in tables.items()}
+    edit, locality = predictions[EDIT], predictions[LOCALITY]
+    certainty = (tables[LOCALITY][f"base_{field}"].to_numpy() for field in ("probability", "margin"))
+    filtered = benchmark.keeping_right(predictions).filter_for(base.name, edit)
+    filtered = filtered.labelled_by(base.name, locality, *certainty)
     return filtered, edit[edit != benchmark.edit.labels], locality
 
 

@@ -14,6 +14,7 @@ from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, read_text
 from benchmark.core.text import escape
 from benchmark.data.manifest import read_build
+from benchmark.data.schema import EDIT, LOCALITY, UNGROUPED
 from benchmark.publish.publish import read_rows
 from benchmark.publish.texts import (
     ABOUT,
@@ -27,7 +28,7 @@ from benchmark.publish.texts import (
     OWN_LOCALITY,
     USE,
 )
-from benchmark.subsets.subset import LOCALITY, Subset, subsets
+from benchmark.subsets.subset import Subset, subsets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 PRETTY_NAME = "Vision Transformer editing benchmark"
 TITLE = "A benchmark for editing Vision Transformers"
 HUB_NAME = "where2edit/vit-edit-bench"
-MINI_SPLITS = ("edit", "locality", "dev_edit", "dev_locality", "train", "pool")
+MINI_SPLITS = (EDIT, *UNGROUPED, "dev_edit", "dev_locality", "train", "pool")
 MANY = 12  # sources of one subset; more of them are counted, not listed
 COUNTED = ["subset", "label", "label_origin", "source", "licence"]
 
@@ -65,8 +66,8 @@ def configs(folder: Path) -> list[Config]:
     A partial build lacks the files of some, and `load_dataset` fails for a pattern without a file.
     """
     all_configs: list[Config] = [
-        ("full", [("edit", "data/edit-*.parquet"), ("locality", "data/locality-*.parquet")]),
-        *((name, [("edit", f"data/edit-{name}-*.parquet")]) for name in subsets() if name != LOCALITY),
+        ("full", [(split, f"data/{split}-*.parquet") for split in (EDIT, *UNGROUPED)]),
+        *((name, [(EDIT, f"data/edit-{name}-*.parquet")]) for name in subsets() if name not in UNGROUPED),
         ("mini", [(split, f"mini/{split}-*.parquet") for split in MINI_SPLITS]),
     ]
     present = [(name, [split for split in splits if any(folder.glob(split[1]))]) for name, splits in all_configs]
@@ -87,7 +88,7 @@ def _header(build: dict[str, Any], present: list[Config]) -> str:
     """The YAML at the head of the card, by which the Hub shows the data set and `load_dataset` finds its files."""
     from huggingface_hub import DatasetCardData
 
-    count = sum(int(part["count"]) for part in [*build["groups"], build["locality"]])
+    count = sum(int(part["count"]) for part in [*build["groups"], *_ungrouped(build).values()])
     card_data = DatasetCardData(
         pretty_name=PRETTY_NAME if _is_papers(build) else f"{build['name']}: own groups",
         license="other",
@@ -189,7 +190,7 @@ def _subsets(build: dict[str, Any]) -> list[Subset]:
 
 
 def _columns(build: dict[str, Any]) -> str:
-    names = [subset.name for subset in _subsets(build) if subset.name != LOCALITY]
+    names = [subset.name for subset in _subsets(build) if subset.name not in UNGROUPED]
     return COLUMNS.format(subsets=" or ".join(filter(None, [", ".join(names[:-1]), names[-1]])))
 
 
@@ -204,13 +205,18 @@ def _groups(build: dict[str, Any]) -> str:
         [escape(g["id"]), escape(g["name"]), escape(g["subset"]), int(g["count"]), _count(g["expected"])]
         for g in build["groups"]
     ]
-    locality = build["locality"]
     total = [sum(int(group[key] or 0) for group in build["groups"]) for key in ("count", "expected")]
     lines.append(["", "all editing samples", "", *total])
-    lines.append(["", "locality", "", int(locality["count"]), _count(locality["expected"])])
+    for split, part in _ungrouped(build).items():
+        lines.append(["", split, "", int(part["count"]), _count(part["expected"])])
     if not _is_papers(build):
         return table("id|group|subset|images", [line[:-1] for line in lines])
     return table("id|group|subset|images|in the paper", lines)
+
+
+def _ungrouped(build: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `build` says of each split without groups."""
+    return {split: build[split] for split in UNGROUPED if build.get(split)}
 
 
 def _splits(folder: Path, rows: pd.DataFrame) -> str:

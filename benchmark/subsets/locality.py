@@ -1,8 +1,9 @@
 """The locality set: the released ``Sensitive-Images.zip`` (flat, without labels), or a folder by class.
 
 What `benchmark.locality` selects is a folder by class with a ``selection.csv`` beside it, which holds each image's
-source and margin. The released images are labelled by the base that they were chosen with:
-its top-1 class is the true one by the first rule of choice (paper, 5.1; SPEC, 2).
+source and margin; so are ``locality_taken`` and ``locality_far``, which have files of their own beside this one. The
+released images are labelled by the base that they were chosen with: its top-1 class is the true one by the first rule
+of choice (paper, 5.1; SPEC, 2).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.boundary import MARGIN, TORN
-from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
+from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH, LOCALITY
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import ImageFiles
 from benchmark.labels.names import class_index, known_class
 from benchmark.subsets.inputs import Input, SourceImage, folder_of, read_csv
-from benchmark.subsets.subset import LOCALITY, Subset
+from benchmark.subsets.subset import Subset
 
 if TYPE_CHECKING:
     from benchmark.models.load import BaseModel
@@ -49,13 +50,24 @@ def read(files: ImageFiles) -> Input:
     if len(folders) == 1 and class_index(PurePosixPath(*folders).name) is None:
         images = [SourceImage(name, None, None, _columns(name, UNKNOWN)) for name in files.paths]
         return Input(LOCALITY, files, images, "unknown")
+    return read_by_class(files, LOCALITY)
+
+
+def read_by_class(files: ImageFiles, subset: str) -> Input:
+    """List the images of a folder with one subfolder a class, with the columns of its ``selection.csv``, if any.
+
+    Raises:
+        UserError: for a folder that is no class, or a ``selection.csv`` that is none.
+    """
+    folders = set(map(folder_of, files.paths))
     labels = {folder: known_class(PurePosixPath(folder).name, files.where(folder)) for folder in sorted(folders)}
-    images = [SourceImage(name, None, labels[folder_of(name)], _columns(name, "folder")) for name in files.paths]
+    columns = {name: {**_columns(name, "folder"), "subset": subset} for name in files.paths}
+    images = [SourceImage(name, None, labels[folder_of(name)], columns[name]) for name in files.paths]
     tables = [name for name in sorted(files.files) if PurePosixPath(name).name == SELECTION]
     chosen = {row["sha256"]: row for table in tables for row in read_csv(files, table, COLUMNS)}
     if chosen:
         images = [_with_selection(files, image, chosen.get(_hash(files, image.name))) for image in images]
-    return Input(LOCALITY, files, images, "folder")
+    return Input(subset, files, images, "folder")
 
 
 def label_with(source: Input, base: BaseModel) -> tuple[Input, list[str]]:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from benchmark.core.plugins import import_room
 from benchmark.data.groups import Group
+from benchmark.data.schema import LOCALITY, UNGROUPED
 from benchmark.images.files import ImageFiles
 from benchmark.subsets.inputs import Input
-
-LOCALITY = "locality"  # the subset without groups
 
 
 @dataclass(frozen=True)
 class Subset:
     """One subset: its origin and its reader.
 
-    name: as the column `subset` has it; ``benchmark.build`` has an option of this name.
+    name: as the column `subset` has it, and where it has no groups its split; ``benchmark.build`` has an option of
+        this name.
     option: the help of that option.
     origin: the source of the images, for the card; Markdown.
     passed_on: whether its pixels may be published.
@@ -41,10 +41,10 @@ class Subset:
 
 @functools.cache
 def subsets() -> dict[str, Subset]:
-    """All subsets by name, in alphabetical order; the locality set stands last."""
+    """All subsets by name, in alphabetical order; those without groups stand last."""
     modules = import_room("benchmark.subsets")
     unordered = [module.SUBSET for module in modules if hasattr(module, "SUBSET")]
-    ordered = sorted(unordered, key=lambda subset: (subset.name == LOCALITY, subset.name))
+    ordered = sorted(unordered, key=lambda subset: (subset.name in UNGROUPED, subset.name))
     return {subset.name: subset for subset in ordered}
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
 from benchmark.data.groups import PAPER_LOCALITY
-from benchmark.subsets.subset import LOCALITY, paper_groups
+from benchmark.data.schema import FAR, LOCALITY, TAKEN
+from benchmark.subsets.subset import paper_groups
 
 SHOWN = 5  # files that an error names
 
@@ -19,7 +20,7 @@ SHOWN = 5  # files that an error names
 class Report:
     """The counts and problems of the images that a build has read so far."""
 
-    counts: Counter[str] = field(default_factory=Counter)  # images by group id, or `LOCALITY`
+    counts: Counter[str] = field(default_factory=Counter)  # images by group id, or split without groups
     skipped: list[tuple[str, str]] = field(default_factory=list)  # path, reason
     notes: list[str] = field(default_factory=list)  # decisions of the readers and of the build, a sentence each
     places: dict[str, tuple[str, str]] = field(default_factory=dict)  # sha256 -> (group, path)
@@ -86,11 +87,14 @@ def _check_twins(report: Report) -> None:
     """
     of_paper = {group for group, expected in expected_counts().items() if report.counts[group] == expected}
     within = [path for group, other, path in report.twins if group == other]
-    shared = [path for group, other, path in report.twins if group != other and LOCALITY in (group, other)]
-    groups = [path for group, other, path in report.twins if group != other and LOCALITY not in (group, other)]
+    pairs = [({group, other}, path) for group, other, path in report.twins if group != other]
+    splits = [path for places, path in pairs if places & {TAKEN, FAR}]
+    shared = [path for places, path in pairs if LOCALITY in places and path not in splits]
+    groups = [path for places, path in pairs if not places & {LOCALITY, TAKEN, FAR}]
     own = [path for group, other, path in report.twins if not {group, other} <= of_paper]
     for paths, place in (
         (groups, "are in two groups"),
+        (splits, "are in two of a group, locality, locality_taken and locality_far"),
         (shared, "are in a group and in the locality set"),
         (within, "stand twice in their group"),
     ):

@@ -19,8 +19,8 @@ from leaderboard.judging.batches import training_pool
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, chosen_samples, edit_seed
 from leaderboard.records.sections import Score
-from leaderboard.scores import metrics
 from leaderboard.scores.resampling import resample_groups
+from leaderboard.scores.shares import ratio
 from leaderboard.scores.summary import with_interval
 
 
@@ -153,7 +153,7 @@ def group_means(values: np.ndarray, pairs: np.ndarray, codes: np.ndarray, weight
             block = np.ix_(left, right)
             seen = ((weights[:, left] @ pairs[block]) * weights[:, right]).sum(1)
             total = ((weights[:, left] @ (values[block] * pairs[block])) * weights[:, right]).sum(1)
-            result[:, a, b] = result[:, b, a] = metrics.ratio(total, seen)
+            result[:, a, b] = result[:, b, a] = ratio(total, seen)
     return result
 
 
@@ -170,4 +170,4 @@ def within_and_across(matrices: np.ndarray, chosen: np.ndarray) -> dict[str, np.
 
 def _mean(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     weights = np.where(np.isnan(matrices), 0, weights)
-    return metrics.ratio((np.nan_to_num(matrices) * weights).sum((1, 2)), weights.sum((1, 2)))
+    return ratio((np.nan_to_num(matrices) * weights).sum((1, 2)), weights.sum((1, 2)))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmark.core.blame import located
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import training_images
+from benchmark.data.training import training_images
 from editors.core.base import TrainingImages
 from editors.core.edit import Edit, FailedEdit
 from editors.core.interpolation import interpolated
@@ -110,7 +110,8 @@ def _judge(
         if chosen_editor.interpolate != 1:
             edits = [interpolated(judge.base.module, edit, chosen_editor.interpolate) for edit in edits]
         start = time.perf_counter()
-        predictions = judge.predict_many(edits, group_id)
+        taken_for = [int(judge.base_edit[samples[0]]) for samples, _ in together]
+        predictions = judge.predict_many(edits, group_id, taken_for)
         score_seconds = (time.perf_counter() - start) / len(edits)
     except UserError as error:
         if str(error).startswith(chosen_editor.name):
@@ -126,8 +127,7 @@ def _judge(
             "score_seconds": score_seconds,
             "failure": edit.reason if isinstance(edit, FailedEdit) else None,
             "scored": prediction.path,
-            "group_predictions": prediction.group,
-            "locality_predictions": prediction.locality,
+            **prediction.columns,
         }
         for (samples, _), edit, prediction in zip(together, edits, predictions, strict=True)
     ]

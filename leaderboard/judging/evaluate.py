@@ -32,6 +32,7 @@ from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
 from leaderboard.judging.spread import JudgingCluster, edit_on_cluster
 from leaderboard.judging.two_pass import add_up
 from leaderboard.records import environment, outcomes, record
+from leaderboard.records.samples import SAMPLES_FILE
 from leaderboard.records.sections import AtOnce, Costs, Environment, NoiseFloor, TwoPassSection
 from leaderboard.scores import metrics
 from leaderboard.scores.summary import outcome_section, score_sections
@@ -184,7 +185,7 @@ def _choose_at_once(folder: Path, judge: Judge, most: int) -> AtOnce:
 
 def _write_samples(folder: Path, judge: Judge) -> None:
     table = outcomes.sample_table(judge.benchmark, judge.base_edit, judge.base_locality)
-    with replacing(folder / "samples.parquet") as temporary:
+    with replacing(folder / SAMPLES_FILE) as temporary:
         table.to_parquet(temporary, index=False)
 
 

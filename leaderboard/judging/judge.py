@@ -21,6 +21,8 @@ from benchmark.core.crash import is_out_of_memory
 from benchmark.core.devices import exact_float32
 from benchmark.core.errors import UserError, message_line
 from benchmark.data.dataset import Benchmark
+from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
+from benchmark.labels.columns import UNKNOWN
 from benchmark.labels.imagenet import CLASSES
 from benchmark.models.checks import check_supported
 from benchmark.models.identity import hash_weights
@@ -33,6 +35,7 @@ from editors.core.edit import Edit, WeightEdit
 from leaderboard.judging.paths import Likeness, Path, likeness, path_of
 from leaderboard.judging.two_pass import TwoPass
 from leaderboard.judging.wire import Kept
+from leaderboard.records.columns import PREDICTIONS
 from leaderboard.scores import metrics
 
 KNOWN = 0.5  # least share of D_l that a base must get right for its LR to say something
@@ -41,23 +44,42 @@ NOISE = 0.01  # most flips under no edit at all
 log = logging.getLogger(__name__)
 
 
+class Place(NamedTuple):
+    """Images that are computed together: a whole split, a group of the editing samples, or a class of those taken."""
+
+    split: str
+    part: str | int | None = None
+    """The group's id, or the class; None for the whole split."""
+
+
 class Prediction(NamedTuple):
     """The classes that one edited model predicts, int16, -1 of a failed edit, and its forward path in outcomes.
 
     group: (|S|,), locality: (|D_l|,). path: "tail", "full" (every block again), "called" (a module) or "editor" (its
-    own process answered).
+    own process answered). taken: of the class that the base took its sample for in `locality_taken`, (n,). far: of
+    `locality_far`, (n,). Both are None in a benchmark without these splits.
     """
 
     group: np.ndarray
     locality: np.ndarray
     path: str
+    taken: np.ndarray | None = None
+    far: np.ndarray | None = None
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The predictions by the columns of outcomes."""
+        values = (self.group, self.locality, self.taken, self.far)
+        columns = zip(PREDICTIONS.values(), values, strict=True)
+        return {column: classes for column, classes in columns if classes is not None}
 
 
 class Judge:
     """A base model and the images its edits are judged on, with the caches that make it fast.
 
-    The editing samples are those that this base gets wrong (paper, A.3). Memory: decoded images and
-    prefix tokens of D_l and of one group at a time. With `two_pass`, edits are judged that way.
+    The editing samples are those that this base gets wrong (paper, A.3). Memory: decoded images and prefix tokens of
+    D_l and `locality_far`, of one group at a time and of the classes that its samples were taken for. With
+    `two_pass`, edits are judged that way.
     """
 
     def __init__(
@@ -67,8 +89,9 @@ class Judge:
         self.score_batch = score_batch
         self.two_pass = two_pass
         self._chunks = Chunks(score_batch)
-        self._images: dict[str, Tensor] = {}
-        self._tokens: dict[tuple[str, Cut, bool], Tensor] = {}
+        self._group = ""
+        self._images: dict[Place, Tensor] = {}
+        self._tokens: dict[tuple[Place, Cut, bool], Tensor] = {}
         check_supported(base.module)
         self.benchmark, self.base_edit, self.base_locality = filter_benchmark(base, benchmark, score_batch)
         accuracy = metrics.accuracy(self.base_locality, self.benchmark.locality.labels)
@@ -79,19 +102,34 @@ class Judge:
                 *(base.name, 100 * accuracy),
             )
 
-    def predict(self, edit: Edit, group_id: str, in_one_pass: bool = False) -> Prediction:
-        """Predictions of one edited model. `in_one_pass`: in float32 alone, even where the judge has two."""
-        (prediction,) = self.predict_many([edit], group_id, in_one_pass)
+    def predict(self, edit: Edit, group_id: str, taken_for: int = UNKNOWN, in_one_pass: bool = False) -> Prediction:
+        """Predictions of one edited model, whose sample the base takes for the class `taken_for`.
+
+        `in_one_pass`: in float32 alone, even where the judge has two.
+        """
+        (prediction,) = self.predict_many([edit], group_id, [taken_for], in_one_pass)
         return prediction
 
-    def predict_many(self, edits: Sequence[Edit], group_id: str, in_one_pass: bool = False) -> list[Prediction]:
+    def predict_many(
+        self, edits: Sequence[Edit], group_id: str, taken_for: Sequence[int] = (), in_one_pass: bool = False
+    ) -> list[Prediction]:
         """Predictions of one edited model, or of several at once: of edits that `likeness` finds alike."""
-        path = path_of(self.base.module, edits)
+        self._enter(group_id)
+        taken_for = taken_for or [UNKNOWN] * len(edits)
+        path, two_pass = path_of(self.base.module, edits), None if in_one_pass else self.two_pass
         if isinstance(path.forward, Kept):
-            return [Prediction(*self._run_mixed(path, group_id), "editor")]
-        two_pass = None if in_one_pass else self.two_pass
-        group, locality = (self._run(path, where, two_pass) for where in (group_id, ""))
-        return [Prediction(*both, path.name) for both in zip(group, locality, strict=True)]
+            classes = {split: [own] for split, own in self._run_mixed(path, group_id, taken_for[0]).items()}
+            name = "editor"
+        else:
+            shared, name = [place for place in self._places(group_id, UNKNOWN) if place.split != TAKEN], path.name
+            classes = {place.split: [*self._run(path, place, two_pass)] for place in shared}
+            if self.benchmark.locality_taken is not None:
+                classes[TAKEN] = self._run_taken(edits, taken_for, two_pass)
+        group, locality, taken, far = (classes.get(split, [None] * len(edits)) for split in PREDICTIONS)
+        return [
+            Prediction(*both, name, *further)
+            for both, further in zip(zip(group, locality, strict=True), zip(taken, far, strict=True), strict=True)
+        ]
 
     def likeness(self, edit: Edit) -> Likeness:
         """Names and shapes that edits judged at once share; empty of one judged alone, as all are in two passes."""
@@ -100,22 +138,46 @@ class Judge:
     def noise_floor(self) -> tuple[int, int]:
         """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
 
-        Over D_l and the first group, with the cut of an FFN edit. Raises `UserError` if more than `NOISE` of them flip:
-        the tail then computes another model than the base, and no score of it means anything.
+        Over all that the first edit is judged on, with the cut of an FFN edit. Raises `UserError` if more than `NOISE`
+        of them flip: the tail then computes another model than the base, and no score of it means anything.
         """
-        model = self.base.module
+        model, first = self.base.module, self.benchmark.groups[0]
         same = WeightEdit({name: model.get_parameter(name).detach().clone() for name in ffn_matrices(model)})
-        first = self.benchmark.groups[0]
-        expected = np.concatenate([self.base_edit[self.benchmark.members(first)], self.base_locality])
-        predictions = np.concatenate(self.predict(same, first, True)[:2])
-        flips = int((predictions != expected).sum())
-        if flips > NOISE * len(expected):
+        base_group = self.base_edit[self.benchmark.members(first)]
+        predictions = self.predict(same, first, int(base_group[0]), True).columns
+        expected = {PREDICTIONS[EDIT]: base_group, PREDICTIONS[LOCALITY]: self.base_locality}
+        for split, rows in ((TAKEN, self.benchmark.taken_rows(int(base_group[0]))), (FAR, slice(None))):
+            if images := self.benchmark.splits.get(split):
+                expected[PREDICTIONS[split]] = images.labels[rows]
+        count = sum(map(len, expected.values()))
+        flips = sum(int((predictions[column] != classes).sum()) for column, classes in expected.items())
+        if flips > NOISE * count:
             raise UserError(
-                f"{self.base.name}: {flips} of {len(expected)} predictions differ between its own forward and the tail "
+                f"{self.base.name}: {flips} of {count} predictions differ between its own forward and the tail "
                 f"without any edit, and at most {NOISE:.0%} may; its forward is not the one that is edited here, so no "
                 "score would mean anything; take a plain timm ViT"
             )
-        return flips, len(expected)
+        return flips, count
+
+    def _places(self, group_id: str, taken_for: int) -> list[Place]:
+        """The images that an edit is judged on, one place a split."""
+        parts: dict[str, str | int] = {EDIT: group_id, TAKEN: taken_for}
+        return [Place(split, parts.get(split)) for split in self.benchmark.splits]
+
+    def _rows(self, place: Place) -> np.ndarray:
+        if place.split == EDIT:
+            return self.benchmark.members(str(place.part))
+        if isinstance(place.part, int):
+            return self.benchmark.taken_rows(place.part)
+        return np.arange(len(self.benchmark.splits[place.split]))
+
+    def _enter(self, group_id: str) -> None:
+        """Forget the images of the last group, and of the classes that its samples were taken for."""
+        if group_id == self._group:
+            return
+        self._group = group_id
+        self._images = {place: value for place, value in self._images.items() if place.part is None}
+        self._tokens = {key: value for key, value in self._tokens.items() if key[0].part is None}
 
     def weights_sha256(self) -> str:
         """The base's hash as it is now."""
@@ -123,12 +185,12 @@ class Judge:
 
     @torch.no_grad()
     @exact_float32()
-    def _run(self, path: Path, group_id: str, two_pass: TwoPass | None) -> np.ndarray:
-        """Predictions (m, n) of m edits for the images of a group, or of D_l where `group_id` is empty."""
-        if path.forward is None:
-            count = len(self.benchmark.members(group_id)) if group_id else len(self.benchmark.locality)
-            return np.full((1, count), NOWHERE, np.int16)
-        inputs = self._decoded(group_id) if path.cut is None else self._prefix(group_id, path.cut, path.both_sides)
+    def _run(self, path: Path, place: Place, two_pass: TwoPass | None) -> np.ndarray:
+        """Predictions (m, n) of m edits for the images of one place."""
+        count = len(self._rows(place))
+        if path.forward is None or not count:
+            return np.full((*(path.axes or (1,)), count), NOWHERE, np.int16)
+        inputs = self._decoded(place) if path.cut is None else self._prefix(place, path.cut, path.both_sides)
 
         def logits_of(rows: Tensor) -> Tensor:
             chunks = self._chunks.run(lambda part: self._logits(path, rows[part]), len(rows))
@@ -137,19 +199,30 @@ class Judge:
         classes = two_pass.classes(logits_of, inputs) if two_pass else top1(logits_of(inputs))
         return np.atleast_2d(_as_outcomes(classes))
 
+    def _run_taken(self, edits: Sequence[Edit], taken_for: Sequence[int], two_pass: TwoPass | None) -> list[np.ndarray]:
+        """Predictions (n,) of each edit for the images of its own class; those of one class at once."""
+        predictions = [np.empty(0, np.int16)] * len(edits)
+        for label in dict.fromkeys(taken_for):
+            own = [number for number, other in enumerate(taken_for) if other == label]
+            path = path_of(self.base.module, [edits[number] for number in own])
+            for number, classes in zip(own, self._run(path, Place(TAKEN, label), two_pass), strict=True):
+                predictions[number] = classes
+        return predictions
+
     @torch.no_grad()
     @exact_float32()
-    def _run_mixed(self, path: Path, group_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ask for the group and D_l together, in an order that says nothing of which image is which."""
-        group, locality = (
-            self._decoded(where) if path.cut is None else self._prefix(where, path.cut) for where in (group_id, "")
-        )
-        inputs = torch.cat([group, locality])
-        seed = int(hashlib.sha256(f"{self.benchmark.fingerprint} {group_id}".encode()).hexdigest()[:8], 16)
+    def _run_mixed(self, path: Path, group_id: str, taken_for: int) -> dict[str, np.ndarray]:
+        """Ask for all images together, in an order that says nothing of which image is which; predictions by split."""
+        places = [place for place in self._places(group_id, taken_for) if len(self._rows(place))]
+        parts = [self._decoded(place) if path.cut is None else self._prefix(place, path.cut) for place in places]
+        inputs = torch.cat(parts)
+        named = " ".join(str(place.part) for place in places if place.part is not None)
+        seed = int(hashlib.sha256(f"{self.benchmark.fingerprint} {named}".encode()).hexdigest()[:8], 16)
         order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed)).to(inputs.device)
         logits = torch.cat([self._logits(path, inputs[rows]) for rows in order.split(self.score_batch)])
-        predictions = _as_outcomes(top1(logits[order.argsort()]))
-        return predictions[: len(group)], predictions[len(group) :]
+        classes = top1(logits[order.argsort()]).split([len(part) for part in parts])
+        none = dict.fromkeys(self.benchmark.splits, np.empty(0, np.int16))
+        return none | {place.split: _as_outcomes(own) for place, own in zip(places, classes, strict=True)}
 
     def _logits(self, path: Path, batch: Tensor) -> Tensor:
         """The logits of one batch. Raises `UserError` where the edited model breaks or gives something else."""
@@ -174,23 +247,20 @@ class Judge:
             raise UserError(f"its edited model must return {right}, not {shown}{where}")
         return logits
 
-    def _decoded(self, group_id: str) -> Tensor:
-        if group_id not in self._images:
-            for stale in [name for name in self._images if name]:  # one group at a time; D_l stays
-                del self._images[stale]
-            samples = self.benchmark.edit if group_id else self.benchmark.locality
-            rows = self.benchmark.members(group_id).tolist() if group_id else None
-            images = samples.images(self.base.preprocessing, rows)
-            self._images[group_id] = images.to(self.base.device, next(self.base.module.parameters()).dtype)
-        return self._images[group_id]
+    def _decoded(self, place: Place) -> Tensor:
+        if place not in self._images:
+            rows = None if place.part is None else self._rows(place).tolist()
+            images = self.benchmark.splits[place.split].images(self.base.preprocessing, rows)
+            self._images[place] = images.to(self.base.device, next(self.base.module.parameters()).dtype)
+        return self._images[place]
 
-    def _prefix(self, group_id: str, cut: Cut, both_sides: bool = False) -> Tensor:
+    def _prefix(self, place: Place, cut: Cut, both_sides: bool = False) -> Tensor:
         """Tokens (n, T, N) at the cut, or (n, 2, T, N): behind the base's FFN there, too."""
-        place = (group_id, cut, both_sides)
-        if place not in self._tokens:
-            for stale in [key for key in self._tokens if key[0] not in ("", group_id) or key[1:] != place[1:]]:
+        key = (place, cut, both_sides)
+        if key not in self._tokens:
+            for stale in [other for other in self._tokens if other[1:] != key[1:]]:
                 del self._tokens[stale]
-            model, images = self.base.module, self._decoded(group_id)
+            model, images = self.base.module, self._decoded(place)
 
             def prefix(part: slice) -> Tensor:
                 tokens = forward_prefix(model, images[part], cut)
@@ -199,8 +269,8 @@ class Judge:
                 hidden = hidden_activations(model, tokens, cut.block)
                 return torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
 
-            self._tokens[place] = torch.cat(self._chunks.run(prefix, len(images)))
-        return self._tokens[place]
+            self._tokens[key] = torch.cat(self._chunks.run(prefix, len(images)))
+        return self._tokens[key]
 
 
 def _as_outcomes(classes: Tensor) -> np.ndarray:

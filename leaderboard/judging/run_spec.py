@@ -160,6 +160,8 @@ def _data_section(judge: Judge) -> DataSection:
         groups=len(benchmark.groups),
         editing_samples=len(benchmark.edit),
         locality_images=len(benchmark.locality),
+        taken_images=len(benchmark.locality_taken) if benchmark.locality_taken else None,
+        far_images=len(benchmark.locality_far) if benchmark.locality_far else None,
     )
 
 

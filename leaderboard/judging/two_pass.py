@@ -20,7 +20,7 @@ from benchmark.predict.engine import top1
 from benchmark.predict.store import NOWHERE
 
 FACTOR = 4.0  # the bound over the largest error of a logit: two logits may move towards each other, and twice that
-MEASURED = 8  # predictions of a group or of D_l that are computed both ways, to measure that error
+MEASURED = 16  # predictions of a group, D_l and the like that are computed both ways, to measure that error
 CHECKED = 0.01  # share of the other images that are scored again to check the bound
 COUNTS = ("images", "again", "checked", "disagreements")
 Logits = Callable[[Tensor], Tensor]

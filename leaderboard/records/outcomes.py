@@ -1,7 +1,7 @@
 """The outcomes of a run on disk: streamed in parts, joined when all edits are judged.
 
 ``samples.parquet``   one row an image (split, sha256, label, group, subset, drawing, base prediction)
-``outcomes.parquet``  one row an edit (its sample, steps, seconds, failure, predictions on its group and D_l)
+``outcomes.parquet``  one row an edit (its sample, steps, seconds, failure, predictions on all that it is judged on)
 
 Scores are made from these two files alone.
 """
@@ -21,53 +21,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmark.core.arrays import read_parquet
-from benchmark.core.files import replacing
-from benchmark.core.readers import Unreadable, parse_json
+from benchmark.core.arrays import open_parquet, read_parquet
+from benchmark.core.files import replacing, write_bytes
+from benchmark.core.readers import Unreadable, parse_json, read_json
 from benchmark.core.text import printable
 from benchmark.data.dataset import Benchmark
-from benchmark.labels.columns import UNKNOWN
-from benchmark.labels.imagenet import CLASSES
+from benchmark.data.schema import EDIT, LOCALITY, TAKEN
+from leaderboard.records.columns import FIX, PREDICTIONS, SAMPLES, SCHEMA, TIMES, check_columns, schema_of
+from leaderboard.records.samples import SAMPLES_FILE, SHARED, find_samples
 
-SCHEMA = pa.schema(
-    [
-        ("sample", pa.int32()),  # row among the editing samples
-        ("partners", pa.list_(pa.int32())),  # rows of those it was edited together with; as a rule none
-        ("group_id", pa.string()),
-        ("steps", pa.int32()),
-        ("seconds", pa.float64()),  # editing, this edit's share of its batch
-        ("score_seconds", pa.float64()),
-        ("failure", pa.string()),
-        ("scored", pa.string()),  # "tail", "full" (every block again) or "called" (a module, as it is)
-        ("group_predictions", pa.list_(pa.int16())),  # over the images of its group, in their order
-        ("locality_predictions", pa.list_(pa.int16())),
-    ]
-)
-SAMPLES = pa.schema(
-    [
-        ("split", pa.string()),  # "edit" or "locality"
-        ("sha256", pa.string()),
-        ("label", pa.int64()),
-        ("group_id", pa.string()),
-        ("group", pa.string()),
-        ("subset", pa.string()),
-        ("drawing", pa.string()),
-        ("base", pa.int16()),  # the unedited base's prediction
-    ]
-)
-CLASSES_IN = ("label", "base", "group_predictions", "locality_predictions")  # or -1: unknown, or no prediction
-SPLITS = ("edit", "locality")
-FIX = "score that run again: delete its folder and run leaderboard.submit"
 JOINED = "outcomes.parquet"
 PARTS = "parts"
 HASH = "rows_sha256"  # key in the metadata of a file of outcomes
 PASSES = "two_pass"  # another key: a list of the counts of each edit
 REASONS = 5  # of failed edits, that are counted, each up to LONGEST characters
 LONGEST = 200
-TIMES = ("seconds", "score_seconds")  # not part of the hash: they differ from run to run
 
 
 @dataclass(frozen=True)
@@ -95,20 +65,41 @@ class Part:
 
 
 def sample_table(benchmark: Benchmark, base_edit: np.ndarray, base_locality: np.ndarray) -> pd.DataFrame:
-    """The images of a run and the unedited base's predictions for them (top-1 by full forward)."""
+    """The images of a run and the unedited base's predictions for them (top-1 by full forward).
+
+    Of `locality_taken` and `locality_far`, a base's benchmark holds what it gets right: predictions are the labels.
+    """
+    predictions = {EDIT: base_edit, LOCALITY: base_locality}
     tables = []
-    for split, samples, predictions in (
-        ("edit", benchmark.edit, base_edit),
-        ("locality", benchmark.locality, base_locality),
-    ):
+    for split, samples in benchmark.splits.items():
         table = samples.table.reindex(columns=["sha256", "label", "group_id", "group", "subset"])
-        tables.append(table.assign(drawing=samples.drawings, split=split, base=predictions))
+        base = predictions.get(split, samples.labels).astype(np.int16)
+        tables.append(table.assign(drawing=samples.drawings, split=split, base=base))
     return pd.concat(tables, ignore_index=True)
+
+
+def _read_edits(path: Path) -> pa.Table:
+    """A file of outcomes, with the columns that it has of `PREDICTIONS`."""
+    with open_parquet(path, FIX) as opened:
+        columns = opened.schema_arrow.names
+    return read_parquet(path, FIX, schema=schema_of(columns))
+
+
+def taken_images(outcomes: Outcomes) -> np.ndarray:
+    """True for images of `locality_taken` of the class that the base took each edit's sample for, (edits, n) bool.
+
+    An edit is judged on these alone.
+    """
+    split = outcomes.samples["split"]
+    base = outcomes.samples.loc[split == EDIT, "base"].to_numpy()
+    labels = outcomes.samples.loc[split == TAKEN, "label"].to_numpy()
+    of_class: np.ndarray = base[outcomes.edits["sample"].to_numpy()][:, None] == labels
+    return of_class
 
 
 def write_part(folder: Path, number: int, part: Part) -> None:
     """Write the outcomes of one batch of edits, or of the first of them; a later kill does not lose them."""
-    _write(_part(folder, number), pa.Table.from_pylist(part.rows, SCHEMA), part.passes)
+    _write(_part(folder, number), pa.Table.from_pylist(part.rows, schema_of(part.rows[0])), part.passes)
 
 
 def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
@@ -118,13 +109,13 @@ def parts_done(folder: Path, batches: Sequence[Sequence[int]]) -> list[int]:
 
 def read_part(folder: Path, number: int) -> Part:
     """The outcomes of one batch that are on disk, which `parts_done` has checked."""
-    table = read_parquet(_part(folder, number), FIX, schema=SCHEMA)
+    table = _read_edits(_part(folder, number))
     return Part(table.to_pylist(), _passes(table, _part(folder, number)))
 
 
 def join_parts(folder: Path, count: int) -> None:
     """Write all batches, in order, as ``outcomes.parquet``, and delete the parts."""
-    parts = [read_parquet(_part(folder, number), FIX, schema=SCHEMA) for number in range(count)]
+    parts = [_read_edits(_part(folder, number)) for number in range(count)]
     _write(folder / JOINED, pa.concat_tables(parts), [passes for part in parts for passes in _passes(part, folder)])
     discard_parts(folder)
 
@@ -132,7 +123,7 @@ def join_parts(folder: Path, count: int) -> None:
 def read_passes(folder: Path) -> list[dict[str, float]]:
     """The counts of two passes of each edit of a joined run; none where it had one pass."""
     path = folder / JOINED
-    return _passes(read_parquet(path, FIX, schema=SCHEMA), path)
+    return _passes(_read_edits(path), path)
 
 
 def _passes(table: pa.Table, path: Path) -> list[dict[str, float]]:
@@ -176,7 +167,7 @@ def _write(path: Path, table: pa.Table, passes: Sequence[Mapping[str, float]]) -
 def _count_intact(path: Path, samples: Sequence[int]) -> int:
     """The number of these samples, from the first on, whose outcomes, and no others, a file holds as written."""
     try:
-        table = read_parquet(path, schema=SCHEMA)
+        table = _read_edits(path)
     except Unreadable:  # not there, or damaged
         return 0
     if table["sample"].to_pylist() != list(samples[: len(table)]):
@@ -191,11 +182,15 @@ def read(folder: Path, sha256: str | None = None) -> Outcomes:
     Raises `Unreadable` for tables that no run writes: other columns or types, classes that are none, predictions that
     are not one an image, samples of another group.
     """
-    tables = []
-    for name, schema in (("samples.parquet", SAMPLES), (JOINED, SCHEMA)):
-        tables.append(read_parquet(folder / name, FIX, columns=schema.names))
-        _check_columns(tables[-1], schema, folder / name)
+    tables, samples_file = [], find_samples(folder)
+    for path in (samples_file, folder / JOINED):
+        with open_parquet(path, FIX) as opened:
+            schema = SAMPLES if path is samples_file else schema_of(opened.schema_arrow.names)
+        tables.append(read_parquet(path, FIX, columns=schema.names))
+        check_columns(tables[-1], schema, path)
     result = Outcomes(*(table.to_pandas() for table in tables))
+    if samples_file.name != SAMPLES_FILE and hash_samples(result.samples) != samples_file.stem:
+        raise Unreadable(samples_file, "holds other images than its name says", FIX)
     if problem := _find_problem(result):
         raise Unreadable(folder / JOINED, f"{problem}, as in no run", FIX)
     if sha256 is not None and digest(result) != sha256:
@@ -203,41 +198,16 @@ def read(folder: Path, sha256: str | None = None) -> Outcomes:
     return result
 
 
-def _check_columns(table: pa.Table, schema: pa.Schema, path: Path) -> None:
-    """Raise `Unreadable` for columns of other types, of classes that are none, and with nothing where a value must be.
-
-    Columns of text may be of Arrow's long kind, and the integers of tables written otherwise of another width.
-    """
-    optional = {"failure", "group_id", "group", "subset", "drawing"}  # images of D_l are in no group
-    for field in schema:
-        column = table[field.name]
-        if not (column.type == field.type or _kind(column.type) == _kind(field.type)):
-            raise Unreadable(path, f"the column {field.name} holds {column.type} and not {field.type}", FIX)
-        if column.null_count and field.name not in optional:
-            raise Unreadable(path, f"{column.null_count:,} cells of the column {field.name} are empty", FIX)
-        values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        if values.null_count and values is not column:
-            raise Unreadable(path, f"the column {field.name} holds lists with empty places", FIX)
-        if field.name in CLASSES_IN and len(values):
-            low, high = pc.min_max(values).as_py().values()
-            if not UNKNOWN <= low <= high < CLASSES:
-                value = low if low < UNKNOWN else high
-                raise Unreadable(path, f"the column {field.name} holds {value}, which is no class of ImageNet-1k", FIX)
-
-
-def _kind(data_type: pa.DataType) -> str:
-    if pa.types.is_string(data_type) or pa.types.is_large_string(data_type) or pa.types.is_null(data_type):
-        return "text"
-    return "whole numbers" if pa.types.is_integer(data_type) else str(data_type)
-
-
 def _find_problem(outcomes: Outcomes) -> str:
     """The first way in which the tables of a run do not belong together, in words; empty if they do."""
     samples, edits = outcomes.samples, outcomes.edits
-    if not set(samples["split"]) <= set(SPLITS):
-        return "a split that is neither edit nor locality"
-    group_of_sample = samples.loc[samples["split"] == "edit", "group_id"].to_numpy()
-    n_locality, n_samples = int((samples["split"] == "locality").sum()), len(group_of_sample)
+    if not set(samples["split"]) <= PREDICTIONS.keys():
+        return f"a split that is neither {' nor '.join(PREDICTIONS)}"
+    counts = {column: int((samples["split"] == split).sum()) for split, column in PREDICTIONS.items()}
+    if any((column in edits) != (counts[column] > 0) for column in counts if column not in SCHEMA.names):
+        return "predictions of a split without images, or none of one with images"
+    group_of_sample = samples.loc[samples["split"] == EDIT, "group_id"].to_numpy()
+    n_samples = len(group_of_sample)
     sizes = pd.Series(group_of_sample).value_counts()
     if not len(edits):
         return "no edit"
@@ -249,8 +219,14 @@ def _find_problem(outcomes: Outcomes) -> str:
             return f"an edit of sample {rows.max()} among {n_samples:,}"
         if (group_of_sample[rows] != edit.group_id).any():
             return f"an edit of the group {edit.group_id} with a sample of another"
-        if len(edit.group_predictions) != sizes[edit.group_id] or len(edit.locality_predictions) != n_locality:
+        if len(edit.group_predictions) != sizes[edit.group_id]:
             return f"an edit of the group {edit.group_id} whose predictions are not one an image"
+    for split, column in PREDICTIONS.items():
+        if split == EDIT or column not in edits:
+            continue
+        expected = taken_images(outcomes).sum(1) if split == TAKEN else [counts[column]] * len(edits)
+        if edits[column].map(len).tolist() != [*expected]:
+            return f"an edit whose predictions of {split} are not one an image"
     if edits["sample"].duplicated().any():
         return "two edits of one sample"
     return ""
@@ -274,6 +250,26 @@ def count_failures(outcomes: Outcomes) -> dict[str, int]:
 def digest(outcomes: Outcomes) -> str:
     """Hex SHA-256 over both tables' values, times left out, so that a repeated run has the same."""
     return _hash([outcomes.samples, outcomes.edits])
+
+
+def hash_samples(samples: pd.DataFrame) -> str:
+    """Hex SHA-256 over the values of a table of images."""
+    return _hash([samples])
+
+
+def share_samples(folder: Path) -> Path:
+    """Move the images of the finished run in `folder` to where the runs beside it find them, too; return that file.
+
+    Raises `Unreadable` for a run that is damaged, and for one whose record does not name their hash.
+    """
+    hash_of_run = hash_samples(read(folder).samples)
+    shared = folder.parent / SHARED / f"{hash_of_run}.parquet"
+    if read_json(folder / "record.json", fix=FIX)["outcomes"].get("samples_sha256") != hash_of_run:
+        raise Unreadable(folder / "record.json", "does not name the hash of its images", FIX)
+    if not shared.is_file():
+        write_bytes(shared, (folder / SAMPLES_FILE).read_bytes())
+    (folder / SAMPLES_FILE).unlink(missing_ok=True)
+    return shared
 
 
 def _hash(tables: Iterable[pd.DataFrame]) -> str:

@@ -26,8 +26,8 @@ from leaderboard.records.sections import (
     TwoPassSection,
 )
 
-SCHEMA_VERSION: Literal[1] = 1
-PROTOCOL = "1"  # rises when the same editor would be judged on other images or predictions
+SCHEMA_VERSION: Literal[2] = 2  # 1: nothing of `locality_taken` and `locality_far`
+PROTOCOL = "2"  # rises when the same editor would be judged on other images or predictions
 SCORING = "2"  # rises when the same outcomes would get other scores or intervals
 ROUNDING = 1e-9  # a percentile of shares may be 1 and a last digit
 
@@ -58,7 +58,7 @@ class Comparable(NamedTuple):
 class Record(Section):
     """One editor, one base model, one benchmark, one setting."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     """Of this file; another one is not read."""
     key: str
     """Hash of all that could change a score, the code included: the run's own name, never a reason to compare."""

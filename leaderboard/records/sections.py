@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from leaderboard.records.samples import SHA256
+
 FLOAT32 = "float32"  # precisions
 TWO_PASS = "two-pass"
 Count = Annotated[int, Field(ge=0)]
@@ -87,6 +89,10 @@ class DataSection(Section):
     """Samples that this base gets wrong; they can be edited."""
     locality_images: Count
     """|D_l|."""
+    taken_images: Count | None = None
+    """Images of `locality_taken` that this base gets right; None without that split, and in records from before."""
+    far_images: Count | None = None
+    """Those of `locality_far`; None as above."""
 
 
 class Protocol(Section):
@@ -158,7 +164,7 @@ class Costs(Section):
     median_edit_seconds: Seconds
     """An edit: its batch's time, shared equally."""
     median_score_seconds: Seconds
-    """Judging an edit on its group and on D_l."""
+    """Judging an edit on its group, on D_l and on the other images that must not change."""
     peak_memory_mb: float | None
     """Of the process, MiB; on CUDA, of the device. None where the system does not give it."""
     at_once: AtOnce | None = None
@@ -171,7 +177,7 @@ class NoiseFloor(Section):
     flips: Count
     """Predictions that changed."""
     images: Count
-    """Images compared: D_l and the first group."""
+    """Images compared: those that the first edit is judged on; in records from before, D_l and the first group."""
 
 
 class TwoPassSection(Section):
@@ -194,6 +200,8 @@ class OutcomeSection(Section):
 
     sha256: str
     """Hash over both tables' values, times left out."""
+    samples_sha256: Annotated[str, Field(pattern=f"^{SHA256}$")] | None = None
+    """Hash over the values of the table of images alone, by which it is found; None in records from before."""
     edits: Count
     """Edits that were made and judged."""
     failed: Count

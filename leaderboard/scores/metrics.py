@@ -8,7 +8,7 @@ Two figures of the authors' released code are reported beside the paper's: `gr_r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -16,7 +16,9 @@ import pandas as pd
 
 from benchmark.labels.columns import UNKNOWN
 from leaderboard.records.outcomes import Outcomes
+from leaderboard.scores.kept import KeptImages, compute_kept
 from leaderboard.scores.resampling import LEVEL, REPLICATES, multiplicities, percentiles, resample_groups
+from leaderboard.scores.shares import mean_of_defined, ratio, weighted_mean
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class GroupOutcomes:
 class Hits:
     """Outcomes as matrices. `locality` and `agreement` (all edits, |D_l|) bool, edits in the groups' order.
 
+    `kept` has the further images that must not change, by score, as far as the data set has them.
+
     If D_l holds an image whose label nobody knows, `locality` is NaN throughout, and so is all that is made of it:
     an LR over some of D_l would be another quantity, while agreement needs no label.
     """
@@ -75,13 +79,14 @@ class Hits:
     agreement: np.ndarray
     drawings: dict[str, np.ndarray]
     locality_drawings: np.ndarray
+    kept: dict[str, KeptImages] = field(default_factory=dict)
 
 
 def compute_hits(outcomes: Outcomes) -> Hits:
     """Compare predictions with labels. A failed edit's predictions are all -1, so it is wrong everywhere."""
     edit = outcomes.samples[outcomes.samples["split"] == "edit"].reset_index(drop=True)
     locality_samples = outcomes.samples[outcomes.samples["split"] == "locality"]
-    groups, locality, drawings = [], [], {}
+    groups, locality, drawings, ordered = [], [], {}, []
     for group_id, edits in outcomes.edits.groupby("group_id", sort=False):
         members = np.flatnonzero((edit["group_id"] == group_id).to_numpy())
         predictions = np.stack(edits["group_predictions"].to_list())
@@ -97,6 +102,7 @@ def compute_hits(outcomes: Outcomes) -> Hits:
         )
         drawings[str(group_id)] = pd.factorize(edit["drawing"].iloc[members])[0]
         locality.append(np.stack(edits["locality_predictions"].to_list()))
+        ordered.append(edits)
     stacked, labels = np.concatenate(locality), locality_samples["label"].to_numpy()
     return Hits(
         groups,
@@ -104,6 +110,7 @@ def compute_hits(outcomes: Outcomes) -> Hits:
         stacked == locality_samples["base"].to_numpy(),
         drawings,
         pd.factorize(locality_samples["drawing"])[0],
+        compute_kept(replace(outcomes, edits=pd.concat(ordered))),
     )
 
 
@@ -119,9 +126,7 @@ def generalisation_rates(hits: Hits, released: bool = False) -> dict[str, float]
 
 def mean_over_groups(hits: Hits, rates: dict[str, float], subset: str | None = None) -> float:
     """Unweighted mean of per-group rates, over all groups or one subset's; NaN where none is defined."""
-    values = [rates[g.id] for g in hits.groups if subset in (None, g.subset)]
-    values = [value for value in values if not np.isnan(value)]
-    return float(np.mean(values)) if values else float("nan")
+    return mean_of_defined(np.array([rates[g.id] for g in hits.groups if subset in (None, g.subset)]))
 
 
 def locality_rate(hits: Hits) -> float:
@@ -145,7 +150,8 @@ def locality_over_groups(hits: Hits, matrix: np.ndarray) -> float:
 
 def scores(hits: Hits) -> dict[str, float]:
     """All point values: ``sr``, ``gr``, ``gr_<subset>``, ``gr_released``, ``lr`` and ``lr_agreement``, the last two
-    also as means over groups, ``lr_groups`` and ``lr_agreement_groups``."""
+    also as means over groups, ``lr_groups`` and ``lr_agreement_groups``; ``lr_taken`` and ``lr_far``, means over edits,
+    where the data set has images for them."""
     rates = generalisation_rates(hits)
     return {
         "sr": success_rate(hits),
@@ -153,6 +159,7 @@ def scores(hits: Hits) -> dict[str, float]:
         **{f"gr_{subset}": mean_over_groups(hits, rates, subset) for subset in subsets(hits)},
         "gr_released": mean_over_groups(hits, generalisation_rates(hits, released=True)),
         "lr": locality_rate(hits),
+        **{name: mean_of_defined(kept.rates) for name, kept in hits.kept.items()},
         "lr_groups": locality_over_groups(hits, hits.locality),
         "lr_agreement": locality_agreement(hits),
         "lr_agreement_groups": locality_over_groups(hits, hits.agreement),
@@ -171,15 +178,18 @@ class Weights:
     groups: (replicates, groups).
     images: by group, (replicates, |S|): of an image as an edit's own (first) sample and as a neighbour.
     locality: (replicates, |D_l|).
+    kept: by score, (replicates, n), of the further images that must not change.
     """
 
     groups: np.ndarray
     images: list[np.ndarray]
     locality: np.ndarray
+    kept: dict[str, np.ndarray]
 
 
 def resample(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> Weights:
-    """Draw failures by `resample_groups`, within their subset; groups without a GR apart. Drawings of D_l vary, too."""
+    """Draw failures by `resample_groups`, within their subset; groups without a GR apart. Drawings of D_l and of the
+    further images that must not change vary, too."""
     rng = np.random.default_rng(seed)
     drawings = [hits.drawings[group.id] for group in hits.groups]
     groups, images = resample_groups(
@@ -189,12 +199,17 @@ def resample(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> Weights
         rng,
         replicates,
     )
-    codes = hits.locality_drawings
-    return Weights(groups, images, multiplicities(codes.max() + 1, rng, replicates)[:, codes])
+
+    def of_drawings(codes: np.ndarray) -> np.ndarray:
+        return multiplicities(codes.max() + 1, rng, replicates)[:, codes]
+
+    locality = of_drawings(hits.locality_drawings)
+    return Weights(groups, images, locality, {name: of_drawings(kept.drawings) for name, kept in hits.kept.items()})
 
 
 def replicate(hits: Hits, weights: Weights) -> dict[str, np.ndarray]:
-    """`sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement` under each replicate's weights, (replicates,) each."""
+    """`sr`, `gr`, `gr_<subset>`, `lr`, `lr_agreement` and, where they are defined, `lr_taken` and `lr_far` under each
+    replicate's weights, (replicates,) each."""
     sampled_rates, successes, edit_weights = [], [], []
     for group, images, chosen in zip(hits.groups, weights.images, weights.groups.T, strict=True):
         own = images[:, group.own[:, 0]]
@@ -209,18 +224,20 @@ def replicate(hits: Hits, weights: Weights) -> dict[str, np.ndarray]:
     total = sampled.sum(1)
     result = {
         "sr": ratio((np.stack(successes, 1) * weights.groups).sum(1), total),
-        "gr": _weighted_mean(rates, weights.groups),
+        "gr": weighted_mean(rates, weights.groups),
     }
     for subset in subsets(hits):
         inside = np.array([group.subset == subset for group in hits.groups])
-        result[f"gr_{subset}"] = _weighted_mean(rates[:, inside], weights.groups[:, inside])
+        result[f"gr_{subset}"] = weighted_mean(rates[:, inside], weights.groups[:, inside])
     for name, matrix in (("lr", hits.locality), ("lr_agreement", hits.agreement)):
         result[name] = ratio(((sampled @ matrix) * weights.locality).sum(1), total * weights.locality.sum(1))
+    for name, kept in hits.kept.items():
+        result[name] = kept.replicate(sampled, weights.kept[name])
     return result
 
 
 def intervals(hits: Hits, seed: int = 0, replicates: int = REPLICATES) -> dict[str, tuple[float, float]]:
-    """95 % intervals of `sr`, `gr`, `gr_<subset>`, `lr` and `lr_agreement`; NaN where there is nothing to resample.
+    """95 % intervals of all that `replicate` gives; NaN where there is nothing to resample.
 
     That of `sr` is Wilson's, since it is a share of edits, each counted as independent; the others are bootstrap
     percentiles (`resample`). `tests/leaderboard/scores/test_coverage.py` shows how often those of GR hold the truth.
@@ -243,19 +260,6 @@ def wilson(part: int, whole: int) -> tuple[float, float]:
     return max(low, 0.0) if part else 0.0, min(high, 1.0) if part < whole else 1.0
 
 
-def _weighted_mean(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean over groups by multiplicity, leaving out undefined rates, (replicates,)."""
-    weights = np.where(np.isnan(rates), 0, weights)
-    return ratio((np.nan_to_num(rates) * weights).sum(1), weights.sum(1))
-
-
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float | None:
     """Share of the predictions (n,) that are right; None if some label is unknown."""
     return float((predictions == labels).mean()) if (labels != UNKNOWN).all() else None
-
-
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part of whole, elementwise; NaN where the whole is nought."""
-    shares = np.full(len(whole), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
-    return shares

@@ -32,6 +32,7 @@ def outcome_section(run: Outcomes) -> OutcomeSection:
     edits = run.edits
     return OutcomeSection(
         sha256=outcomes.digest(run),
+        samples_sha256=outcomes.hash_samples(run.samples),
         edits=len(edits),
         failed=int(edits["failure"].notna().sum()),
         failures=outcomes.count_failures(run),

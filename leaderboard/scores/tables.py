@@ -11,11 +11,18 @@ from benchmark.core.terminal import console, is_screen, show_table
 from benchmark.core.text import escape
 from leaderboard.records.record import Record
 from leaderboard.records.runs import group_comparable, tell_apart
-from leaderboard.records.sections import Score
+from leaderboard.records.sections import DataSection, Score
+from leaderboard.scores.kept import KEPT
 
 NUMBER = "{:.1f}"
 WITHOUT_INTERVAL = ("lr_groups", "gr_released", "lr_agreement_groups")  # none is computed
-LEAST_TELLING = ("lr_agreement_groups", "lr_groups", "gr_released", "lr_agreement")  # scores, the first above all
+LEAST_TELLING = ("lr_agreement_groups", "lr_groups", "gr_released", "lr_agreement", "lr_far")  # the first above all
+    "lr_agreement_groups",
+    "lr_groups",
+    "gr_released",
+    "lr_agreement",
+    "lr_far",
+)  # scores, the first above all
 NOTE = "Per cent."
 NOTE_ON_INTERVALS = (
     "Per cent; in brackets 95 % intervals: Wilson's over edits for SR; for the others bootstrap intervals over groups, "
@@ -31,7 +38,8 @@ NOTE_ON_DIFFERENCES = (
 def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
     """(key, heading) of the score columns: SR, GR by subset and overall, LR, then the released variants.
 
-    LR stands there as a mean over edits and, beside it, over groups.
+    LR stands there as a mean over edits and, further on, over groups. "LR taken" is of images of the class that the
+    base took an edit's sample for, "LR far" of a random draw of what the base gets right.
     """
     subsets = dict.fromkeys(name for r in records for name in r.scores if name.startswith("gr_"))
     subsets.pop("gr_released", None)
@@ -40,6 +48,8 @@ def columns(records: Sequence[Record]) -> list[tuple[str, str]]:
         *((name, f"GR {name.removeprefix('gr_').replace('_', ' ')}") for name in subsets),
         ("gr", "GR all"),
         ("lr", "LR"),
+        ("lr_taken", "LR taken"),
+        ("lr_far", "LR far"),
         ("lr_groups", "LR groups"),
         ("gr_released", "GR released"),
         ("lr_agreement", "LR agreement"),
@@ -68,10 +78,16 @@ def heading(record: Record) -> str:
     protocol, data = record.protocol, record.data
     return (
         f"{record.base.name} on {data.name} {data.version}: {edits_of(record)}, seed {protocol.seed}, "
-        f"{data.locality_images:,} locality images, {record.comparable_key().precision} on {protocol.device}, "
-        f"batches of {protocol.edit_batch} edits and {protocol.score_batch} images, protocol {protocol.version}, "
-        f"scoring {protocol.scoring}"
+        f"{data.locality_images:,} locality images{_further(data)}, {record.comparable_key().precision} on "
+        f"{protocol.device}, batches of {protocol.edit_batch} edits and {protocol.score_batch} images, "
+        f"protocol {protocol.version}, scoring {protocol.scoring}"
     )
+
+
+def _further(data: DataSection) -> str:
+    """The further images that must not change, in words; empty where the data set has none."""
+    counts = {"of classes taken from": data.taken_images, "far": data.far_images}
+    return "".join(f", {count:,} {noun}" for noun, count in counts.items() if count is not None)
 
 
 def details(record: Record) -> str:
@@ -163,12 +179,21 @@ def show(records: Sequence[Record], intervals: bool = False) -> None:
         header, *body = rows(group, intervals)
         costs = [[_seconds(record.costs.fit_seconds), _mebibytes(record)] for record in group]
         table = [[*cells, *more] for cells, more in zip([header, *body], [["s/fit", "MiB"], *costs], strict=True)]
-        if not any(record.outcomes.failed for record in group):
-            table = [[cell for name, cell in zip([*header, "s/fit", "MiB"], cells, strict=True) if name != "failed"]
-                     for cells in table]  # fmt: skip
         titles = dict(columns(group))
+        empty = {titles[name] for name in KEPT if not any(name in record.scores for record in group)}
+        if not any(record.outcomes.failed for record in group):
+            empty.add("failed")
+        table = [[cell for name, cell in zip(table[0], cells, strict=True) if name not in empty] for cells in table]
         subsets = [title for name, title in titles.items() if name.startswith("gr_") and name not in LEAST_TELLING]
-        drop = ["MiB", "s/fit", *(titles[name] for name in LEAST_TELLING), "steps", *reversed(subsets), "s/edit"]
+        drop = [
+            "MiB",
+            "s/fit",
+            *(titles[name] for name in LEAST_TELLING),
+            "steps",
+            *reversed(subsets),
+            "s/edit",
+            titles["lr_taken"],
+        ]
         screen.print(f"{heading(group[0])}\n")
         show_table(table[0], table[1:], drop)
         screen.print(f"\n{NOTE_ON_INTERVALS if intervals else NOTE} Seconds on {group[0].environment.device_name}.")

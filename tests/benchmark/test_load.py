@@ -14,8 +14,9 @@ import torch
 
 import benchmark
 from benchmark.core.errors import UserError
-from benchmark.data import dataset
-from benchmark.data.dataset import Benchmark, read_split, training_images
+from benchmark.data import training
+from benchmark.data.dataset import Benchmark, read_split
+from benchmark.data.training import training_images
 from benchmark.images.decode import decode
 from benchmark.labels.columns import UNKNOWN
 from benchmark.models.load import BaseModel, load_base
@@ -163,11 +164,11 @@ def test_training_images_from_a_folder_by_class(
     by_hand = PREPROCESSING(decode(everything.image_bytes(4)))
     torch.testing.assert_close(everything.images(PREPROCESSING, [4])[0], by_hand)
     assert everything.take([4]).image_bytes(0) == everything.image_bytes(4)
-    monkeypatch.setattr(dataset, "TRAINING_IMAGES", 4)
+    monkeypatch.setattr(training, "TRAINING_IMAGES", 4)
     drawn = training_images(str(tmp_path / "train"))
     assert len(drawn) == 4 and drawn.table["sha256"].tolist() == everything.table["sha256"][:4].tolist()
     (tmp_path / "train" / "890" / "scored.png").write_bytes(small_benchmark.edit.image_bytes(0))
-    monkeypatch.setattr(dataset, "TRAINING_IMAGES", 7)
+    monkeypatch.setattr(training, "TRAINING_IMAGES", 7)
     assert len(training_images(str(tmp_path / "train"))) == 7
     left = training_images(str(tmp_path / "train"), small_benchmark.scored_hashes)
     assert set(left.table["sha256"]) == set(everything.table["sha256"])

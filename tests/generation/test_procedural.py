@@ -15,8 +15,9 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.core.stopping import how_to_go_on
-from benchmark.data.dataset import MINI, load, read_split, training_images
+from benchmark.data.dataset import MINI, load, read_split
 from benchmark.data.schema import features
+from benchmark.data.training import training_images
 from benchmark.images.decode import decode
 from benchmark.models.load import load_base
 from generation import procedural

@@ -12,7 +12,8 @@ import pytest
 from benchmark.core import cli
 from benchmark.core.errors import UserError
 from benchmark.data import hub as data_hub
-from benchmark.data.dataset import load, training_images
+from benchmark.data.dataset import load
+from benchmark.data.training import training_images
 from benchmark.images.open import open_images
 from leaderboard import submit
 from tests.benchmark.publish.test_card import folder_of

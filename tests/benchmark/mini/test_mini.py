@@ -22,9 +22,17 @@ from benchmark.models.load import load_base
 from benchmark.predict.engine import top2
 
 ROOT = Path(__file__).parents[3]
-APART = ("edit", "dev_edit", "locality", "dev_locality", "train")
+APART = ("edit", "dev_edit", "locality", "dev_locality", "train", "locality_taken", "locality_far")
 SPLITS = (*APART, "pool")
-SCORED = ("edit", "locality")
+SCORED = ("edit", "locality", "locality_taken", "locality_far")
+FROZEN = {  # SHA-256 of the files of mini-1 before it had `locality_taken` and `locality_far`
+    "dev_edit": "185050a92d400024135b875cd89aee0aa86ee99786af2d186010ae5e62667282",
+    "dev_locality": "bd58f6c2f967cb407cc94e5d8960cb9e3714be349a909805b1bf77e89f62f531",
+    "edit": "513bdd73cbe9eb67a60e904682ffd2953bfacb346484c345fd20791c319b839b",
+    "locality": "adc29b8924a00a54564c1b895a9bf46c58877af1f261b273ce49529e88497712",
+    "pool": "ebcd6ac2b0a6bdc1beb6a3d225995d87819a8db09567c47d34ddc83c1cedbd4c",
+    "train": "47f0c0ed16661fcc87173e8eed57e6bec6420e7c38fca74a3295340fc507bca3",
+}
 
 
 @lru_cache
@@ -90,6 +98,26 @@ def test_locality_and_dev_are_large_enough() -> None:
         assert (table["margin"] < 0.05).all()
 
 
+@pytest.mark.parametrize("name", FROZEN)
+def test_the_splits_that_were_there_before_are_byte_for_byte_what_they_were(name: str) -> None:
+    (file,) = MINI.glob(f"{name}-*.parquet")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == FROZEN[name]
+
+
+def test_ten_images_of_each_class_that_edits_take_from_and_a_random_draw() -> None:
+    taken_from = set(split("edit").table["base_prediction"])
+    taken, far = split("locality_taken").table, split("locality_far").table
+    counts = taken["label"].value_counts()
+    assert len(taken_from) == 109 and set(counts.index) <= taken_from
+    assert ((counts == 10).sum(), (counts < 10).sum(), counts.max()) == (92, 8, 10), "as the card says"
+    assert split("edit").table["base_prediction"].isin(counts.index).mean() > 0.94
+    assert len(far) == 160 and far["label"].nunique() >= 60 and far["label"].isin(taken_from).any()
+    for table in (taken, far):
+        assert (table["base_prediction"] == table["label"]).all()
+        assert table["margin"].median() > 0.3, "most lie far from the boundary"
+    assert (far["margin"] < 0.05).any(), "and some near it"
+
+
 def test_no_drawing_is_in_two_splits() -> None:
     twin = {  # the flat and the 3-D Fluent icon of one object are one picture
         f"{style}/{icon.removesuffix('.webp')}": f"fluent/{entry['imagenet_index']}"
@@ -126,8 +154,11 @@ def test_every_label_is_the_drawings_own() -> None:
             assert known[row.drawing].label == row.label
             style = STYLES[known[row.drawing].style]
             assert (row.source, row.licence) == (style.source, style.licence)
-            if name in SCORED:
+            if name in SCORED and name != "locality_taken":
                 assert known[row.drawing].tier == "A", "scored images are of drawings that mean their class"
+    taken = split("locality_taken").table
+    tiers = pd.DataFrame({"label": taken["label"], "tier": [known[drawing].tier for drawing in taken["drawing"]]})
+    assert (tiers.groupby("label")["tier"].nunique() == 1).all(), "or, where a class has none, of the nearest"
 
 
 def test_mini_never_saw_the_styles_that_it_fails_on() -> None:
@@ -164,7 +195,7 @@ def test_licences_of_all_styles_are_there() -> None:
 
 
 def test_sizes() -> None:
-    assert sum(f.stat().st_size for f in ASSETS.rglob("*") if f.is_file()) <= 24e6
+    assert sum(f.stat().st_size for f in ASSETS.rglob("*") if f.is_file()) <= 27e6  # 24e6 before the two further splits
     for model in ("mini", "mini-strong"):
         assert (ASSETS / "models" / model / "model.safetensors").stat().st_size <= 8e6
 
@@ -184,7 +215,7 @@ def test_models_are_standard_timm_vits(model: str) -> None:
     assert {p.dtype for p in made.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("name", ["edit", "locality", "dev_edit", "dev_locality"])
+@pytest.mark.parametrize("name", ["edit", "locality", "dev_edit", "dev_locality", "locality_taken", "locality_far"])
 def test_stored_predictions_come_out_again(name: str) -> None:
     table = split(name).table
     label, margin = predict("mini", name)

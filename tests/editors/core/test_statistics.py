@@ -15,7 +15,8 @@ import torch
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import CACHE
-from benchmark.data.dataset import TRAINING_IMAGES, LabelledImages, read_split
+from benchmark.data.dataset import LabelledImages, read_split
+from benchmark.data.training import TRAINING_IMAGES
 from benchmark.images.memory import EncodedImages
 from benchmark.models.identity import hash_weights
 from benchmark.models.vit import Cut

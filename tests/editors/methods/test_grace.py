@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import LabelledImages, training_images
+from benchmark.data.dataset import LabelledImages
+from benchmark.data.training import training_images
 from benchmark.models import vit
 from editors.core.base import TrainingImages
 from editors.core.edit import FailedEdit, TailEdit

@@ -58,12 +58,14 @@ def count_judged(judge: Judge, patch: pytest.MonkeyPatch, stop_at: int = 1000) -
     """The numbers of edits that the judge judges at once; it is interrupted once it has judged so many."""
     predict, sizes = judge.predict_many, list[int]()
 
-    def counted(edits: Sequence[Edit], group_id: str, in_one_pass: bool = False) -> list[Prediction]:
+    def counted(
+        edits: Sequence[Edit], group_id: str, taken_for: Sequence[int], in_one_pass: bool = False
+    ) -> list[Prediction]:
         if not in_one_pass:  # that is the noise floor
             if sum(sizes) >= stop_at:
                 raise KeyboardInterrupt
             sizes.append(len(edits))
-        return predict(edits, group_id, in_one_pass)
+        return predict(edits, group_id, taken_for, in_one_pass)
 
     patch.setattr(judge, "predict_many", counted)
     return sizes

@@ -14,7 +14,7 @@ from benchmark.models.load import BaseModel
 from editors.core.registry import choose
 from leaderboard.judging import judge as judging
 from leaderboard.judging.evaluate import evaluate
-from leaderboard.judging.judge import Judge
+from leaderboard.judging.judge import Judge, Prediction
 from leaderboard.judging.sampling import Settings
 from leaderboard.records import record
 
@@ -40,7 +40,7 @@ def test_one_in_a_hundred_may_flip(
     same = judge.base_edit[judge.benchmark.members(judge.benchmark.groups[0])].copy()
     other = judge.base_locality.copy()
     other[:flips] += 1
-    monkeypatch.setattr(judge, "predict", lambda *_: (same, other, "tail"))
+    monkeypatch.setattr(judge, "predict", lambda *_: Prediction(same, other, "tail"))
     if stops:
         with pytest.raises(UserError, match="2 of 199"):
             judge.noise_floor()

@@ -142,11 +142,11 @@ def stop_after(judge: Judge, count: int, monkeypatch: pytest.MonkeyPatch) -> lis
     """Interrupt the judge after so many edited models; the list grows by the group of each that it judged."""
     predict, judged_groups = judge.predict_many, list[str]()
 
-    def predict_or_stop(edits: Sequence[Edit], group_id: str) -> list[Prediction]:
+    def predict_or_stop(edits: Sequence[Edit], group_id: str, taken_for: Sequence[int]) -> list[Prediction]:
         if len(judged_groups) >= count:
             raise KeyboardInterrupt
         judged_groups.extend([group_id] * len(edits))
-        return predict(edits, group_id)
+        return predict(edits, group_id, taken_for)
 
     monkeypatch.setattr(judge, "predict_many", predict_or_stop)
     monkeypatch.setattr(judge, "noise_floor", lambda: (0, 1))

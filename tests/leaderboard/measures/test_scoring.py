@@ -17,7 +17,7 @@ def test_the_judge_and_the_plain_way_see_the_same_images_and_agree(base: BaseMod
     pixels = scoring.noise_images(base.module, 20)
     edit = scoring.random_edit(base.module)
     judge = Judge(scoring.preprocessed(base), scoring.noise_benchmark(pixels, 4))
-    group, locality, forward_path = judge.predict(edit, scoring.GROUP_ID)
+    group, locality, forward_path = judge.predict(edit, scoring.GROUP_ID)[:3]
     edited, unedited = scoring.plain_judge(base.module, edit, pixels)
     assert (len(group), len(locality), forward_path) == (4, 16, "tail")
     near, flips, changed = scoring.agreement(np.concatenate([group, locality]), edited, unedited)

@@ -17,6 +17,8 @@ import leaderboard
 from benchmark.core.readers import Unreadable
 from benchmark.data.dataset import Benchmark
 from leaderboard.records import outcomes, record
+from leaderboard.records.columns import schema_of
+from leaderboard.records.samples import find_samples
 
 EDIT = {
     "sample": 0,
@@ -136,10 +138,10 @@ def test_tables_that_no_run_writes_are_refused(
     shutil.copytree(RUN, tmp_path / "run")
     written = record.read(RUN / "record.json").outcomes.sha256
     assert len(outcomes.read(tmp_path / "run", written).edits) > 10
-    table = pd.read_parquet(RUN / f"{file}.parquet")
+    table = pd.read_parquet(find_samples(RUN) if file == "samples" else RUN / "outcomes.parquet")
     changed = pa.Table.from_pandas(change(table), preserve_index=False)
     if file == "outcomes":
-        changed = changed.cast(outcomes.SCHEMA)
+        changed = changed.cast(schema_of(changed.column_names))
     pq.write_table(changed, tmp_path / "run" / f"{file}.parquet")
     with pytest.raises(Unreadable, match=reason):
         outcomes.read(tmp_path / "run", written)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.core.errors import UserError
 from leaderboard.records.outcomes import Outcomes, taken_images
-from leaderboard.scores import comparison, metrics
+from leaderboard.scores import metrics, paired
 
 
 def outcomes_of(taken: list[list[int]], far: list[list[int]]) -> Outcomes:
@@ -108,8 +108,10 @@ def test_a_run_without_these_splits_has_no_such_scores_and_the_others_are_the_sa
 
 def test_differences_are_of_the_same_edits_and_images() -> None:
     first, second = outcomes_of(TAKEN, FAR), outcomes_of([[5] * 3, [5] * 3, [6] * 2, []], FAR)
-    difference = comparison.differences(first, second)
+    difference = paired.differences(*paired.resample_together([first, second]))
     assert difference["lr_taken"].value == pytest.approx((1 / 3 + 1 + 1 / 2) / 3 - 1)
     assert difference["lr_far"].value == 0
     with pytest.raises(UserError, match="same edits"):
-        comparison.differences(first, Outcomes(second.samples.iloc[:-3], second.edits.drop(columns="far_predictions")))
+        paired.resample_together(
+            [first, Outcomes(second.samples.iloc[:-3], second.edits.drop(columns="far_predictions"))]
+        )

@@ -40,7 +40,8 @@ def drawings(
         work: Folder for what lies between the two steps; mad.search writes to WORK/search.
     """
 
-    from benchmark.mini.build import Art, Plan, add_further, assemble, make_pool
+    from benchmark.mini.art import Art, Plan
+    from benchmark.mini.build import add_further, assemble, make_pool
 
     plan, art = Plan(), Art.load()
     if step == "pool":

@@ -10,85 +10,28 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.arrays import read_parquet
 from benchmark.core.checksums import write_checksums
 from benchmark.core.errors import UserError
-from benchmark.core.files import cache_folder, replacing, write_text
+from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.dataset import MINI_VERSION
+from benchmark.mini.art import Art, Plan, predict_views
 from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES
+from benchmark.mini.further import APART, make_further
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    import torch
-
-    from benchmark.mini.emoji import Drawing
 
 log = logging.getLogger(__name__)
 
 POOL = Kind("pool of views", "plan.json", fix="name another --work, or delete it")
 LINE_STYLES, SOLID_STYLES = ("streamline", "openmoji"), ("fluent-3d",)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The sizes and seeds that make version mini-1."""
-
-    plain_views: int = 12  # of each shift drawing, in the pool
-    wide_views: int = 4
-    pair_groups: int = 16
-    dev_groups: int = 10
-    style_images: int = 80  # of each of the two groups by style
-    locality: int = 320
-    dev_locality: int = 120
-    margin: float = 0.05
-    a_drawing: int = 3  # locality images of one drawing, at most
-    rounds: int = 60  # wide views of each locality drawing, at most
-    train: int = 1600
-    a_class: int = 10  # images of `locality_taken` of one class, at most
-    far: int = 160
-    pool: int = 1700  # images left in the embedded pool beside `edit` and `dev_edit`
-    seed: int = 11
-
-
-@dataclass(frozen=True)
-class Art:
-    """All drawings: style and class, pixels, and families of drawings that are nearly one picture."""
-
-    drawings: list[Drawing]
-    pixels: torch.Tensor  # (n, 4, 80, 80) float32, premultiplied
-    families: list[int]
-
-    @classmethod
-    def load(cls) -> Art:
-        from benchmark.mini.emoji import render
-        from benchmark.mini.selection import find_families
-        from benchmark.mini.views import premultiply
-
-        drawings, straight = render(cache_folder() / "emoji")
-        return cls(drawings, premultiply(straight), find_families(drawings, straight))
-
-    def make_views(self, chosen: list[int], regime: str, seed: int) -> tuple[list[dict], np.ndarray]:
-        """Make one view of each chosen drawing: its columns, and pixels (n, 64, 64, 3) uint8."""
-        import torch
-
-        from benchmark.mini.views import REGIMES, make_views
-
-        random = torch.Generator().manual_seed(seed)
-        batches = torch.tensor(chosen).split(256)
-        images = torch.cat([make_views(self.pixels[batch], REGIMES[regime], random) for batch in batches])
-        return [self._columns(i, f"{regime}-{seed}") for i in chosen], images.permute(0, 2, 3, 1).numpy()
-
-    def _columns(self, i: int, view: str) -> dict:
-        d = self.drawings[i]
-        columns = {"drawing": d.name, "style": d.style, "label": d.label, "tier": d.tier, "family": self.families[i]}
-        return {**columns, "position": i, "source_id": f"{d.icon}#{view}"}
 
 
 def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
@@ -116,21 +59,6 @@ def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
     with replacing(folder.with_suffix(".parquet")) as temporary:
         views.to_parquet(temporary)
     return views
-
-
-def predict_views(views: pd.DataFrame, cache: Path | None = None) -> pd.DataFrame:
-    """Add both models' predictions and `mini`'s margin to a table of views, from their encoded images."""
-    from benchmark.images.memory import EncodedImages
-    from benchmark.models.load import load_base
-    from benchmark.predict.engine import predict
-
-    pool = EncodedImages.of("views", views["data"].tolist())
-    predictions = predict([load_base("mini"), load_base("mini-strong")], pool, cache=cache, progress=cache is not None)
-    return views.reset_index(drop=True).assign(
-        base_prediction=predictions["mini_label"],
-        strong_prediction=predictions["mini-strong_label"],
-        margin=predictions["mini_margin"],
-    )
 
 
 def choose_edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -217,7 +145,6 @@ def make_training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> p
 
 def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> dict[str, pd.DataFrame]:
     """Choose, write and return all splits; write the NOTICE and, if `out` is the package's, the card's tables."""
-    from benchmark.mini.further import make_further
     from benchmark.mini.packing import format_notice
     from benchmark.mini.selection import assign_families
     from benchmark.predict.store import predictions_folder
@@ -250,8 +177,6 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
 
 def add_further(art: Art, plan: Plan, out: Path) -> dict[str, pd.DataFrame]:
     """Make, write and return `locality_taken` and `locality_far` beside the splits in `out`, which stay as they are."""
-    from benchmark.mini.further import APART, make_further
-
     columns = ["drawing", "base_prediction"]
     fix = "run the step assemble first"
     splits = {name: read_parquet(_split_file(out, name), fix, columns=columns).to_pandas() for name in APART}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
 from benchmark.data.schema import EDIT, FAR, TAKEN
+from benchmark.mini.art import Art, Plan, predict_views
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.mini.build import Art, Plan
 
 APART = (EDIT, "dev_edit", "locality", "dev_locality", "train")  # splits that share no family with these
 SURE = 1e-4  # least margin: far from what rounding could change
@@ -82,7 +82,6 @@ def _make_right_views(art: Art, chosen: list[int], seed: int, number: int) -> pd
     """One view of each drawing, plain and wide in turn: those that `mini` gets right."""
     import pandas as pd
 
-    from benchmark.mini.build import predict_views
     from benchmark.mini.packing import encode
 
     columns, images = art.make_views(chosen, ("plain", "wide")[number % 2], seed * 1000 + number)

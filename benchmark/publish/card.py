@@ -215,7 +215,7 @@ def _groups(build: dict[str, Any]) -> str:
 
 
 def _ungrouped(build: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What `build` says of each split without groups."""
+    """The part of `build` about each split without groups."""
     return {split: build[split] for split in UNGROUPED if build.get(split)}
 
 

@@ -25,23 +25,23 @@ KEPT = {"lr_taken": TAKEN, "lr_far": FAR}  # from scores to the splits whose ima
 class KeptImages:
     """Images that the base gets right and an edit can lose: those that each edited model still gets right.
 
-    judged: (edits, n) bool, true for images that an edit was judged on. right: (edits, n) bool, false elsewhere.
+    is_judged: (edits, n) bool, true for images that an edit was judged on. right: (edits, n) bool, false elsewhere.
     drawings: code of each image's drawing, (n,) from 0.
     """
 
-    judged: np.ndarray
+    is_judged: np.ndarray
     right: np.ndarray
     drawings: np.ndarray
 
     @property
     def rates(self) -> np.ndarray:
         """Share of its images that each edit leaves right, (edits,); NaN where it was judged on none."""
-        return ratio(self.right.sum(1), self.judged.sum(1))
+        return ratio(self.right.sum(1), self.is_judged.sum(1))
 
     def replicate(self, edits: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Mean of the rates under each replicate's weights of edits (replicates, edits) and images (replicates, n)."""
-        right, judged = (images @ matrix.T.astype(np.float64) for matrix in (self.right, self.judged))
-        return weighted_mean(ratio(right, judged), edits)
+        right, whole = (images @ matrix.T.astype(np.float64) for matrix in (self.right, self.is_judged))
+        return weighted_mean(ratio(right, whole), edits)
 
 
 def compute_kept(outcomes: Outcomes) -> dict[str, KeptImages]:
@@ -51,9 +51,9 @@ def compute_kept(outcomes: Outcomes) -> dict[str, KeptImages]:
         if PREDICTIONS[split] not in outcomes.edits:
             continue
         images = outcomes.samples[outcomes.samples["split"] == split]
-        judged = taken_images(outcomes) if split == TAKEN else np.ones((len(outcomes.edits), len(images)), bool)
-        predicted = np.full(judged.shape, UNKNOWN)
-        predicted[judged] = np.concatenate(outcomes.edits[PREDICTIONS[split]].to_list())
-        right = judged & (predicted == images["label"].to_numpy())
-        kept[score] = KeptImages(judged, right, pd.factorize(images["drawing"])[0])
+        is_judged = taken_images(outcomes) if split == TAKEN else np.ones((len(outcomes.edits), len(images)), bool)
+        predicted = np.full(is_judged.shape, UNKNOWN)
+        predicted[is_judged] = np.concatenate(outcomes.edits[PREDICTIONS[split]].to_list())
+        right = is_judged & (predicted == images["label"].to_numpy())
+        kept[score] = KeptImages(is_judged, right, pd.factorize(images["drawing"])[0])
     return kept

@@ -77,9 +77,9 @@ def test_intervals_resample_edits_and_drawings() -> None:
         for row in range(50):
             rates, total = [], []
             for edit in range(4):
-                judged = images[row] * kept.judged[edit]
-                if judged.sum():
-                    rates.append(edits[row, edit] * (judged * kept.right[edit]).sum() / judged.sum())
+                image_weights = images[row] * kept.is_judged[edit]
+                if image_weights.sum():
+                    rates.append(edits[row, edit] * (image_weights * kept.right[edit]).sum() / image_weights.sum())
                     total.append(edits[row, edit])
             expected = sum(rates) / sum(total) if sum(total) else math.nan
             assert replicates[name][row] == pytest.approx(expected, nan_ok=True)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo help test test-versions lint golden faults fuzz reliability
+.PHONY: demo help test test-versions lint golden records faults fuzz reliability
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -88,3 +88,6 @@ fuzz: .venv/for-tests ## three thousand mutants of files that commands read; the
 
 golden: .venv/for-tests ## remake what outcomes are compared with, where an issue says that they change (tests/golden)
 	@OMP_NUM_THREADS=1 $(RUN) tests.golden.run
+
+records: .venv/for-tests ## make all records of leaderboard/results again, at this commit (hours; goes on where it was stopped)
+	@$(RUN) tests.records

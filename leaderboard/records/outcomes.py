@@ -257,13 +257,14 @@ def hash_samples(samples: pd.DataFrame) -> str:
     return _hash([samples])
 
 
-def share_samples(folder: Path) -> Path:
-    """Move the images of the finished run in `folder` to where the runs beside it find them, too; return that file.
+def share_samples(folder: Path, into: Path) -> Path:
+    """Move the images of the finished run in `folder` to where others find them, too; return that file.
 
-    Raises `Unreadable` for a run that is damaged, and for one whose record does not name their hash.
+    `into` is the folder that holds the run's, or the one above. Raises `Unreadable` for a run that is damaged, and for
+    one whose record does not name their hash.
     """
     hash_of_run = hash_samples(read(folder).samples)
-    shared = folder.parent / SHARED / f"{hash_of_run}.parquet"
+    shared = into / SHARED / f"{hash_of_run}.parquet"
     if read_json(folder / "record.json", fix=FIX)["outcomes"].get("samples_sha256") != hash_of_run:
         raise Unreadable(folder / "record.json", "does not name the hash of its images", FIX)
     if not shared.is_file():

@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark import locality
+from benchmark import build, load, locality
 from benchmark.core import cli
 from benchmark.core.errors import UserError
+from benchmark.data import further
 from benchmark.images.decode import decode
 from benchmark.images.hub import HubImages
 from benchmark.images.open import open_images
@@ -226,3 +227,67 @@ def test_a_full_disk_leaves_the_earlier_choice(
     assert stop.value.code == 2
     assert sorted(path.relative_to(tmp_path) for path in (tmp_path / "chosen").rglob("*")) == before
     assert not list(tmp_path.glob(".chosen*"))
+
+
+def own_groups(folder: Path) -> Path:
+    """One group of one's own; its images are no others' here."""
+    (folder / "groups" / "7_mine").mkdir(parents=True)
+    for number, row in enumerate(rows_of(GROUPS, seed=8)):
+        (folder / "groups" / "7_mine" / f"{number}.png").write_bytes(row["image"]["bytes"])
+    return folder / "groups"
+
+
+GROUPS = {("1-2", "pairs"): 4, ("3-4", "pairs"): 3, ("5-6", "pairs"): 1, ("line", "line_drawing"): 5}  # of `small_data`
+FURTHER = ["--imagenet", "val", "--margin", str(MARGIN), "--data", "noise", "--out", "chosen"]
+
+
+def test_further_images_are_of_the_classes_that_edits_take_from_and_new(
+    base: BaseModel,
+    folders: dict[str, dict],
+    small_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`val` holds 20 images that the base gets right; one of them is a training image of the data set."""
+    right = {
+        hashlib.sha256(data).hexdigest(): (label, predict_plainly(base, data)[1])
+        for data, label in folders["imagenet"].values()
+        if predict_plainly(base, data)[0] == label
+    }
+    learned = next(digest for digest, (_, margin) in right.items() if margin >= MARGIN)
+    data, label = next(
+        image for image in folders["imagenet"].values() if hashlib.sha256(image[0]).hexdigest() == learned
+    )
+    row = {**rows_of({(None, "train"): 1}, seed=3)[0], "label": label, "sha256": learned}
+    write_split(small_data / "data", "train", [{**row, "image": {"bytes": data, "path": None}}])
+    taken_from = {predict_plainly(base, row["image"]["bytes"])[0] for row in rows_of(GROUPS, seed=1)}
+    monkeypatch.setattr(further, "A_CLASS", 3)
+    cli.run(locality.main, FURTHER)
+    near, taken, far = (
+        pd.read_csv(tmp_path / "chosen" / name / "selection.csv").set_index("sha256")
+        for name in ("images", "taken", "far")
+    )
+    assert not {*near.index} & {*taken.index} and not {*near.index, *taken.index} & {*far.index}
+    assert {*near.index, *taken.index, *far.index} == right.keys() - {learned}, "few as they are, all are drawn"
+    assert set(taken["label"]) <= taken_from and taken["label"].value_counts().max() == 3
+    assert (taken["label"] == taken["base_prediction"]).all() and (far["margin"] >= MARGIN).all()
+    note = json.loads((tmp_path / "chosen" / "locality.json").read_text())
+    assert (note["taken"], note["far"]) == (len(taken), len(far)) and len(taken) > 0
+    assert f"{len(taken)} images, for --locality-taken of benchmark.build" in capsys.readouterr().out
+
+    splits = "--locality chosen/images --locality-taken chosen/taken --locality-far chosen/far"
+    cli.run(build.main, [*splits.split(), "--own", str(own_groups(tmp_path)), "--out", "mine"])
+    built = load("mine")
+    assert built.locality_taken is not None and built.locality_far is not None
+    assert set(built.locality_taken.table["sha256"]) == set(taken.index)
+    assert set(built.locality_far.table["sha256"]) == set(far.index)
+    assert set(built.locality_taken.table["subset"]) == {"locality_taken"}
+    notes = json.loads((tmp_path / "mine" / "build.json").read_text())
+    assert notes["locality_taken"] == {"count": len(taken), "expected": None}
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "split: locality_taken" in card and f"| locality_far |  | {len(far)} |" in card
+    before = (taken.index.tolist(), far.index.tolist())
+    cli.run(locality.main, [*FURTHER[:-1], "again"])
+    again = [pd.read_csv(tmp_path / "again" / name / "selection.csv")["sha256"].tolist() for name in ("taken", "far")]
+    assert tuple(again) == before, "the same seed, the same draw"

@@ -1,0 +1,1 @@
+"""Makes the committed records again; see `tests.records.__main__`."""

@@ -34,7 +34,7 @@ from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.groups import PAPER_LOCALITY
-from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN, UNGROUPED
+from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN, UNGROUPED
 from benchmark.images.open import open_images
 from benchmark.publish import card
 from benchmark.subsets import locality

@@ -20,7 +20,7 @@ from benchmark.core.terminal import console
 from benchmark.core.text import printable
 from benchmark.data.dataset import EMBEDDED, Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_LOCALITY
-from benchmark.data.schema import FAR, LOCALITY, TAKEN
+from benchmark.data.scored import FAR, LOCALITY, TAKEN
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail
 from benchmark.labels.columns import UNKNOWN

@@ -22,7 +22,7 @@ from benchmark.core.text import name_key, printable
 from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.hub import locate
 from benchmark.data.manifest import check_counts, paper_counted, read_build
-from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
+from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.data.split import read_rows
 from benchmark.data.twins import check_twins
 from benchmark.images.card import embedded_in

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.readers import read_json
-from benchmark.data.schema import EDIT, UNGROUPED
+from benchmark.data.scored import EDIT, UNGROUPED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import datasets
 
-# The splits that edits are judged on. The last two came later; data sets from before lack them.
-EDIT, LOCALITY, TAKEN, FAR = "edit", "locality", "locality_taken", "locality_far"
-UNGROUPED = (LOCALITY, TAKEN, FAR)
-
 ROWS_A_GROUP = 100  # small row groups, so that one image can be read without its split
 
 # Values of the column `source` in the full benchmark.

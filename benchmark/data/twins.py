@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
-from benchmark.data.schema import EDIT
+from benchmark.data.scored import EDIT
 
 
 def check_twins(folder: Path, splits: Mapping[str, pd.DataFrame], paper_counted: Collection[str] = ()) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UserError
-from benchmark.data.schema import EDIT, FAR, TAKEN
+from benchmark.data.scored import EDIT, FAR, TAKEN
 from benchmark.mini.art import Art, Plan, predict_views
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from PIL import Image
 from benchmark.core.devices import pick
 from benchmark.data import dataset
 from benchmark.data.dataset import Benchmark, LabelledImages
-from benchmark.data.schema import EDIT, LOCALITY
+from benchmark.data.scored import EDIT, LOCALITY
 from benchmark.images.decode import BrokenImage
 from benchmark.images.source import Selected
 from benchmark.models.load import BaseModel, load_base

@@ -14,7 +14,7 @@ from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, read_text
 from benchmark.core.text import escape
 from benchmark.data.manifest import read_build
-from benchmark.data.schema import EDIT, LOCALITY, UNGROUPED
+from benchmark.data.scored import EDIT, LOCALITY, UNGROUPED
 from benchmark.publish.publish import read_rows
 from benchmark.publish.texts import (
     ABOUT,

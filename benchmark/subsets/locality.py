@@ -20,7 +20,8 @@ from benchmark.core import options
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data.boundary import MARGIN, TORN
-from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH, LOCALITY
+from benchmark.data.schema import IMAGENET, IMAGENET_ANY, IMAGENET_SKETCH
+from benchmark.data.scored import LOCALITY
 from benchmark.images.decode import BrokenImage
 from benchmark.images.files import ImageFiles
 from benchmark.labels.names import class_index, known_class

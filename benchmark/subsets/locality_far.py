@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmark.data.schema import FAR
+from benchmark.data.scored import FAR
 from benchmark.subsets.locality import read_by_class
 from benchmark.subsets.subset import Subset
 

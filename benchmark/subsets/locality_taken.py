@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmark.data.schema import TAKEN
+from benchmark.data.scored import TAKEN
 from benchmark.subsets.locality import read_by_class
 from benchmark.subsets.subset import Subset
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmark.core.plugins import import_room
 from benchmark.data.groups import Group
-from benchmark.data.schema import LOCALITY, UNGROUPED
+from benchmark.data.scored import LOCALITY, UNGROUPED
 from benchmark.images.files import ImageFiles
 from benchmark.subsets.inputs import Input
 

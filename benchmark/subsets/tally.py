@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.core.csvs import write_csv
 from benchmark.core.errors import UserError
 from benchmark.data.groups import PAPER_LOCALITY
-from benchmark.data.schema import FAR, LOCALITY, TAKEN
+from benchmark.data.scored import FAR, LOCALITY, TAKEN
 from benchmark.subsets.subset import paper_groups
 
 SHOWN = 5  # files that an error names

@@ -21,7 +21,7 @@ from benchmark.core.crash import is_out_of_memory
 from benchmark.core.devices import exact_float32
 from benchmark.core.errors import UserError, message_line
 from benchmark.data.dataset import Benchmark
-from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
+from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.labels.columns import UNKNOWN
 from benchmark.labels.imagenet import CLASSES
 from benchmark.models.checks import check_supported

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark.core.readers import Unreadable
-from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
+from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.labels.columns import UNKNOWN
 from benchmark.labels.imagenet import CLASSES
 

@@ -28,7 +28,7 @@ from benchmark.core.files import replacing, write_bytes
 from benchmark.core.readers import Unreadable, parse_json, read_json
 from benchmark.core.text import printable
 from benchmark.data.dataset import Benchmark
-from benchmark.data.schema import EDIT, LOCALITY, TAKEN
+from benchmark.data.scored import EDIT, LOCALITY, TAKEN
 from leaderboard.records.columns import FIX, PREDICTIONS, SAMPLES, SCHEMA, TIMES, check_columns, schema_of
 from leaderboard.records.samples import SAMPLES_FILE, SHARED, find_samples
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.data.schema import FAR, TAKEN
+from benchmark.data.scored import FAR, TAKEN
 from benchmark.labels.columns import UNKNOWN
 from leaderboard.records.columns import PREDICTIONS
 from leaderboard.records.outcomes import Outcomes, taken_images

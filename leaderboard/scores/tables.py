@@ -17,12 +17,6 @@ from leaderboard.scores.kept import KEPT
 NUMBER = "{:.1f}"
 WITHOUT_INTERVAL = ("lr_groups", "gr_released", "lr_agreement_groups")  # none is computed
 LEAST_TELLING = ("lr_agreement_groups", "lr_groups", "gr_released", "lr_agreement", "lr_far")  # the first above all
-    "lr_agreement_groups",
-    "lr_groups",
-    "gr_released",
-    "lr_agreement",
-    "lr_far",
-)  # scores, the first above all
 NOTE = "Per cent."
 NOTE_ON_INTERVALS = (
     "Per cent; in brackets 95 % intervals: Wilson's over edits for SR; for the others bootstrap intervals over groups, "

@@ -59,7 +59,7 @@ def count_judged(judge: Judge, patch: pytest.MonkeyPatch, stop_at: int = 1000) -
     predict, sizes = judge.predict_many, list[int]()
 
     def counted(
-        edits: Sequence[Edit], group_id: str, taken_for: Sequence[int], in_one_pass: bool = False
+        edits: Sequence[Edit], group_id: str, taken_for: Sequence[int] = (), in_one_pass: bool = False
     ) -> list[Prediction]:
         if not in_one_pass:  # that is the noise floor
             if sum(sizes) >= stop_at:

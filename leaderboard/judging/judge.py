@@ -125,11 +125,11 @@ class Judge:
             classes = {place.split: [*self._run(path, place, two_pass)] for place in shared}
             if self.benchmark.locality_taken is not None:
                 classes[TAKEN] = self._run_taken(edits, taken_for, two_pass)
-        group, locality, taken, far = (classes.get(split, [None] * len(edits)) for split in PREDICTIONS)
-        return [
-            Prediction(*both, name, *further)
-            for both, further in zip(zip(group, locality, strict=True), zip(taken, far, strict=True), strict=True)
-        ]
+        none = [None] * len(edits)
+        by_edit = zip(
+            classes[EDIT], classes[LOCALITY], classes.get(TAKEN) or none, classes.get(FAR) or none, strict=True
+        )
+        return [Prediction(group, locality, name, taken, far) for group, locality, taken, far in by_edit]
 
     def likeness(self, edit: Edit) -> Likeness:
         """Names and shapes that edits judged at once share; empty of one judged alone, as all are in two passes."""

@@ -53,7 +53,7 @@ demo: .venv/installed ## find failures of a real model, edit them, score the edi
 	@echo
 	@echo "next:  open $(OUT)/mad/report.html"
 	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep        the trade-off of one editor"
-	@echo "       .venv/bin/python -m editors.example                         an editor of your own to start from (README.md)"
+	@echo "       .venv/bin/python -m leaderboard.new my_editor.py            an editor of your own to start from (README.md)"
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

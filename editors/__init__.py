@@ -58,5 +58,8 @@ tell_moved(
         "editors.base": "from editors import Editor, Edit, knob",
         "editors.vit": "from benchmark.models import vit",
     },
-    commands={f"editors.{name}.train": f"python -m editors.train {name}" for name in ("hypernetwork", "ke", "mend")},
+    commands={
+        **{f"editors.{name}.train": f"python -m editors.train {name}" for name in ("hypernetwork", "ke", "mend")},
+        "editors.example": "python -m leaderboard.new my_editor.py",
+    },
 )

@@ -21,7 +21,7 @@ from benchmark.core.ranges import Positive
 from benchmark.data import dataset
 from benchmark.models.names import split_spec
 from editors.core.base import knob_of
-from editors.core.registry import ChosenEditor, built_in, choose
+from editors.core.registry import ChosenEditor, choose, expand
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.plan import planned
@@ -53,12 +53,12 @@ def score(
 ) -> list[Record]:
     """Score editors one after the other on one base and benchmark; finished runs in `out` are not repeated.
 
-    ``all`` stands for every editor there is. `sweep` gives each editor's knob these values, or the values the
-    editor names if it is empty; `interpolate` scores each at these points between the base and the edited model.
-    `images` are those that editors learn from, if not the data itself. Each editor works in a process of its own or,
-    to be debugged, `in_process`. `settings_file` is one that `leaderboard.tune` wrote. `precision` is
-    float32, or two-pass on a GPU. `on_ray` spreads the edits over a Ray cluster, whose machines find editors' files,
-    base and data by the same names. Raises `UserError` for another one.
+    ``all`` stands for every editor that comes with this project. `sweep` gives each editor's knob these values, or the
+    values the editor names if it is empty; `interpolate` scores each at these points between the base and the edited
+    model. `images` are those that editors learn from, if not the data itself. Each editor works in a process of its own
+    or, to be debugged, `in_process`. `settings_file` is one that `leaderboard.tune` wrote. `precision` is float32, or
+    two-pass on a GPU. `on_ray` spreads the edits over a Ray cluster, whose machines find editors' files, base and data
+    by the same names. Raises `UserError` for another one.
     """
     if on_ray:
         connect()  # before anything is loaded
@@ -66,9 +66,8 @@ def score(
     border = None if in_process else Border(dataset.scored_files(data))
     choose_editor = border.choose if border else choose
     base_name = split_spec(base)[0]
-    names = [name for spec in editors for name in (built_in() if spec == "all" else [spec])]
     chosen_editors = [
-        each for spec in names for each in _at_knobs(choose_editor(spec, base_name, settings_file), sweep)
+        each for spec in expand(editors) for each in _at_knobs(choose_editor(spec, base_name, settings_file), sweep)
     ]
     if interpolate:
         chosen_editors = [replace(each, interpolate=alpha) for each in chosen_editors for alpha in interpolate]
@@ -82,7 +81,7 @@ def score(
         judging_cluster(base, data, images, torch_device, two_pass, in_process) if on_ray else nullcontext() as cluster
     ):
         return [
-            evaluate(chosen_editor, judge, settings, out, border=border, below=True, cluster=cluster)
+            evaluate(chosen_editor, judge, settings, out, border=border, below=True, cluster=cluster, on_trial=True)
             for chosen_editor in chosen_editors
         ]
 
@@ -129,8 +128,9 @@ def main(
 ) -> None:
     """Score editors and print the table; records and outcomes go to OUT, one folder a run.
 
-    An editor is a name (README.md lists them; all means every one), a name with settings (ft-l2:c=0.01) or
-    your own class (my_editor.py:MyEditor). Stop it when you like: the same command goes on where it stopped.
+    An editor is a name (python -m editors lists them; all means every one of this project), a name with settings
+    (ft-l2:c=0.01) or your own class (my_editor.py:MyEditor; leaderboard.new writes one to start from). Stop it when you
+    like: the same command goes on where it stopped.
 
     --limit draws samples to edit, spread over the groups; what an edit is judged on stays whole.
     --images are for editors that learn from some first, where DATA has no train split. With --engine ray, editors'

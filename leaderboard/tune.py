@@ -63,7 +63,7 @@ def choose_settings(
     chosen_editor = (border.choose if border else choose)(name, judge.base.name)
     written = {field: getattr(chosen_editor.config, field) for field in chosen_editor.written}
     chosen_editor = replace(chosen_editor, config=chosen_editor.editor_class.Config(**written))
-    scratch = scratch / f"{slug(name)}-{_hash(hash_sources([chosen_editor.source]))}"
+    scratch = scratch / f"{slug(name)}-{_hash(hash_sources(chosen_editor.sources))}"
     trials: list[dict[str, Any]] = []
     chosen: dict[str, float] = {}
     steps: list[tuple[str, Sequence[float]]] = []

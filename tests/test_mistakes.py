@@ -96,10 +96,6 @@ editors.bench --base foo                                  | no base model is cal
 editors.bench ft                                          | "ft" is one word too many
 editors.bench metatran                                    | did you mean "metatrain"?
 editors.bench --device                                    | --device needs a value: Device to compute on
-editors.example --out weights.pt                          | weights.pt is here already; name another --out
-editors.example mine.py                                   | "mine.py" is one word too many
-editors.example --output mine.py                          | did you mean --out?
-editors.example --out                                     | --out needs a value
 editors.fix                                               | --image and --label are missing
 editors.fix --image x.jpg                                 | --label is missing: Its right class
 editors.fix --image nowhere.jpg --label tabby             | nowhere.jpg: no such file
@@ -125,6 +121,19 @@ leaderboard.submit ft --data out/mini_generatd            | did you mean "out/mi
 leaderboard.submit nowhere.py:MyEditor                    | nowhere.py: no such file
 leaderboard.submit ft --device gpu                        | --device must be auto, cpu, cuda or mps, not "gpu"
 leaderboard.submit ft-l2: --limit 1                        | settings are missing behind the colon
+leaderboard.check                                         | which editor? for example: python -m leaderboard.check
+leaderboard.check ftt                                     | no editor is called "ftt"; did you mean "ft"?
+leaderboard.check nowhere.py:MyEditor                     | nowhere.py: no such file
+leaderboard.check ft --base vitb17                        | did you mean "vitb16"?
+leaderboard.check ft --limit 3                            | no option is called --limit
+leaderboard.new                                           | PATH is missing: File to write, such as my_editor.py
+leaderboard.new my_editor                                 | my_editor must end in .py, as in my_editor.py
+leaderboard.new a.py:B                                    | must end in .py, as in my_editor.py, and hold no colon
+leaderboard.new random.py                                 | would hide Python's module random
+leaderboard.new editors.py                                | would hide Python's module editors
+leaderboard.new a.py b.py                                 | "b.py" is one word too many
+leaderboard.new a.py --kind weight                        | --kind must be weights, module, memory or trained
+leaderboard.new a.py --kin module                         | did you mean --kind?
 leaderboard.tables nowhere                                | no record.json below nowhere
 leaderboard.tables --interval                             | did you mean --intervals?
 leaderboard.tables --no-interval                          | did you mean --no-intervals?

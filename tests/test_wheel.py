@@ -26,7 +26,7 @@ def test_it_holds_the_packages_the_mini_and_the_example(wheel: Path) -> None:
     listed = subprocess.run(["git", "ls-files", "-z", *PACKAGES], cwd=ROOT, capture_output=True, check=True).stdout
     ours = {name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()}
     assert held == {name for name in ours if not name.startswith("leaderboard/results/")}
-    assert "editors/examples/my_editor.py" in held
+    assert {f"editors/examples/{kind}.py" for kind in ("weights", "module", "memory", "trained")} <= held
 
 
 def test_its_page_has_no_link_that_leads_nowhere(wheel: Path) -> None:
@@ -78,14 +78,14 @@ def test_readmes_first_commands_in_an_empty_folder(installed: Path, tmp_path: Pa
 
     script = installed / "bin" / "vit-edit-bench"
     assert run(sys.executable, str(script), "--version") == f"vit-edit-bench {__version__}\n"
-    assert "python -m editors.example" in run(sys.executable, str(script))
+    assert "python -m leaderboard.new" in run(sys.executable, str(script))
     code = "import benchmark; print(benchmark.__file__); print(benchmark.__version__); print(benchmark.load('mini'))"
     file, version, mini = run(sys.executable, "-c", code).splitlines()
     assert Path(file).is_relative_to(installed) and version == __version__ and mini.startswith("Benchmark(mini mini-1")
     python = (sys.executable, "-m")
     run(*python, "mad.search", "--pair", "mini,mini-strong")
     assert (folder / "out" / "mad" / "report.html").is_file()
-    run(*python, "editors.example")
+    run(*python, "leaderboard.new", "my_editor.py")
     for words in (("leaderboard.submit", "ft", "my_editor.py:MyEditor", "--limit", "2"), ("leaderboard.tables",)):
         shown = run(*python, *words)
         assert "ft" in shown and "my_editor.py:MyEditor" in shown

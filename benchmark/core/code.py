@@ -28,12 +28,15 @@ def hash_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, str]:
 
     All imports in a file count, also those in functions, and so does the ``__init__.py`` of each package on the way.
     Followed are this project's packages below `root`, and modules beside an entry or elsewhere on ``sys.path``. The
-    standard library and installed packages are not followed: their versions identify them. An import whose name is
-    made at run time is not seen.
+    standard library and installed packages are not followed, also from a file that is itself installed: their versions
+    identify them. An import whose name is made at run time is not seen.
     """
-    root, local = root.resolve(), _local_roots()
-    waiting = [(_module_name(path.resolve(), root), path.resolve(), import_roots(path)) for path in entries]
-    waiting += [(*module, beside) for name, _, beside in waiting for module in _modules(name, [root, beside[-1]])]
+    root, local, installed = root.resolve(), _local_roots(), installed_folders()
+    waiting = [
+        (_module_name(path.resolve(), root), path.resolve(), [f for f in import_roots(path) if f not in installed])
+        for path in entries
+    ]
+    waiting += [(*module, beside) for name, _, beside in waiting for module in _modules(name, [root, *beside[-1:]])]
     hashes: dict[Path, tuple[str, str]] = {}
     while waiting:
         name, path, beside = waiting.pop()

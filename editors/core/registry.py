@@ -2,10 +2,10 @@
 
     ft    ft-l2:c=0.01    random-mask:sparsity=0.9,lr=1e-4    my_editor.py:MyEditor    my_editor.py:MyEditor:lr=0.1
 
-Settings that are not written come from the config's defaults, except those that belong to the pair of
-editor and base model: those of the editors here are looked up in
-``settings.json``, those of any in a file of the user's. ``interpolate=0.5`` is a setting of
-every editor: half the way from the base to the edited model.
+A name is one of this project's, or one that an installed package offers (`editors.core.installed`). Settings that are
+not written come from the config's defaults, except those that belong to the pair of editor and base model: those of the
+editors here are looked up in ``settings.json``, those of any in a file of the user's. ``interpolate=0.5`` is a setting
+of every editor: half the way from the base to the edited model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -29,11 +29,13 @@ from benchmark.core.plugins import import_room
 from benchmark.core.ranges import check_fields, check_ranges
 from benchmark.core.readers import read_json
 from editors.core.base import Editor, knob_of
+from editors.core.installed import InstalledEditor, installed_editors, unreadable_packages
 from editors.core.mistakes import explained
 from editors.core.third_party import import_editor, meant_file, shown_path, split_file
 
 SETTINGS = Path(__file__).parent / "settings.json"
 METHODS = "editors.methods"  # the room of those that come with this project
+ALL = "all"  # stands for all that come with this project
 INTERPOLATE = "interpolate"  # a setting of every editor
 LONGEST_SPEC = 4_096  # characters; a path has no more
 E = TypeVar("E", bound=type[Editor])
@@ -81,6 +83,7 @@ class ChosenEditor:
     written: names of the settings that were written; the others are defaults.
     notes: sentences for the user about settings that were taken for want of better ones.
     interpolate: alpha of `editors.core.interpolation`; 1 leaves the edit as it is.
+    installed: what an installed package offers under this name; None for an editor of this project, or of a file.
     """
 
     name: str
@@ -89,6 +92,7 @@ class ChosenEditor:
     written: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     interpolate: float = 1.0
+    installed: InstalledEditor | None = None
 
     @property
     def spec(self) -> str:
@@ -108,6 +112,11 @@ class ChosenEditor:
     def source(self) -> Path:
         """The file that the editor is written in."""
         return Path(inspect.getfile(self.editor_class))
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files with its code, beside what they import: its own file, or all of its package."""
+        return [self.source] if self.installed is None else self.installed.sources
 
     def make(self) -> Editor:
         """A fresh editor with these settings."""
@@ -136,7 +145,7 @@ def choose(spec: str, base: str, settings: Path | None = None) -> ChosenEditor:
     Those that the file `settings` has for it count as written, but what `spec` says goes first.
     Raises `UserError` for unknown names (with the nearest one), bad settings and files that do not load.
     """
-    name, editor_class, written = _find(spec)
+    name, editor_class, written, offer = _find(spec)
     values = _parse_settings(name, editor_class.Config, written)
     notes: tuple[str, ...] = ()
     if settings is not None:
@@ -157,7 +166,7 @@ def choose(spec: str, base: str, settings: Path | None = None) -> ChosenEditor:
     except Exception as error:  # a setting without a default, or one that the class itself refuses
         fix = f"; give each field a default, or write {name}:FIELD=VALUE" if isinstance(error, TypeError) else ""
         raise UserError(f"{name}: its Config cannot be made: {explained(error)}{fix}") from error
-    return ChosenEditor(name, editor_class, config, tuple(values), notes, interpolate)
+    return ChosenEditor(name, editor_class, config, tuple(values), notes, interpolate, offer)
 
 
 def _own_settings(file: Path, name: str, editor_class: type[Editor], base: str) -> dict[str, Any]:
@@ -170,22 +179,48 @@ def _own_settings(file: Path, name: str, editor_class: type[Editor], base: str) 
     return _parse_settings(f"{file}: {name}", editor_class.Config, ",".join(f"{key}={values[key]}" for key in values))
 
 
-def _find(spec: str) -> tuple[str, type[Editor], str]:
+def expand(specs: Iterable[str]) -> list[str]:
+    """The specs, each once, with the names of all editors of this project in the place of ``all``."""
+    return list(dict.fromkeys(name for spec in specs for name in (built_in() if spec == ALL else [spec])))
+
+
+def installed_editor(spec: str) -> InstalledEditor | None:
+    """What an installed package offers under the name that `spec` begins with; None for a file's or this project's.
+
+    Raises `UserError` where it cannot be chosen: more than one package offers it, or it has a name of this project's.
+    """
+    if split_file(spec):
+        return None
+    offer = installed().get(spec.partition(":")[0])
+    if offer is not None and offer.problem:
+        raise UserError(offer.problem)
+    return offer
+
+
+def installed() -> dict[str, InstalledEditor]:
+    """The editors that installed packages offer, by name; also those that cannot be chosen, with the reason."""
+    return installed_editors([*built_in(listed_only=False), ALL])
+
+
+def _find(spec: str) -> tuple[str, type[Editor], str, InstalledEditor | None]:
     if len(spec) > LONGEST_SPEC:
         raise UserError(f"an editor's spec has at most {LONGEST_SPEC:,} characters, not {len(spec):,}")
     if in_file := split_file(spec):
         path, class_name, written = in_file
         editor_class = import_editor(path, class_name)
-        return f"{shown_path(path)}:{class_name}", editor_class, written
+        return f"{shown_path(path)}:{class_name}", editor_class, written, None
     head, colon, rest = spec.partition(":")
     if colon and not rest:
         raise UserError(f'"{spec}": settings are missing behind the colon; for example {head}:lr=0.001')
+    if offer := installed_editor(spec):
+        return head, offer.load(), rest, offer
     editors = built_in(listed_only=False)
     if head not in editors:
         if meant := meant_file(spec):
             raise UserError(f'no editor is called "{spec}"; your own is written as {meant}')
-        raise unknown("editor", head, built_in(), "(or give a file: my_editor.py:MyEditor)")
-    return head, editors[head], rest
+        hints = ["or give a file: my_editor.py:MyEditor", *unreadable_packages()]
+        raise unknown("editor", head, [*built_in(), *installed()], f"({'; '.join(hints)})")
+    return head, editors[head], rest, None
 
 
 def _fields(config: type) -> dict[str, dataclasses.Field[Any]]:

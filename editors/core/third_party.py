@@ -1,4 +1,4 @@
-"""An editor class out of a stranger's file, checked when it is chosen: before any data is read and anything fitted."""
+"""A stranger's editor class, checked when it is chosen: before any data is read and anything fitted."""
 
 from __future__ import annotations
 
@@ -58,7 +58,11 @@ def import_editor(path: Path, class_name: str) -> type[Editor]:
         raise UserError(f"{path} holds no editor; write into it: class {class_name}(Editor): ...")
     if editor_class is None:
         raise unknown(f"class in {path}", class_name, editors)
-    spec = f"{path}:{class_name}"
+    return check_editor(f"{path}:{class_name}", class_name, editor_class)
+
+
+def check_editor(spec: str, class_name: str, editor_class: Any) -> type[Editor]:
+    """The class that `spec` names, if it is an editor. Raises `UserError`, one line, for all that would break later."""
     if not _is_editor(editor_class):
         raise UserError(f"{spec} is no editor; write: class {class_name}(Editor), with: from editors import Editor")
     _check_config(spec, editor_class)

@@ -2,7 +2,7 @@
 
 It is `ft` on other weights: the same loss, optimiser, plain SGD first step and stop rule, so that the two differ
 in where they edit and in nothing else. No source settles this; it is this project's choice (SPEC, 5, beyond
-the paper). ``editors/examples/my_editor.py`` is the same idea with Adam, written as a third party would.
+the paper). ``editors/examples/weights.py`` is the same idea with Adam, written as a third party would.
 """
 
 from __future__ import annotations

@@ -10,8 +10,6 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from benchmark.core.blame import located
 from benchmark.core.errors import UserError
@@ -23,7 +21,7 @@ from editors.core.registry import ChosenEditor
 from leaderboard.judging.border import EditorBehindBorder
 from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
-from leaderboard.judging.sampling import Settings, edit_seed
+from leaderboard.judging.sampling import EditingBatch, Settings, load_batch
 from leaderboard.records import outcomes
 
 SampleEdit: TypeAlias = tuple[np.ndarray, Edit]  # rows of the editing samples (n,), and the edit that was made on them
@@ -64,31 +62,21 @@ def edit_batch(
     if editor.one_by_one:
         rows, n_done = rows[n_done:], 0
     base, table = judge.base, judge.benchmark.edit
-    images = table.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
-    images = images.to(base.device, next(base.module.parameters()).dtype)
-    labels = torch.as_tensor(table.labels[rows], device=base.device)
-    hashes = [table.table["sha256"].iloc[row] for row in rows[:, 0]]
-    seeds = [edit_seed(run.settings.seed, name) for name in hashes]
-    for asked, edits in _edits(editor, images, labels, seeds, hashes):
+    for asked, edits in _edits(editor, load_batch(base, table, rows, run.settings.seed)):
         seconds = editor.seconds / len(edits)
         missing = [*zip(rows[asked], edits, strict=True)][n_done:]
         for together in _judged_together(missing, judge, run.at_once):
             yield _judge(run.chosen_editor, judge, together, seconds, editor.edit_at)
 
 
-def _edits(
-    editor: EditorAtWork | EditorBehindBorder,
-    images: Tensor,
-    labels: Tensor,
-    seeds: Sequence[int],
-    hashes: Sequence[str],
-) -> Iterator[tuple[slice, list[Edit]]]:
+def _edits(editor: EditorAtWork | EditorBehindBorder, samples: EditingBatch) -> Iterator[tuple[slice, list[Edit]]]:
     """Edits and the samples of which they are. An editor that makes one at a time is asked for the next when the last
     was judged."""
-    at_once = 1 if editor.one_by_one else len(seeds)
-    for start in range(0, len(seeds), at_once):
-        batch = slice(start, start + at_once)
-        yield batch, editor.edit(images[batch], labels[batch], seeds[batch], hashes[start][:12])
+    count = len(samples.seeds)
+    at_once = 1 if editor.one_by_one else count
+    for start in range(0, count, at_once):
+        images, labels, seeds, hashes = samples.take(range(start, min(count, start + at_once)))
+        yield slice(start, start + at_once), editor.edit(images, labels, seeds, hashes[0][:12])
 
 
 def _judged_together(edits: Sequence[SampleEdit], judge: Judge, at_once: int) -> Iterator[list[SampleEdit]]:

@@ -17,8 +17,9 @@ from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from editors.core.base import Editor, TrainingImages
 from editors.core.edit import Edit, FailedEdit
+from editors.core.installed import InstalledEditor
 from editors.core.modules import to_edit
-from editors.core.registry import ChosenEditor, choose
+from editors.core.registry import ChosenEditor, choose, installed_editor
 from editors.core.third_party import split_file
 from leaderboard.judging.checks import Surroundings
 from leaderboard.judging.line import Line, start_server
@@ -32,10 +33,12 @@ log = logging.getLogger(__name__)
 class ForeignChoice(ChosenEditor):
     """A stranger's editor as the judge knows it: described by its own process, and never imported here.
 
+    request: what its process chooses it by, without settings.
     file: what holds it.
     fixed: settings that are no plain values and stay as the file has them.
     """
 
+    request: str = ""
     file: Path = Path()
     fixed: tuple[str, ...] = ()
 
@@ -46,10 +49,9 @@ class ForeignChoice(ChosenEditor):
 
     @property
     def order(self) -> tuple[str, dict[str, Any]]:
-        """The request that its process makes it of: the file's spec and the config's values."""
+        """The request that its process makes it of, and the config's values."""
         names = [setting.name for setting in fields(self.config) if setting.name not in self.fixed]
-        class_name = self.name.rpartition(":")[2]
-        return f"{self.file}:{class_name}", {name: getattr(self.config, name) for name in names}
+        return self.request, {name: getattr(self.config, name) for name in names}
 
     def make(self) -> Editor:
         """Refused: the judge does not run it."""
@@ -67,13 +69,13 @@ class Border:
         start_server()  # it imports while the command loads its data
 
     def choose(self, spec: str, base: str, settings: Path | None = None) -> ChosenEditor:
-        """`editors.core.registry.choose`, but a stranger's file is imported in another process."""
-        in_file = split_file(spec)
-        if in_file is None:
+        """`editors.core.registry.choose`, but a stranger's file or package is imported in another process."""
+        in_file, offer = split_file(spec), installed_editor(spec)
+        if in_file is None and offer is None:
             return choose(spec, base, settings)
-        with Line(in_file[0].name, self._hidden) as line:
+        with Line(in_file[0].name if in_file else spec.partition(":")[0], self._hidden) as line:
             described, _ = line.ask("describe", spec, base, settings)
-        return _foreign(in_file[0], described)
+        return _foreign(in_file[0] if in_file else None, offer, described)
 
     def open(
         self, chosen_editor: ChosenEditor, base: BaseModel, edit_timeout: float | None = None
@@ -97,6 +99,8 @@ class EditorBehindBorder:
         self.seconds = 0.0
         self._hidden, self._edit_timeout = hidden, edit_timeout
         self._fitted_on: tuple[TrainingImages, int] | None = None
+        self.put_back: list[str] = []
+        self.opened: list[str] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -107,7 +111,8 @@ class EditorBehindBorder:
             self.close()
             raise
         self.hidden, self.one_by_one = bool(begun["hidden"]), bool(begun["one by one"])
-        self.edit_at = str(begun["edit at"])
+        self.edit_at, self.learns = str(begun["edit at"]), bool(begun["learns"])
+        self.edits_twice = bool(begun["edits twice"])
         self.by_handle = self._cross_by_handle()
 
     def _cross_by_handle(self) -> bool:
@@ -137,11 +142,13 @@ class EditorBehindBorder:
         answer = self._line.ask("provenance")[0]["provenance"]
         return {str(name): str(value) for name, value in answer.items()}
 
-    def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
+    def edit(
+        self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str, alone: bool = False
+    ) -> list[Edit]:
         """See `EditorAtWork.edit`."""
         limit = self._edit_timeout and self._edit_timeout * len(seeds)
         try:
-            header, tensors = self._line.ask("edit", images, labels, list(seeds), sample, within=limit)
+            header, tensors = self._line.ask("edit", images, labels, list(seeds), sample, alone, within=limit)
         except TimeoutError:
             self.close()
             self._begin()
@@ -150,6 +157,7 @@ class EditorBehindBorder:
             self.seconds = limit or 0.0
             return [FailedEdit(f"took more than {self._edit_timeout:g} s")] * len(seeds)
         self.seconds = float(header["seconds"])
+        self.put_back, self.opened = [[str(name) for name in header[key]] for key in ("put back", "opened")]
         own: list[dict[str, Tensor]] = [{} for _ in header["edits"]]
         for key, value in tensors.items():
             number, _, name = key.partition("/")
@@ -195,11 +203,13 @@ def _order(chosen_editor: ChosenEditor) -> ChosenEditor | tuple[str, dict[str, A
     editor_class = chosen_editor.editor_class
     if editor_class.__module__.startswith(METHODS):
         return chosen_editor
+    if chosen_editor.installed:
+        return chosen_editor.name, dict(vars(chosen_editor.config))
     return f"{chosen_editor.source}:{editor_class.__qualname__}", dict(vars(chosen_editor.config))
 
 
-def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:
-    """The chosen_editor that a stranger's process described, with a stand-in for its config."""
+def _foreign(file: Path | None, offer: InstalledEditor | None, described: dict[str, Any]) -> ForeignChoice:
+    """The chosen_editor that a stranger's process described, of a file or a package, with a stand-in for its config."""
     values = {name: Path(value) if name in described["paths"] else value for name, value in described["values"].items()}
     knob, sweep = described["knob"] or (None, ())
     settings = [
@@ -207,13 +217,16 @@ def _foreign(file: Path, described: dict[str, Any]) -> ForeignChoice:
         for name, value in values.items()
     ]
     config = make_dataclass("Config", settings, frozen=True)
+    name = str(described["name"])
     return ForeignChoice(
-        described["name"],
+        name,
         type("Foreign", (Editor,), {"Config": config}),
         config(),
         tuple(described["written"]),
         tuple(described["notes"]),
         interpolate=described["interpolate"],
-        file=file,
+        installed=offer,
+        request=f"{file}:{name.rpartition(':')[2]}" if file else name,
+        file=file or Path(described["file"]),
         fixed=tuple(described["fixed"]),
     )

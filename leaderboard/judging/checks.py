@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -90,6 +90,10 @@ def forwards(model: nn.Module) -> State:
     }
 
 
+class BaseChanged(UserError):
+    """An editor changed the base: what was edited before and after it is not the same model."""
+
+
 FULL: tuple[Callable[[nn.Module], State], ...] = (weights, buffers, placed, modules, hooks, attributes, forwards)
 CHEAP: tuple[Callable[[nn.Module], State], ...] = (checksum, placed, modules, hooks, attributes, forwards)
 
@@ -108,17 +112,19 @@ class Snapshot:
         self._flags = [(value, value.requires_grad) for value in model.parameters()]
         self.surroundings = Surroundings()
 
-    def restore(self) -> None:
-        """Put back the base's switches and the surroundings."""
-        self.surroundings.restore()
+    def restore(self) -> list[str]:
+        """Put back the base's switches and the surroundings; the names of those that can move a prediction, and did."""
+        moved = self.surroundings.restore()
+        moved += ["the base's training mode"] if any(part.training != mode for part, mode in self._modes) else []
         for part, training in self._modes:
             part.training = training
         for value, flag in self._flags:
             value.requires_grad_(flag)
             value.grad = None
+        return moved
 
     def compare(self, editor: str, full: bool = False, where: str = "") -> None:
-        """Raise `UserError` with the first thing of the base that is not as it was; `full` hashes all weights.
+        """Raise `BaseChanged` with the first thing of the base that is not as it was; `full` hashes all weights.
 
         `where` is the file and line of the editor's code that ran, in brackets.
         """
@@ -128,67 +134,114 @@ class Snapshot:
                 if name not in now or name not in before or before[name] != now[name]:
                     if check is checksum:
                         self.compare(editor, full=True, where=where)  # which names the weight
-                    raise UserError(
+                    raise BaseChanged(
                         f"{editor} changed the base model: {name} is not as it was{where}; an editor must "
                         "work on a copy, such as copy.deepcopy(model), and leave the base alone"
                     )
 
 
+class Setting(NamedTuple):
+    """A setting of torch's that can move a prediction: its name, and functions that read it and put it back."""
+
+    name: str
+    get: Callable[[], Any]
+    put: Callable[[Any], Any]
+
+
+def _pop_modes(left: int) -> None:
+    """Leave modes that catch calls of torch's functions, until so many are `left`."""
+    while torch._C._len_torch_function_stack() > left:
+        torch._C._pop_torch_function_stack()
+
+
+FLAGS = (
+    (torch.backends.cudnn, "benchmark"),
+    (torch.backends.cudnn, "deterministic"),
+    (torch.backends.cudnn, "enabled"),
+    (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
+    (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+    (torch.backends.mkldnn, "enabled"),
+    (torch.utils.deterministic, "fill_uninitialized_memory"),
+)
+SDP = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
+SETTINGS = (
+    Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    Setting("grad mode", torch.is_grad_enabled, torch.set_grad_enabled),
+    Setting("precision of float32", float32_state, set_float32_state),
+    Setting("number of threads", torch.get_num_threads, torch.set_num_threads),
+    Setting("deterministic mode", torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    Setting("anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    *(
+        Setting(
+            f"autocast on {kind}", partial(torch.is_autocast_enabled, kind), partial(torch.set_autocast_enabled, kind)
+        )
+        for kind in ("cpu", "cuda")
+    ),
+    *(
+        Setting(
+            f"autocast's dtype on {kind}",
+            partial(torch.get_autocast_dtype, kind),
+            partial(torch.set_autocast_dtype, kind),
+        )
+        for kind in ("cpu", "cuda")
+    ),
+    *(
+        Setting(
+            f"{name} attention",
+            getattr(torch.backends.cuda, f"{name}_enabled"),
+            getattr(torch.backends.cuda, f"enable_{name}"),
+        )
+        for name in SDP
+    ),
+    *(Setting(name, partial(getattr, place, name), partial(setattr, place, name)) for place, name in FLAGS),
+)
+# Those that one process does not send to another.
+OWN_SETTINGS = (
+    Setting(
+        "default device",
+        torch.get_default_device,
+        lambda device: torch.set_default_device(None if device.type == "cpu" else device),
+    ),
+    Setting("modes around its functions", torch._C._len_torch_function_stack, _pop_modes),
+)
+
+
 class Surroundings:
     """torch's settings, numpy's error handling, the random states, the working folder and the environment."""
 
-    SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
-        (torch.get_default_dtype, torch.set_default_dtype),
-        (torch.is_grad_enabled, torch.set_grad_enabled),
-        (float32_state, set_float32_state),
-        (torch.get_num_threads, torch.set_num_threads),
-        (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
-        (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-        (partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
-        (partial(torch.is_autocast_enabled, "cuda"), partial(torch.set_autocast_enabled, "cuda")),
-        (np.geterr, lambda errors: np.seterr(**errors)),
-    )
-    FLAGS: tuple[tuple[Any, str], ...] = (
-        (torch.backends.cudnn, "benchmark"),
-        (torch.backends.cudnn, "deterministic"),
-        (torch.backends.cudnn, "enabled"),
-        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
-        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
-        (torch.backends.mkldnn, "enabled"),
-        (torch.utils.deterministic, "fill_uninitialized_memory"),
-    )
-
     def __init__(self) -> None:
         self._settings = self.settings()
-        self._device = torch.get_default_device()
-        self._sdp = [getattr(torch.backends.cuda, f"{kind}_enabled")() for kind in SDP]
+        self._own = [setting.get() for setting in OWN_SETTINGS]
+        self._errors = np.geterr()
         self._random = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
         self._folder, self._environment = Path.cwd(), dict(os.environ)
 
     @classmethod
     def settings(cls) -> list[Any]:
-        """torch's and numpy's settings as they are, to be sent to another process."""
-        return [[get() for get, _ in cls.SETTINGS], [getattr(place, name) for place, name in cls.FLAGS]]
+        """torch's settings as they are, to be sent to another process."""
+        return [setting.get() for setting in SETTINGS]
 
     @classmethod
-    def apply(cls, settings: list[Any]) -> None:
-        """Set what `settings` gave."""
-        values, flags = settings
-        for (get, put), value in zip(cls.SETTINGS, values, strict=True):
-            if get() != value:
-                put(value)
-        for (place, name), flag in zip(cls.FLAGS, flags, strict=True):
-            if getattr(place, name) != flag:
-                setattr(place, name, flag)
+    def apply(cls, values: list[Any], settings: Sequence[Setting] = SETTINGS) -> list[str]:
+        """Set what `settings` gave; the names of those that were otherwise.
 
-    def restore(self) -> None:
-        """Put everything back; what is as it was is not touched, since some of it warns when it is set."""
-        self.apply(self._settings)
-        if torch.get_default_device() != self._device:
-            torch.set_default_device(None if self._device == torch.device("cpu") else self._device)
-        for kind, enabled in zip(SDP, self._sdp, strict=True):
-            getattr(torch.backends.cuda, f"enable_{kind}")(enabled)
+        What is as it was is not touched, since some of it warns when it is set.
+        """
+        moved = []
+        for setting, value in zip(settings, values, strict=True):
+            if setting.get() != value:
+                setting.put(value)
+                moved.append(f"torch's {setting.name}")
+        return moved
+
+    def restore(self) -> list[str]:
+        """Put everything back; the names of what can move a prediction, and was not as it had been.
+
+        Random states are drawn from, and an edit begins with its own: they are put back without a word.
+        """
+        moved = self.apply(self._own, OWN_SETTINGS) + self.apply(self._settings)
+        np.seterr(**self._errors)
         random.setstate(self._random[0])
         np.random.set_state(self._random[1])  # noqa: NPY002 - the generator that editors may use
         torch.set_rng_state(self._random[2])
@@ -198,9 +251,7 @@ class Surroundings:
         if dict(os.environ) != self._environment:
             os.environ.clear()
             os.environ.update(self._environment)
-
-
-SDP = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
+        return moved
 
 
 class _Same:

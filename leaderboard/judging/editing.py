@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -17,7 +18,7 @@ from benchmark.core.devices import wait
 from benchmark.core.errors import UserError
 from benchmark.models.load import BaseModel
 from benchmark.models.vit import edits_that_fit
-from editors.core.base import Editor, TrainingImages, seed_everything
+from editors.core.base import BatchEditor, Editor, TrainingImages, seed_everything
 from editors.core.edit import Edit, ModuleEdit, TailEdit
 from editors.core.mistakes import explained
 from editors.core.modules import to_edit
@@ -25,6 +26,7 @@ from editors.core.registry import ChosenEditor
 from leaderboard.judging.checks import Snapshot
 
 T = TypeVar("T")
+MOST = 2**31  # edits at once, where memory sets no bound
 
 
 class EditorAtWork:
@@ -32,12 +34,17 @@ class EditorAtWork:
 
     Whatever its code raises is one line that names it; `UserError` and a full memory pass as they are. After each
     call of it, what can be put back is put back, and a base that was changed ends the run.
+
+    put_back: names of settings that its code left otherwise than it found them, and that can move a prediction.
+    opened: files of what is scored that its process opened, as far as that is heard; nothing is, in the judge's own.
     """
 
     def __init__(self, chosen_editor: ChosenEditor, base: BaseModel) -> None:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0  # of what its code did last
         self.hidden = False  # are the files of what is scored, from its process
+        self.put_back: list[str] = []
+        self.opened: list[str] = []
         self._chunks = Chunks()
         self._snapshot = Snapshot(base.module)
         with self._watched("__init__", "when it was made"):
@@ -49,13 +56,24 @@ class EditorAtWork:
         return type(self._editor).edit_many is Editor.edit_many
 
     @property
+    def learns(self) -> bool:
+        """True if it learns from training images."""
+        return type(self._editor).fit is not Editor.fit
+
+    @property
+    def edits_twice(self) -> bool:
+        """True if both `edit` and `edit_many` are its own, so that they could make different edits."""
+        own = type(self._editor)
+        return own.edit_many is not Editor.edit_many and own.edit is not BatchEditor.edit
+
+    @property
     def edit_at(self) -> str:
         """File and line of the code that makes its edits, in brackets; empty for an editor of this project."""
         return self._method_at("edit" if self.one_by_one else "edit_many")
 
     def fit(self, training: TrainingImages, seed: int) -> float:
         """Let the editor learn from training images, if it wants to; seconds it took."""
-        if type(self._editor).fit is Editor.fit:
+        if not self.learns:
             return 0.0
         with self._watched("fit", "in fit", full=True):
             seed_everything(seed)
@@ -72,17 +90,23 @@ class EditorAtWork:
         with self._watched("provenance", "in provenance"):
             return _checked("provenance", self._editor.provenance(), str)
 
-    def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
-        """Edits of m failures, `images` (m, n, 3, H, W) and `labels` (m, n); `sample` names them in an error."""
-        method = "edit" if self.one_by_one else "edit_many"
+    def edit(
+        self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str, alone: bool = False
+    ) -> list[Edit]:
+        """Edits of m failures, `images` (m, n, 3, H, W) and `labels` (m, n); `sample` names them in an error.
+
+        `alone`: by its `edit`, one after the other, though it has an `edit_many`.
+        """
+        method = "edit" if self.one_by_one or alone else "edit_many"
+        edit_many = partial(Editor.edit_many, self._editor) if alone else self._editor.edit_many
 
         def edit_some(part: slice) -> tuple[int, Any]:
             seed_everything(seeds[part.start])
-            edits = self._editor.edit_many(self.base.module, images[part], labels[part], seeds[part])
+            edits = edit_many(self.base.module, images[part], labels[part], seeds[part])
             wait(self.base.device)
             return part.stop - part.start, edits
 
-        self._chunks.size = self._chunks.size or edits_that_fit(self.base.module, self.base.device, len(seeds))
+        self._chunks.size = self._chunks.size or edits_that_fit(self.base.module, self.base.device, MOST)
         with self._watched(method, f"at sample {sample}"):
             parts = self._chunks.run(edit_some, len(seeds))
         seconds = self.seconds
@@ -134,7 +158,7 @@ class EditorAtWork:
             raise UserError(f"{name} broke {place}: {line}") from error
         finally:
             self.seconds = time.perf_counter() - start
-            self._snapshot.restore()
+            self.put_back = list(dict.fromkeys([*self.put_back, *self._snapshot.restore()]))
         self._snapshot.compare(name, full, where)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -30,12 +31,15 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.run_spec import RUN, RunSpec, own_folder
 from leaderboard.judging.sampling import Settings, chosen_samples, with_partners
 from leaderboard.judging.spread import JudgingCluster, edit_on_cluster
+from leaderboard.judging.trial import SHORT, trial_batch, try_shortly
 from leaderboard.judging.two_pass import add_up
 from leaderboard.records import environment, outcomes, record
 from leaderboard.records.samples import SAMPLES_FILE
-from leaderboard.records.sections import AtOnce, Costs, Environment, NoiseFloor, TwoPassSection
+from leaderboard.records.sections import AtOnce, CheckSection, Costs, Environment, NoiseFloor, TwoPassSection
 from leaderboard.scores import metrics
 from leaderboard.scores.summary import outcome_section, score_sections
+
+log = logging.getLogger(__name__)
 
 SAVE_EVERY = 10.0  # seconds after which edits that were judged are written, though their batch is not done
 
@@ -51,6 +55,7 @@ def evaluate(
     *,
     below: bool = False,
     cluster: JudgingCluster | None = None,
+    on_trial: bool = False,
 ) -> record.Record:
     """Edit every sample (or `limit` of them), judge each edited model, write the record; continue a stopped run.
 
@@ -58,7 +63,8 @@ def evaluate(
     ``run.json`` (what it is a run of), parts or ``outcomes.parquet``, ``samples.parquet`` and, at the end,
     ``record.json``. Behind a `border` the editor works in another process;
     without one, in this. On a `cluster`, whose workers must do as `border` does here, batches are edited and judged
-    there. Raises `UserError` if another run lies there, and for an editor that breaks.
+    there. `on_trial`: first the checks of `leaderboard.judging.trial`, in short, which are then part of the record.
+    Raises `UserError` if another run lies there, and for an editor that breaks.
     """
     in_process, limit = border is None, settings.edit_timeout
     if in_process and limit is not None:
@@ -66,7 +72,7 @@ def evaluate(
     with contextlib.closing(
         EditorAtWork(chosen_editor, judge.base) if border is None else border.open(chosen_editor, judge.base, limit)
     ) as editor:
-        return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process, below, cluster)
+        return _evaluate(chosen_editor, editor, judge, settings, folder, progress, in_process, below, cluster, on_trial)
 
 
 def _evaluate(
@@ -79,6 +85,7 @@ def _evaluate(
     in_process: bool,
     below: bool,
     cluster: JudgingCluster | None,
+    on_trial: bool,
 ) -> record.Record:
     base, benchmark = judge.base, judge.benchmark
     fit_seconds = editor.fit(training_pool(judge), settings.seed)
@@ -93,6 +100,8 @@ def _evaluate(
         at_once = _choose_at_once(folder, judge, 1 if editor.one_by_one else batch)
         _write_samples(folder, judge)
         rows = with_partners(benchmark, chosen_samples(benchmark, settings), settings)
+        checks = try_shortly(editor, judge, trial_batch(judge, settings, SHORT)) if on_trial else None
+        _warn(chosen_editor, checks or ())
         peak = environment.peak_memory_mb(base.device)
         if not outcomes.are_joined(folder, rows[:, 0].tolist()):
             probe = run_spec.base.probe or {}
@@ -102,7 +111,8 @@ def _evaluate(
             peak = _edit_all(run, editor, judge, rows, folder, progress, cluster) or peak
         outcomes.discard_parts(folder)
         passes = outcomes.read_passes(folder)
-        result = _record(judge, run_spec, fit_seconds, peak, at_once, editor.hidden, outcomes.read(folder), passes)
+        run_outcomes = outcomes.read(folder)
+        result = _record(judge, run_spec, fit_seconds, peak, at_once, editor.hidden, run_outcomes, passes, checks)
         result.write(folder / "record.json")
         return result
 
@@ -183,6 +193,15 @@ def _choose_at_once(folder: Path, judge: Judge, most: int) -> AtOnce:
     return choice
 
 
+def _warn(chosen_editor: ChosenEditor, checks: Sequence[CheckSection]) -> None:
+    for check in checks:
+        if check.passed is False:
+            log.warning(
+                "%s fails a check, and is scored nevertheless: %s (%s); python -m leaderboard.check %s",
+                *(chosen_editor.name, check.name, check.reason, chosen_editor.spec),
+            )
+
+
 def _write_samples(folder: Path, judge: Judge) -> None:
     table = outcomes.sample_table(judge.benchmark, judge.base_edit, judge.base_locality)
     with replacing(folder / SAMPLES_FILE) as temporary:
@@ -198,6 +217,7 @@ def _record(
     hidden: bool,
     run: outcomes.Outcomes,
     passes: Sequence[Mapping[str, float]],
+    checks: tuple[CheckSection, ...] | None,
 ) -> record.Record:
     commit, dirty = environment.commit()
     flips, images = judge.noise_floor()
@@ -226,6 +246,7 @@ def _record(
         ),
         noise_floor=NoiseFloor(flips=flips, images=images),
         two_pass=TwoPassSection(**asdict(add_up(passes))) if judge.two_pass else None,
+        checks=checks,
         outcomes=outcome_section(run),
         scores=score_sections(metrics.compute_hits(run)),
     )

@@ -135,6 +135,16 @@ class Judge:
         """Names and shapes that edits judged at once share; empty of one judged alone, as all are in two passes."""
         return frozenset() if self.two_pass else likeness(self.base.module, edit)
 
+    @torch.no_grad()
+    @exact_float32()
+    def logits(self, edit: Edit, images: Tensor) -> Tensor | None:
+        """Logits (n, classes) that an edited model gives for preprocessed images; None of a failed edit."""
+        path = path_of(self.base.module, [edit])
+        if path.forward is None:
+            return None
+        inputs = images if path.cut is None else self._tokens_at(path.cut, path.both_sides, images)
+        return self._logits(path, inputs)
+
     def noise_floor(self) -> tuple[int, int]:
         """Flips between the full forward and the tail under equal copies of the six matrices; and the number of images.
 
@@ -260,17 +270,18 @@ class Judge:
         if key not in self._tokens:
             for stale in [other for other in self._tokens if other[1:] != key[1:]]:
                 del self._tokens[stale]
-            model, images = self.base.module, self._decoded(place)
-
-            def prefix(part: slice) -> Tensor:
-                tokens = forward_prefix(model, images[part], cut)
-                if not both_sides:
-                    return tokens
-                hidden = hidden_activations(model, tokens, cut.block)
-                return torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
-
-            self._tokens[key] = torch.cat(self._chunks.run(prefix, len(images)))
+            images = self._decoded(place)
+            parts = self._chunks.run(lambda part: self._tokens_at(cut, both_sides, images[part]), len(images))
+            self._tokens[key] = torch.cat(parts)
         return self._tokens[key]
+
+    def _tokens_at(self, cut: Cut, both_sides: bool, images: Tensor) -> Tensor:
+        model = self.base.module
+        tokens = forward_prefix(model, images, cut)
+        if not both_sides:
+            return tokens
+        hidden = hidden_activations(model, tokens, cut.block)
+        return torch.stack([tokens, tokens_after_ffn(model, tokens, hidden, cut.block)], dim=1)
 
 
 def _as_outcomes(classes: Tensor) -> np.ndarray:

@@ -23,7 +23,7 @@ from editors.core.registry import ChosenEditor
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings, edited_groups
 from leaderboard.records.record import PROTOCOL, SCORING, Record
-from leaderboard.records.sections import TWO_PASS, BaseSection, DataSection, EditorSection, Protocol
+from leaderboard.records.sections import TWO_PASS, BaseSection, DataSection, EditorSection, PackageSection, Protocol
 from leaderboard.scores import metrics
 
 FACTS = "facts"
@@ -76,14 +76,14 @@ class RunSpec:
         in_process: bool = True,
     ) -> RunSpec:
         """The spec of editing with `editor`, made and fitted by `chosen_editor`."""
-        editor_file = chosen_editor.source
+        sources = chosen_editor.sources
         family_file = Path(inspect.getfile(type(family_of(judge.base.module))))  # no import names it
         return cls(
-            editor=_editor_section(chosen_editor, editor, hash_sources([editor_file])),
+            editor=_editor_section(chosen_editor, editor, hash_sources(sources)),
             base=_base_section(judge),
             data=_data_section(judge),
             protocol=_protocol(judge, settings, edit_batch, in_process),
-            code=hash_sources([editor_file, family_file, JUDGING]),
+            code=hash_sources([*sources, family_file, JUDGING]),
         )
 
     @property
@@ -123,6 +123,7 @@ def own_folder(out: Path, run: RunSpec | Record) -> Path:
 
 def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[str, str]) -> EditorSection:
     state, knob, config = editor.state_dict(), knob_of(chosen_editor.config), dataclasses.asdict(chosen_editor.config)
+    offer = chosen_editor.installed
     return EditorSection(
         name=chosen_editor.name,
         spec=chosen_editor.spec,
@@ -131,6 +132,7 @@ def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[s
         interpolate=chosen_editor.interpolate,
         source_sha256=_digest(sources),
         files=hash_named_files(config),
+        package=PackageSection(name=offer.package, version=offer.version, files=offer.hashes()) if offer else None,
         state_sha256=hash_tensors(state) if state else None,
         provenance=editor.provenance(),
     )

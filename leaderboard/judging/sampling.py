@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from benchmark.core.ranges import Count, Positive, SeedNumber, as_option, check_fields
-from benchmark.data.dataset import Benchmark
+from benchmark.data.dataset import Benchmark, LabelledImages
+from benchmark.models.load import BaseModel
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,33 @@ def _with_own_partners(benchmark: Benchmark, row: int, settings: Settings) -> np
     order = np.array([row, *rng.permutation(members[members != row])])
     repeated = benchmark.edit.drawings.iloc[order].duplicated().to_numpy()
     return np.resize(np.concatenate([order[~repeated], order[repeated]]), settings.samples_per_edit)
+
+
+class EditingBatch(NamedTuple):
+    """Samples as an editor gets them: images (m, n, 3, H, W), labels (m, n), and of each row its seed and hash."""
+
+    images: Tensor
+    labels: Tensor
+    seeds: list[int]
+    hashes: list[str]
+
+    def take(self, rows: Sequence[int]) -> EditingBatch:
+        """These rows, in this order."""
+        chosen = list(rows)
+        seeds, hashes = [self.seeds[row] for row in chosen], [self.hashes[row] for row in chosen]
+        return EditingBatch(self.images[chosen], self.labels[chosen], seeds, hashes)
+
+
+def load_batch(base: BaseModel, samples: LabelledImages, rows: np.ndarray, seed: int) -> EditingBatch:
+    """The samples of `rows` (m, n) on the base's device, each with the seed that its first image and `seed` give."""
+    images = samples.images(base.preprocessing, rows.flatten().tolist()).unflatten(0, rows.shape)
+    hashes = [samples.table["sha256"].iloc[row] for row in rows[:, 0]]
+    return EditingBatch(
+        images.to(base.device, next(base.module.parameters()).dtype),
+        torch.as_tensor(samples.labels[rows], device=base.device),
+        [edit_seed(seed, name) for name in hashes],
+        hashes,
+    )
 
 
 def edit_seed(seed: int, sample: str) -> int:

@@ -20,6 +20,7 @@ from benchmark.core.blame import defined_at
 from benchmark.core.errors import UserError
 from benchmark.models.vit import Cut
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
+from leaderboard.judging.checks import BaseChanged
 from leaderboard.judging.handles import export, take
 from leaderboard.judging.module_spec import build, describe
 
@@ -141,6 +142,8 @@ def as_error(header: Mapping[str, Any], name: str) -> Exception:
     error: Exception = UserError(str(header["error"]))
     if header.get("kind") == "full memory":
         error = torch.OutOfMemoryError(str(header["error"]))
+    elif header.get("kind") == "changed base":
+        error = BaseChanged(str(header["error"]))
     elif header.get("kind") != "for users":
         error = UserError(f"{name}: its process broke: {header['error']}")
     error.__cause__ = RuntimeError(f"in the editor's process:\n{header.get('traceback')}")

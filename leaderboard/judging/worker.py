@@ -27,9 +27,10 @@ from benchmark.models.load import BaseModel
 from editors.core.base import TrainingImages, knob_of
 from editors.core.edit import ModuleEdit, TailEdit
 from editors.core.registry import ChosenEditor, choose
-from leaderboard.judging.checks import Surroundings
+from leaderboard.judging.checks import BaseChanged, Surroundings
 from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.sandbox import hide
+from leaderboard.judging.watch import Watch
 from leaderboard.judging.wire import Message, encode_edit, pack
 
 PROBED = 8  # numbers of which the probe consists: 0, 1, ...
@@ -43,7 +44,7 @@ def serve(connection: Connection, hidden: Sequence[Path]) -> None:
     Ctrl-C is the judge's, who ends this process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker(bool(hidden) and hide(hidden))
+    worker = Worker(bool(hidden) and hide(hidden), Watch(hidden))
     threading.Thread(target=_end_with_the_judge, daemon=True).start()
     try:
         while True:
@@ -68,7 +69,8 @@ def _answer(worker: Worker, name: str, arguments: tuple[Any, ...]) -> bytes:
     except BaseException as error:
         header = {"error": f"{type(error).__name__}: {message_line(error)}", "kind": "unforeseen"}
         if isinstance(error, UserError):
-            header = {"error": str(error), "kind": "for users"}
+            header = {"error": str(error)}
+            header["kind"] = "changed base" if isinstance(error, BaseChanged) else "for users"
         elif isinstance(error, torch.OutOfMemoryError):
             header = {"error": str(error), "kind": "full memory"}
         return pack({**header, "traceback": "".join(traceback.format_exception(error))})
@@ -78,12 +80,13 @@ class Worker:
     """Answers to the judge, one method a request.
 
     is_hidden: whether the files that this process is not to see are hidden from it.
+    watch: hears of those that it opens, empty or not.
     by_handle: whether tensors on a GPU cross by their handles.
     sent: tensors of the last answer, which must live until the judge has copied them: until it asks again.
     """
 
-    def __init__(self, is_hidden: bool) -> None:
-        self._is_hidden = is_hidden
+    def __init__(self, is_hidden: bool, watch: Watch) -> None:
+        self._is_hidden, self._watch = is_hidden, watch
         self.by_handle = False
         self.sent: dict[str, Tensor] = {}
         self._editor: EditorAtWork | None = None
@@ -103,6 +106,7 @@ class Worker:
         knob = knob_of(chosen_editor.config)
         described = {
             "name": chosen_editor.name,
+            "file": str(chosen_editor.source),
             "values": {**plain, **{name: str(value) for name, value in values.items() if name not in plain}},
             "paths": [name for name, value in values.items() if isinstance(value, Path)],
             "fixed": [name for name, value in values.items() if not isinstance(value, (*SCALARS, Path))],
@@ -129,7 +133,8 @@ class Worker:
             surroundings.restore()
         self._editor = EditorAtWork(chosen_editor, base)
         editor = self._editor
-        return {"hidden": self._is_hidden, "one by one": editor.one_by_one, "edit at": editor.edit_at}, {}
+        begun = {"hidden": self._is_hidden, "one by one": editor.one_by_one, "edit at": editor.edit_at}
+        return {**begun, "learns": editor.learns, "edits twice": editor.edits_twice}, {}
 
     def cross_by_handle(self, by_handle: bool) -> Message:
         """Let tensors on the GPU cross by handles, or no longer; the first to cross so is a probe."""
@@ -148,14 +153,15 @@ class Worker:
         """The origin of what it learned."""
         return {"provenance": self.editor.provenance()}, {}
 
-    def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> Message:
+    def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str, alone: bool = False) -> Message:
         """Edits, each with its tensors under its number; those that stay here replace those of the last request."""
         self._kept.clear()
-        edits = self.editor.edit(images, labels, seeds, sample)
+        edits = self.editor.edit(images, labels, seeds, sample, alone)
         base = self.editor.base.module
         encoded = [encode_edit(edit, self._keep, base, probes) for edit, probes in zip(edits, images, strict=True)]
         tensors = {f"{number}/{name}": value for number, (_, own) in enumerate(encoded) for name, value in own.items()}
-        return {"edits": [header for header, _ in encoded], "seconds": self.editor.seconds}, tensors
+        header = {"edits": [header for header, _ in encoded], "seconds": self.editor.seconds}
+        return {**header, "put back": self.editor.put_back, "opened": self._watch.opened}, tensors
 
     def call(self, number: int, inputs: Tensor) -> Message:
         """The answer of an edited model that stayed here, whatever it is; the judge checks it."""

@@ -14,6 +14,7 @@ from benchmark.core.versions import LIBRARIES
 from leaderboard.records.sections import (
     FLOAT32,
     BaseSection,
+    CheckSection,
     Costs,
     DataSection,
     EditorSection,
@@ -80,6 +81,8 @@ class Record(Section):
     """Predictions that change without an edit."""
     two_pass: TwoPassSection | None = None
     """Counts of both passes; None of a run in one pass, and in records from before."""
+    checks: tuple[CheckSection, ...] | None = None
+    """The editor's check before the run; None where there was none, and in records from before."""
     outcomes: OutcomeSection
     """Counts and hash of the outcomes of all edits."""
     scores: dict[str, Score]

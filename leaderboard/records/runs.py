@@ -162,6 +162,8 @@ def _differences(record: Record, others: Sequence[Record]) -> str:
     for name, value in editor.config.items():
         if any(other.editor.config.get(name) != value for other in others):
             words.append(f"{name}={value}")
+    if editor.package and differs(lambda other: other.editor.package and other.editor.package.version):
+        words.append(f"{editor.package.name} {editor.package.version}")
     if differs(lambda other: other.editor.source_sha256):
         words.append(f"code {editor.source_sha256[:8]}")
     if differs(lambda other: other.editor.files):

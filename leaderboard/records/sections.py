@@ -24,11 +24,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
 
 
+class PackageSection(Section):
+    """The installed package that an editor is from (`editors.core.installed`)."""
+
+    name: str
+    """The distribution's name, by which it is installed."""
+    version: str
+    """Its version."""
+    files: dict[str, str]
+    """SHA-256 of each of its files, by the package's own name for it."""
+
+
 class EditorSection(Section):
     """The method, its settings, and the state that it learned."""
 
     name: str
-    """The built-in's name, or FILE.py:Class."""
+    """The name of one of this project's or of an installed package's, or FILE.py:Class."""
     spec: str
     """The editor as one would write it: its name, the settings that were written, and its knob."""
     config: dict[str, Any]
@@ -42,6 +53,8 @@ class EditorSection(Section):
     before the base's `identity` hold the SHA-256 of the bytes of the editor's own file."""
     files: dict[str, str] | None = None
     """SHA-256 of each file that the config names, by its path as it was written; None in records from before."""
+    package: PackageSection | None = None
+    """The package that it is from; None of this project's and of a file's, and in records from before."""
     state_sha256: str | None
     """Hash of what the editor learned before editing; None if it learns nothing."""
     provenance: dict[str, str] = {}
@@ -193,6 +206,17 @@ class TwoPassSection(Section):
     """Others that were drawn and scored again as well."""
     disagreements: Count
     """Those of them whose class had changed; each raised the bound for what came after."""
+
+
+class CheckSection(Section):
+    """A line of an editor's check (`leaderboard.judging.trial`)."""
+
+    name: str
+    """The line's name."""
+    passed: bool | None
+    """None where it could not be told."""
+    reason: str
+    """Why it failed or could not be told; of a line that passed, what it rests on."""
 
 
 class OutcomeSection(Section):

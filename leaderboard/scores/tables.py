@@ -112,8 +112,12 @@ def editor_cell(record: Record) -> str:
 
 
 def notes(record: Record) -> list[str]:
-    """Words that a reader must know of a run: whether the editor could have had a hand in the scores."""
-    words = ["judged by the editor"] if record.outcomes.judged_by_editor else []
+    """Words that a reader must know of a run: the editor's package, its faults, and what hand it had in the scores."""
+    package = record.editor.package
+    words = [f"{package.name} {package.version}"] if package else []
+    failed = [check.name for check in record.checks or () if check.passed is False]
+    words += [f"fails a check: {', '.join(failed)}"] if failed else []
+    words += ["judged by the editor"] if record.outcomes.judged_by_editor else []
     words += ["in process"] if record.protocol.in_process else []
     words += ["two passes"] if record.two_pass else []
     return words

@@ -54,7 +54,7 @@ def test_it_runs_a_command_as_python_does_and_knows_no_other() -> None:
     ("editors.hypernetwork.train", "editors.train hypernetwork"), ("editors.ke.train", "editors.train ke"),
     ("editors.mend.train", "editors.train mend"), ("mad.wordnet", "mad.rebuild wordnet"),
     ("mad.crawling.keywords", "mad.rebuild keywords"), ("benchmark.sources.mini", "benchmark.rebuild drawings"),
-    ("benchmark.train_mini", "benchmark.rebuild models"),
+    ("benchmark.train_mini", "benchmark.rebuild models"), ("editors.example", "leaderboard.new my_editor.py"),
 ])  # fmt: skip
 def test_a_command_that_moved_says_its_new_name(old: str, new: str) -> None:
     done = python("-m", old, "--help")

@@ -185,7 +185,7 @@ def expand(specs: Iterable[str]) -> list[str]:
 
 
 def installed_editor(spec: str) -> InstalledEditor | None:
-    """What an installed package offers under the name that `spec` begins with; None for a file's or this project's.
+    """The offer of an installed package under the name that `spec` begins with; None for a file's or this project's.
 
     Raises `UserError` where it cannot be chosen: more than one package offers it, or it has a name of this project's.
     """

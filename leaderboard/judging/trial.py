@@ -212,7 +212,7 @@ def trial_batch(judge: Judge, settings: Settings, count: int) -> EditingBatch:
 
 def try_shortly(editor: Working, judge: Judge, batch: EditingBatch) -> tuple[CheckSection, ...]:
     """The checks before a run: three edits of two samples by the run's own editor. Raises `BaseChanged`."""
-    return _judged(Trial(editor, judge, batch))
+    return _verdicts(Trial(editor, judge, batch))
 
 
 def try_wholly(start: Callable[[], Working], judge: Judge, batch: EditingBatch) -> tuple[CheckSection, ...]:
@@ -220,7 +220,7 @@ def try_wholly(start: Callable[[], Working], judge: Judge, batch: EditingBatch) 
     with ExitStack() as stack:
         try:
             editors = [stack.enter_context(closing(start())) for _ in range(2)]
-            return _judged(Trial(editors[0], judge, batch, editors[1]))
+            return _verdicts(Trial(editors[0], judge, batch, editors[1]))
         except BaseChanged as error:
             name, *others = (name for name, _ in FAMILY)
             reason = str(error).partition("changed the base model: ")[2].partition("; an editor must")[0]
@@ -228,7 +228,7 @@ def try_wholly(start: Callable[[], Working], judge: Judge, batch: EditingBatch) 
             return CheckSection(name=name, passed=False, reason=reason), *untold
 
 
-def _judged(trial: Trial) -> tuple[CheckSection, ...]:
+def _verdicts(trial: Trial) -> tuple[CheckSection, ...]:
     verdicts = [(name, *check(trial)) for name, check in FAMILY]
     return tuple(CheckSection(name=name, passed=passed, reason=reason) for name, passed, reason in verdicts)
 

@@ -15,8 +15,8 @@ from benchmark.data import dataset
 from benchmark.models.load import load_base
 from benchmark.models.names import split_spec
 from editors.core.registry import ChosenEditor, expand
+from leaderboard.judging.batches import training_pool
 from leaderboard.judging.border import Border, EditorBehindBorder
-from leaderboard.judging.evaluate import training_pool
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.judging.trial import WHOLE, trial_batch, try_wholly

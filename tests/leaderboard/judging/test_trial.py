@@ -19,9 +19,10 @@ from benchmark.data.dataset import scored_files
 from editors.core.base import BatchEditor, Editor, seed_everything
 from editors.core.edit import Edit, FailedEdit, ModuleEdit, WeightEdit
 from editors.core.registry import ChosenEditor, built_in
+from leaderboard.judging.batches import training_pool
 from leaderboard.judging.border import Border
 from leaderboard.judging.editing import EditorAtWork
-from leaderboard.judging.evaluate import evaluate, training_pool
+from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.judging.trial import FAMILY, SHORT, WHOLE, trial_batch, try_shortly, try_wholly

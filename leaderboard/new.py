@@ -5,7 +5,6 @@ python -m leaderboard.new my_editor.py && python -m leaderboard.check my_editor.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ import tyro
 
 import editors
 from benchmark.core.cli import run
+from benchmark.core.code import is_taken
 from benchmark.core.errors import UserError
 from benchmark.core.files import write_text
 from editors.core.third_party import split_file
@@ -38,22 +38,12 @@ def main(
         raise UserError(f"{file} must end in .py, as in my_editor.py, and hold no colon")
     if file.exists() or file.is_symlink():
         raise UserError(f"{file} is here already; name another file, or remove it")
-    if hidden := _hidden_module(file):
-        raise UserError(f"{file} would hide {hidden} from every program that is started here; name another file")
+    if is_taken(file.stem):
+        raise UserError(f"{file} would hide Python's module {file.stem} from programs beside it; name another file")
     write_text(file, (EXAMPLES / f"{kind}.py").read_text(encoding="utf-8"))
     print(f"{file}: change it, then")
     print(f"  python -m leaderboard.check {file}:MyEditor                checks what every editor must keep to")
     print(f"  python -m leaderboard.submit {file}:MyEditor --limit 20    scores it on 20 samples")
-
-
-def _hidden_module(file: Path) -> str:
-    """The module that a file of this name would take the place of, in words; empty where there is none."""
-    try:
-        spec = importlib.util.find_spec(file.stem)
-    except (ImportError, ValueError):  # no name of a module
-        return ""
-    is_beside = spec is not None and spec.origin is not None and Path(spec.origin).parent == file.absolute().parent
-    return "" if spec is None or is_beside else f"Python's module {file.stem}"
 
 
 if __name__ == "__main__":

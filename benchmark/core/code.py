@@ -12,6 +12,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ def installed_folders() -> list[Path]:
     """Folders of the standard library and of installed packages."""
     names = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     return [Path(name).resolve() for name in (*names, *site.getsitepackages(), site.getusersitepackages())]
+
+
+def is_taken(name: str) -> bool:
+    """Return whether a module's name is this project's, the standard library's or an installed package's."""
+    installed = [str(folder) for folder in installed_folders()]
+    return name in PACKAGES or name in sys.stdlib_module_names or PathFinder.find_spec(name, installed) is not None
 
 
 def hash_tree(tree: ast.AST) -> str:

@@ -11,7 +11,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from benchmark.core.code import DIGITS, PACKAGES, import_roots, installed_folders
+from benchmark.core.code import DIGITS, PACKAGES, import_roots, installed_folders, is_taken
 
 _LAST: list[str] = []  # modules that the last file brought: those of another folder may have the same names
 
@@ -29,11 +29,8 @@ class Beside(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder`."""
-        if path is not None or fullname in PACKAGES or fullname in sys.stdlib_module_names:
-            return None
-        spec = PathFinder.find_spec(fullname, self._roots)
-        installed = [str(folder) for folder in installed_folders()]
-        return None if spec is None or PathFinder.find_spec(fullname, installed) else spec
+        spec = PathFinder.find_spec(fullname, self._roots) if path is None else None
+        return None if spec is None or is_taken(fullname) else spec
 
 
 def import_file(path: Path) -> types.ModuleType:

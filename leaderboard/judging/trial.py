@@ -26,10 +26,10 @@ from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import EditingBatch, Settings, chosen_samples, load_batch, with_partners
 from leaderboard.records.sections import CheckSection
 
-SHORT, WHOLE = 2, 4  # samples of a trial before a run, and of a whole one
-TOLERANCE = (
-    1e-3  # of what an edit changes: other batches round otherwise (DESIGN, "How it is judged fast, and exactly")
-)
+SHORT = 2  # samples of a trial before a run
+WHOLE = 4  # and of a whole one
+TOLERANCE = 1e-3  # of what an edit changes, where the same was asked (DESIGN, "How it is judged fast, and exactly")
+OTHER_BATCH = 1e-2  # where the batch is another, which rounds otherwise; a penalty's sign (ft-l1) makes steps of that
 LEAST_CHANGE = 1e-2  # of the base's logits: what changes less is compared as if it changed so much
 OTHER_SEED = 1  # added to a sample's seed
 NOT_FINITE = ("not finite", "OverflowError", "FloatingPointError", "ZeroDivisionError")  # in reasons of failed edits
@@ -73,7 +73,7 @@ class Trial:
         self.again = self._edit(editor, rows) if other else None
         self.reverse = self._edit(editor, rows[::-1])[::-1] if other else None
         self.single = [self._edit(editor, [row])[0] for row in (rows if other else rows[-1:])]
-        if other is None and self.gap(self.first[-1:], self.single):
+        if other is None and self.gap_of_single:
             self.again = self._edit(editor, rows)
         alone = rows[-len(self.single) :] if editor.edits_twice else []
         self.by_edit = [self._edit(editor, [row], alone=True)[0] for row in alone] or None
@@ -83,7 +83,7 @@ class Trial:
         for each in self.editors if other else []:
             each.check_base()
 
-    def gap(self, answers: Sequence[Answer], others: Sequence[Answer] | None) -> str:
+    def gap(self, answers: Sequence[Answer], others: Sequence[Answer] | None, tolerance: float = TOLERANCE) -> str:
         """The first difference between answers to the same samples, in words; empty where there is none."""
         for answer, other in zip(answers, others or answers, strict=True):
             if (answer.logits is None) != (other.logits is None):
@@ -93,9 +93,15 @@ class Trial:
             ours, theirs = (logits.nan_to_num(0, 0, 0) for logits in (answer.logits, other.logits))
             change = max((logits - self._base).norm().item() for logits in (ours, theirs))
             share = (ours - theirs).norm().item() / max(change, LEAST_CHANGE * self._base.norm().item())
-            if share > TOLERANCE:
+            if share > tolerance:
                 return f"the edit of sample {answer.sample} differs by {share:.1%} of what it changes"
         return ""
+
+    @property
+    def gap_of_single(self) -> str:
+        """The first difference between samples in a batch and alone, which are the same to who edits one by one."""
+        tolerance = TOLERANCE if self.editors[0].one_by_one else OTHER_BATCH
+        return self.gap(self.first[-len(self.single) :], self.single, tolerance)
 
     def _edit(self, editor: Working, rows: Sequence[int], seed: int = 0, alone: bool = False) -> list[Answer]:
         images, labels, seeds, hashes = self._batch.take(rows)
@@ -148,9 +154,9 @@ def order_and_batch(trial: Trial) -> Verdict:
         return None, "there is one sample alone"
     if trial.gap(trial.first, trial.again):
         return None, "the same batch gives other edits the second time"
-    if gap := trial.gap(trial.first, trial.reverse):
+    if gap := trial.gap(trial.first, trial.reverse, OTHER_BATCH):
         return False, f"{gap} in another order"
-    gap = trial.gap(trial.first[-len(trial.single) :], trial.single)
+    gap = trial.gap_of_single
     return (False, f"{gap} in a batch of its own") if gap else (True, _counted(trial))
 
 

@@ -13,7 +13,7 @@ except ImportError as error:  # Python takes a benchmark in the working folder f
 from benchmark.core.moved import tell_moved
 
 if TYPE_CHECKING:
-    from benchmark.models.vit import Cut
+    from benchmark.models.vit import Cut, cls_features, forward_prefix, forward_tail
     from editors.core.base import BatchEditor, Editor, TrainingImages, knob
     from editors.core.edit import Edit, FailedEdit, ModuleEdit, TailEdit, WeightEdit
     from editors.core.registry import choose
@@ -21,7 +21,7 @@ else:
     __getattr__ = lazy(
         __name__,
         {
-            "benchmark.models.vit": ("Cut",),
+            "benchmark.models.vit": ("Cut", "cls_features", "forward_prefix", "forward_tail"),
             "editors.core.base": (
                 "BatchEditor",
                 "Editor",
@@ -50,6 +50,9 @@ __all__ = [
     "TrainingImages",
     "WeightEdit",
     "choose",
+    "cls_features",
+    "forward_prefix",
+    "forward_tail",
     "knob",
 ]
 

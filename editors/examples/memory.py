@@ -3,8 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from benchmark.models.vit import forward_prefix, forward_tail
-from editors import Cut, Editor, TailEdit
+from editors import Cut, Editor, TailEdit, forward_prefix, forward_tail
 
 RADIUS = 0.3  # an image is like the edited one if its token is nearer than this share of that one's length
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.models.vit import cls_features
-from editors import Editor, WeightEdit, knob
+from editors import Editor, WeightEdit, cls_features, knob
 
 
 class MyEditor(Editor):

@@ -22,16 +22,21 @@ from benchmark.data import dataset
 from benchmark.models.names import split_spec
 from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor, choose, expand
+from editors.core.third_party import split_file
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.plan import planned
+from leaderboard.judging.run_spec import own_folder
 from leaderboard.judging.sampling import Settings
 from leaderboard.judging.spread import judging_cluster, make_judge
 from leaderboard.judging.two_pass import TwoPass
+from leaderboard.records.main_table import off_main_table
 from leaderboard.records.record import Record
 from leaderboard.records.runs import RUNS
 from leaderboard.records.sections import FLOAT32, TWO_PASS
 from leaderboard.scores import tables
+from leaderboard.submissions.card import CARD
+from leaderboard.submissions.packing import check_place, pack
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +130,7 @@ def main(
     settings: Path | None = None,
     intervals: options.Intervals = False,
     out: options.Out = RUNS,
+    submission: Annotated[Path | None, tyro.conf.arg(name="as")] = None,
 ) -> None:
     """Score editors and print the table; records and outcomes go to OUT, one folder a run.
 
@@ -143,9 +149,12 @@ def main(
         edit_timeout: Seconds after which an edit has failed; without it, an edit may take its time.
         settings: File of editors' settings that leaderboard.tune wrote; what EDITORS say goes first.
         in_process: Let editors work in the judge's own process, to debug one; the record says so.
+        submission: Folder to write the runs of one editor to, to hand them in (docs/submitting.md).
     """
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
+    if submission is not None:
+        check_place(submission)  # here already: what it refuses should not cost hours
     sampling = Settings(seed, limit, groups, edit_timeout=edit_timeout)
     records = score(
         *(editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings, precision),
@@ -153,6 +162,20 @@ def main(
     )
     tables.show(records, intervals)
     print(f"records: {out}   the newest of each: python -m leaderboard.tables{'' if out == RUNS else f' {out}'}")
+    if submission is not None:
+        _hand_in(editors, records, out, submission)
+
+
+def _hand_in(editors: Sequence[str], records: Sequence[Record], out: Path, submission: Path) -> None:
+    """Write the submission of these runs, and say what to do next."""
+    source = next((in_file[0] for spec in editors if (in_file := split_file(spec))), None)
+    left_out = pack([own_folder(out, record) for record in records], source, submission)
+    print(f"submission: {submission}   fill in {submission / CARD}, then: python -m leaderboard.verify {submission}")
+    print("and open a pull request that adds this one folder below leaderboard/results (docs/submitting.md)")
+    for sentence in left_out:
+        print(f"left out: {sentence}")
+    if reason := next(filter(None, map(off_main_table, records)), ""):
+        print(f"not for the main table: {reason}")
 
 
 if __name__ == "__main__":

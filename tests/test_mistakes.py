@@ -134,6 +134,15 @@ leaderboard.new editors.py                                | would hide Python's 
 leaderboard.new a.py b.py                                 | "b.py" is one word too many
 leaderboard.new a.py --kind weight                        | --kind must be weights, module, memory or trained
 leaderboard.new a.py --kin module                         | did you mean --kind?
+leaderboard.submit ft --as weights.pt                     | weights.pt must be a folder, not a file
+leaderboard.submit ft --as .                              | which no submission made
+leaderboard.verify                                        | FOLDER is missing: Submission, as leaderboard.submit
+leaderboard.verify nowhere                                | nowhere: a submission is a folder
+leaderboard.verify out                                    | no SHA256SUMS there, so it is no submission
+leaderboard.verify out --rerun 2                          | --rerun must be
+leaderboard.verify out --rerun                            | --rerun needs a value
+leaderboard.verify out --trust-code                       | --trust-code is for --rerun
+leaderboard.verify out --trust-cod                        | did you mean --trust-code?
 leaderboard.tables nowhere                                | no record.json below nowhere
 leaderboard.tables --interval                             | did you mean --intervals?
 leaderboard.tables --no-interval                          | did you mean --no-intervals?

@@ -50,7 +50,7 @@ def stop(*_: object) -> None:
 def test_the_data_set_is_published_as_the_page_says(
     archives: Path, hub: HubServer, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    publish, look, _ = COMMANDS
+    publish, look, *_ = COMMANDS
     monkeypatch.chdir(archives)
     monkeypatch.setattr("builtins.input", lambda prompt: "n")
     with pytest.raises(SystemExit) as stop:

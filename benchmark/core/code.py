@@ -32,23 +32,32 @@ def hash_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, str]:
     standard library and installed packages are not followed, also from a file that is itself installed: their versions
     identify them. An import whose name is made at run time is not seen.
     """
+    return {name: hash_tree(tree) for name, _, tree in _sources(entries, root)}
+
+
+def find_sources(entries: Iterable[Path], root: Path = ROOT) -> dict[str, Path]:
+    """The files that `hash_sources` hashes, by module name."""
+    return {name: path for name, path, _ in _sources(entries, root)}
+
+
+def _sources(entries: Iterable[Path], root: Path) -> list[tuple[str, Path, ast.AST]]:
     root, local, installed = root.resolve(), _local_roots(), installed_folders()
     waiting = [
         (_module_name(path.resolve(), root), path.resolve(), [f for f in import_roots(path) if f not in installed])
         for path in entries
     ]
     waiting += [(*module, beside) for name, _, beside in waiting for module in _modules(name, [root, *beside[-1:]])]
-    hashes: dict[Path, tuple[str, str]] = {}
+    sources: dict[Path, tuple[str, Path, ast.AST]] = {}
     while waiting:
         name, path, beside = waiting.pop()
-        if path in hashes:
+        if path in sources:
             continue
         tree = ast.parse(path.read_bytes())
-        hashes[path] = name, hash_tree(tree)
+        sources[path] = name, path, tree
         for imported in _imported_names(tree, name, path.name == "__init__.py"):
             ours = imported.partition(".")[0] in PACKAGES
             waiting += [(*module, beside) for module in _modules(imported, [root] if ours else [*beside, *local])]
-    return dict(sorted(hashes.values()))
+    return sorted(sources.values(), key=lambda source: source[:2])
 
 
 def import_roots(path: Path) -> list[Path]:

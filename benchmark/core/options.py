@@ -20,6 +20,7 @@ _BASE = Doc(
     " A path may hold = and a comma: a file that exists wins."
 )
 Base: TypeAlias = Annotated[str, _BASE]
+OptionalBase: TypeAlias = Annotated[str | None, _BASE]
 _DATA = Doc("Benchmark: mini, mini-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the Hub.")
 Data: TypeAlias = Annotated[str, _DATA]
 OptionalData: TypeAlias = Annotated[str | None, _DATA]

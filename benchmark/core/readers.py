@@ -120,7 +120,7 @@ def parse_json(text: str | bytes, where: Path | str, fix: str = FIX) -> dict[str
     """
     try:
         value = json.loads(text, parse_int=_parse_int, parse_float=_parse_float)
-        _check_depth(value)
+        check_depth(value)
     except RecursionError as error:
         raise Unreadable(where, f"is nested deeper than {MAX_DEPTH} levels", fix) from error
     except ValueError as error:
@@ -154,7 +154,7 @@ def _parse_float(digits: str) -> float:
     return value
 
 
-def _check_depth(value: Any) -> None:
+def check_depth(value: Any) -> None:
     """Raise `RecursionError` or `ValueError` for what `parse_json` refuses in a parsed value."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):

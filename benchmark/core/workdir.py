@@ -37,7 +37,7 @@ class Kind:
     note: the file that describes what the folder holds.
     identity: the key of the note whose value must stay the same; the rest is brought up to date. None: all of it.
     fix: what a user can do about a folder that is taken.
-    beside: files that may lie in a folder before it is claimed.
+    beside: names of files that may lie in a folder before it is claimed, and that go when it is replaced.
     """
 
     name: str
@@ -142,7 +142,8 @@ def check_replaceable(
     if (folder / ".git").exists():
         raise taken(folder, "is a checkout of git", kind.fix)
     ours = {kind.note, SUMS, *read_checksums(folder)}
-    strangers = (name for name in names_below(folder) if name not in ours and Path(name).name not in NOBODYS)
+    nobodys = NOBODYS | kind.beside
+    strangers = (name for name in names_below(folder) if name not in ours and Path(name).name not in nobodys)
     if stranger := next(strangers, None):
         raise taken(folder, f"holds {printable(stranger)}, which no {kind.name} made, as {SUMS} tells", kind.fix)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from editors.core.base import TrainingImages
 from editors.core.edit import Edit, FailedEdit
 from editors.core.interpolation import interpolated
 from editors.core.registry import ChosenEditor
-from leaderboard.judging.border import EditorBehindBorder
-from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import EditingBatch, Settings, load_batch
 from leaderboard.records import outcomes
@@ -44,6 +42,25 @@ class RunOrder:
     probe: dict[int, float]
 
 
+class AtWork(Protocol):
+    """An editor that can be asked for edits, wherever it works: see `EditorAtWork`, which has the same."""
+
+    @property
+    def one_by_one(self) -> bool:
+        """True if it makes one edit after the other."""
+
+    @property
+    def edit_at(self) -> str:
+        """File and line of the code that makes its edits."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of what its code did last."""
+
+    def edit(self, images: Tensor, labels: Tensor, seeds: Sequence[int], sample: str) -> list[Edit]:
+        """Edits of m failures."""
+
+
 def training_pool(judge: Judge) -> TrainingImages:
     """Images that editors may learn from: the benchmark's training images, without those that are scored."""
     base, benchmark = judge.base, judge.benchmark
@@ -52,7 +69,7 @@ def training_pool(judge: Judge) -> TrainingImages:
 
 
 def edit_batch(
-    run: RunOrder, editor: EditorAtWork | EditorBehindBorder, judge: Judge, rows: np.ndarray, n_done: int
+    run: RunOrder, editor: AtWork, judge: Judge, rows: np.ndarray, n_done: int
 ) -> Iterator[outcomes.Part]:
     """Edit and judge a batch of samples (m, n), each row on its own; the outcomes of all but the first `n_done`.
 
@@ -69,7 +86,7 @@ def edit_batch(
             yield _judge(run.chosen_editor, judge, together, seconds, editor.edit_at)
 
 
-def _edits(editor: EditorAtWork | EditorBehindBorder, samples: EditingBatch) -> Iterator[tuple[slice, list[Edit]]]:
+def _edits(editor: AtWork, samples: EditingBatch) -> Iterator[tuple[slice, list[Edit]]]:
     """Edits and the samples of which they are. An editor that makes one at a time is asked for the next when the last
     was judged."""
     count = len(samples.seeds)

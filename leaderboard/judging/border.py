@@ -23,6 +23,7 @@ from editors.core.registry import ChosenEditor, choose, installed_editor
 from editors.core.third_party import split_file
 from leaderboard.judging.checks import Surroundings
 from leaderboard.judging.line import Line, start_server
+from leaderboard.judging.seal import Seal
 from leaderboard.judging.wire import METHODS, decode_edit
 from leaderboard.judging.worker import PROBED
 
@@ -62,10 +63,11 @@ class Border:
     """The way commands choose editors and let them work.
 
     hidden: files that an editor's process is not to see, where the system allows it.
+    seal: shuts these processes in; where the system does not allow that, they do not run.
     """
 
-    def __init__(self, hidden: Sequence[Path] = ()) -> None:
-        self._hidden = list(hidden)
+    def __init__(self, hidden: Sequence[Path] = (), seal: Seal | None = None) -> None:
+        self._hidden, self._seal = list(hidden), seal
         start_server()  # it imports while the command loads its data
 
     def choose(self, spec: str, base: str, settings: Path | None = None) -> ChosenEditor:
@@ -73,7 +75,7 @@ class Border:
         in_file, offer = split_file(spec), installed_editor(spec)
         if in_file is None and offer is None:
             return choose(spec, base, settings)
-        with Line(in_file[0].name if in_file else spec.partition(":")[0], self._hidden) as line:
+        with Line(in_file[0].name if in_file else spec.partition(":")[0], self._hidden, self._seal) as line:
             described, _ = line.ask("describe", spec, base, settings)
         return _foreign(in_file[0] if in_file else None, offer, described)
 
@@ -81,7 +83,7 @@ class Border:
         self, chosen_editor: ChosenEditor, base: BaseModel, edit_timeout: float | None = None
     ) -> EditorBehindBorder:
         """Start a process for one run of an editor, each of whose edits may take `edit_timeout` seconds."""
-        return EditorBehindBorder(chosen_editor, base, self._hidden, edit_timeout)
+        return EditorBehindBorder(chosen_editor, base, self._hidden, edit_timeout, self._seal)
 
 
 class EditorBehindBorder:
@@ -93,18 +95,23 @@ class EditorBehindBorder:
     """
 
     def __init__(
-        self, chosen_editor: ChosenEditor, base: BaseModel, hidden: Sequence[Path], edit_timeout: float | None
+        self,
+        chosen_editor: ChosenEditor,
+        base: BaseModel,
+        hidden: Sequence[Path],
+        edit_timeout: float | None,
+        seal: Seal | None = None,
     ) -> None:
         self.chosen_editor, self.base = chosen_editor, base
         self.seconds = 0.0
-        self._hidden, self._edit_timeout = hidden, edit_timeout
+        self._hidden, self._edit_timeout, self._seal = hidden, edit_timeout, seal
         self._fitted_on: tuple[TrainingImages, int] | None = None
         self.put_back: list[str] = []
         self.opened: list[str] = []
         self._begin()
 
     def _begin(self) -> None:
-        self._line = Line(self.chosen_editor.name, self._hidden)
+        self._line = Line(self.chosen_editor.name, self._hidden, self._seal)
         try:
             begun, _ = self._line.ask("begin", _order(self.chosen_editor), self.base, Surroundings.settings())
         except BaseException:

@@ -22,18 +22,19 @@ from typing import Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.stopping import out_of_reach
+from leaderboard.judging.seal import Seal
 from leaderboard.judging.wire import Message, as_error, unpack
 from leaderboard.judging.worker import serve
 
 
 class Line:
-    """A process at work for `name`, and the line to it."""
+    """A process at work for `name`, and the line to it; `hidden` and `seal` are its `serve`'s."""
 
-    def __init__(self, name: str, hidden: Sequence[Path] = ()) -> None:
-        self._name = name
+    def __init__(self, name: str, hidden: Sequence[Path] = (), seal: Seal | None = None) -> None:
+        self._name, self._patience = name, seal and seal.patience
         context = start_server()
         self._connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=serve, args=(theirs, hidden), daemon=True)  # type: ignore[attr-defined]
+        self._process: BaseProcess = context.Process(target=serve, args=(theirs, hidden, seal), daemon=True)  # type: ignore[attr-defined]
         with _without_main():
             self._process.start()
         theirs.close()
@@ -48,12 +49,14 @@ class Line:
         """The answer to a request. Raises `UserError` for what went wrong there, and where the process died.
 
         Raises `TimeoutError` where the whole of it takes more than `within` seconds; the process is then killed, since
-        one that sends half an answer could hold the judge for ever.
+        one that sends half an answer could hold the judge for ever. So it is, with a `UserError`, where it is shut in
+        and takes longer than its seal has patience.
         """
+        limit = self._patience if within is None else within
         late = threading.Event()
-        timer = threading.Timer(within or 0, self._give_up, [late])
+        timer = threading.Timer(limit or 0, self._give_up, [late])
         try:
-            if within is not None:
+            if limit is not None:
                 timer.start()
             self._connection.send_bytes(pickle.dumps((request, arguments)))
             wait([self._connection, self._process.sentinel])
@@ -63,6 +66,8 @@ class Line:
         finally:
             timer.cancel()
         if late.is_set():
+            if within is None:
+                raise UserError(f"{self._name}: its process took more than {limit:g} s to answer, and was ended")
             raise TimeoutError
         if not answer:
             raise UserError(f"{self._name}: its process {self._end()} before it answered")

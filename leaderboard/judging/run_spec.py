@@ -80,8 +80,8 @@ class RunSpec:
         family_file = Path(inspect.getfile(type(family_of(judge.base.module))))  # no import names it
         return cls(
             editor=_editor_section(chosen_editor, editor, hash_sources(sources)),
-            base=_base_section(judge),
-            data=_data_section(judge),
+            base=base_section(judge),
+            data=data_section(judge),
             protocol=_protocol(judge, settings, edit_batch, in_process),
             code=hash_sources([*sources, family_file, JUDGING]),
         )
@@ -108,7 +108,7 @@ class RunSpec:
     @property
     def key(self) -> str:
         """Hex SHA-256 of the fields."""
-        return _digest(self.fields)
+        return digest(self.fields)
 
     @property
     def note(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[s
         config={name: str(value) if isinstance(value, Path) else value for name, value in config.items()},
         knob=knob.name if knob else None,
         interpolate=chosen_editor.interpolate,
-        source_sha256=_digest(sources),
+        source_sha256=digest(sources),
         files=hash_named_files(config),
         package=PackageSection(name=offer.package, version=offer.version, files=offer.hashes()) if offer else None,
         state_sha256=hash_tensors(state) if state else None,
@@ -138,7 +138,8 @@ def _editor_section(chosen_editor: ChosenEditor, editor: Fitted, sources: dict[s
     )
 
 
-def _base_section(judge: Judge) -> BaseSection:
+def base_section(judge: Judge) -> BaseSection:
+    """The edited model, as a record says it."""
     base = judge.base
     return BaseSection(
         name=base.name,
@@ -151,7 +152,8 @@ def _base_section(judge: Judge) -> BaseSection:
     )
 
 
-def _data_section(judge: Judge) -> DataSection:
+def data_section(judge: Judge) -> DataSection:
+    """The images that edits of this base are judged on, as a record says them."""
     benchmark = judge.benchmark
     return DataSection(
         name=benchmark.name,
@@ -184,5 +186,6 @@ def _protocol(judge: Judge, settings: Settings, edit_batch: int, in_process: boo
     )
 
 
-def _digest(plain: Any) -> str:
+def digest(plain: Any) -> str:
+    """Hex SHA-256 of plain values: of all `RunSpec.fields`, a run's key."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -22,11 +22,18 @@ def hide(files: Sequence[Path]) -> bool:
     The process enters a user namespace of its own and gives up what rights it has there, so that it can neither take
     the files back nor read the memory of processes outside. It must have one thread.
     """
+    return enter_namespaces() and mask(files) and drop_rights()
+
+
+def enter_namespaces(others: int = 0) -> bool:
+    """Enter a user and a mount namespace of one's own, and `others` (flags of linux/sched.h), with all rights there.
+
+    It must have one thread.
+    """
     if not sys.platform.startswith("linux"):
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.getuid(), os.getgid()
-    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0:
+    if libc().unshare(CLONE_NEWUSER | CLONE_NEWNS | others) != 0:
         return False
     try:
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
@@ -34,8 +41,21 @@ def hide(files: Sequence[Path]) -> bool:
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
     except OSError:
         return False
-    done = [libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)]
-    done += [libc.mount(b"/dev/null", os.fsencode(file.resolve()), None, MS_BIND, None) for file in files]
+    return bool(libc().mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0)
+
+
+def mask(files: Sequence[Path]) -> bool:
+    """Show these files as empty in this mount namespace."""
+    masked = [libc().mount(b"/dev/null", os.fsencode(file.resolve()), None, MS_BIND, None) for file in files]
+    return not any(masked)
+
+
+def drop_rights() -> bool:
+    """Give up all capabilities for good."""
     header, none = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
-    done.append(libc.capset(header, none))
-    return not any(done)
+    return bool(libc().capset(header, none) == 0)
+
+
+def libc() -> ctypes.CDLL:
+    """The C library of this process."""
+    return ctypes.CDLL(None, use_errno=True)

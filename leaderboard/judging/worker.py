@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from benchmark.core.devices import exact_float32
 from benchmark.core.errors import UserError, message_line
@@ -30,6 +31,7 @@ from editors.core.registry import ChosenEditor, choose
 from leaderboard.judging.checks import BaseChanged, Surroundings
 from leaderboard.judging.editing import EditorAtWork
 from leaderboard.judging.sandbox import hide
+from leaderboard.judging.seal import MISSING, Seal, shut_in
 from leaderboard.judging.watch import Watch
 from leaderboard.judging.wire import Message, encode_edit, pack
 
@@ -38,13 +40,17 @@ SCALARS = (bool, int, float, str, type(None))
 
 
 @exact_float32()
-def serve(connection: Connection, hidden: Sequence[Path]) -> None:
+def serve(connection: Connection, hidden: Sequence[Path], seal: Seal | None = None) -> None:
     """Answer requests until the judge hangs up or is gone; files in `hidden` look empty here, where that is possible.
 
-    Ctrl-C is the judge's, who ends this process.
+    With a `seal`, shut in, or else not at all. Ctrl-C is the judge's, who ends this process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker(bool(hidden) and hide(hidden), Watch(hidden))
+    if seal is not None and not shut_in(seal):
+        connection.send_bytes(pack({"error": MISSING, "kind": "for users"}))
+        os._exit(0)
+    worker = Worker(seal is not None or (bool(hidden) and hide(hidden)), Watch(hidden))
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which whoever ends by a kill leaves behind
     threading.Thread(target=_end_with_the_judge, daemon=True).start()
     try:
         while True:

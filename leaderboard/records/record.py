@@ -25,6 +25,7 @@ from leaderboard.records.sections import (
     Score,
     Section,
     TwoPassSection,
+    first_problem,
 )
 
 SCHEMA_VERSION: Literal[2] = 2  # 1: nothing of `locality_taken` and `locality_far`
@@ -165,6 +166,4 @@ def read(path: Path) -> Record:
     try:
         return Record.model_validate(read_json(path, fix=fix))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Unreadable(path, f"is no record of this version: {place} {first['msg']}"[:300], fix) from error
+        raise Unreadable(path, f"is no record of this version: {first_problem(error)}", fix) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from leaderboard.records.samples import SHA256
 
@@ -33,6 +33,10 @@ class PackageSection(Section):
     """Its version."""
     files: dict[str, str]
     """SHA-256 of each of its files, by the package's own name for it."""
+def first_problem(error: ValidationError) -> str:
+    """The first field that does not fit, and why, in one short line; values are not shown."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, problem['loc']))} {problem['msg']}"[:300]
 
 
 class EditorSection(Section):

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from benchmark.core import arrays, readers
 from benchmark.core.readers import Unreadable
+from benchmark.core.yamls import read_yaml
 from tests.test_imports import PACKAGES, ROOT, modules
 
 # Each reads a whole file, or its description.
@@ -27,6 +28,7 @@ READERS = {
     "json": readers.read_json,
     "json lines": readers.read_json_lines,
     "csv": lambda path: list(readers.read_csv(path, ["a"])),
+    "yaml": read_yaml,
     "sqlite": readers.connect,
     "parquet": arrays.read_parquet,
     "safetensors": arrays.read_safetensors,
@@ -116,6 +118,37 @@ def test_lines_of_json_are_named(tmp_path: Path) -> None:
     (tmp_path / "x").write_text('{"a": 1}\n[2]\n')
     with pytest.raises(Unreadable, match="x, line 2: must hold an object"):
         readers.read_json_lines(tmp_path / "x")
+
+
+def test_a_value_of_yaml_is_a_text_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("licence: no\nversion: 1.10\nday: 2026-01-01\nauthors: [Ann <a@b.org>, 7]\npaper:\n")
+    expected = {"licence": "no", "version": "1.10", "day": "2026-01-01", "authors": ["Ann <a@b.org>", "7"], "paper": ""}
+    assert read_yaml(tmp_path / "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: &a [1]\nb: [*a, *a]", "repeats a part by an alias"),
+        ("a: 1\na: 2", "line 2: a key that is no text, or stands twice"),
+        ("[1]: 2", "a key that is no text"),
+        ("[" * 500, "nested deeper than 64|no YAML"),
+        ("a: " + "[" * 70 + "]" * 70, "nested deeper than 64"),
+        ("- a", "must hold names and values"),
+        ("a: 1\n---\na: 2", "no YAML"),
+        ("a: \x00", "no YAML"),
+        ("a: [", "no YAML"),
+    ],
+)
+def test_yaml_has_limits(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(Unreadable, match=reason):
+        read_yaml(tmp_path / "x")
+
+
+def test_code_in_yaml_is_text(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("a: !!python/object/apply:os.mkdir [code-was-run]\nb: !!binary aGk=\n")
+    assert read_yaml(tmp_path / "x") == {"a": ["code-was-run"], "b": "aGk="}
 
 
 def test_cells_of_csv_are_text_as_they_are(tmp_path: Path) -> None:
@@ -231,12 +264,13 @@ def test_a_value_that_holds_itself_is_read(tmp_path: Path) -> None:
 PARSERS = {
     "json.loads", "json.load", "pd.read_csv", "pd.read_parquet", "pq.ParquetFile", "pq.read_table", "pq.read_schema",
     "pq.read_metadata", "torch.load", "load_file", "safe_open", "safetensors.torch.load", "sqlite3.connect", "np.load",
-    "pickle.load", "pickle.loads", "csv.reader", "csv.DictReader",
+    "pickle.load", "pickle.loads", "csv.reader", "csv.DictReader", "yaml.load", "yaml.safe_load", "yaml.compose",
 }  # fmt: skip
 WHOLE = (".read_text", ".read_bytes")
 READ_ELSEWHERE = {
     "benchmark/core/readers.py": "the readers",
     "benchmark/core/arrays.py": "the readers",
+    "benchmark/core/yamls.py": "the readers",
     "benchmark/core/workdir.py": "a note made plain",
     "benchmark/core/code.py": "the sources of this project",
     "benchmark/core/commands.py": "the sources of this project",

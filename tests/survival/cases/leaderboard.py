@@ -69,7 +69,7 @@ def _two_runs() -> None:
 
 
 CASES = (
-    Case("submit", _noise, _submit("ft:lr=0.01,max_steps=2 --limit 2"), repeats=110),
+    Case("submit", _noise, _submit("ft:lr=0.01,max_steps=2 --limit 2 --as handed"), repeats=170),
     Case("tune", _noise, _tune, repeats=110),
     Case("layers", _noise, _analyse(f"layers {ON_NOISE} --limit 1 --out out")),
     Case("iou", _noise, _analyse(f"iou random-mask {ON_NOISE} --limit 2 --out out")),

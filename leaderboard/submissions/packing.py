@@ -1,0 +1,109 @@
+"""A finished run, or several of one editor, as a submission's folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmark.core.checksums import write_checksums
+from benchmark.core.code import PACKAGES, find_sources, import_roots
+from benchmark.core.errors import UserError, listed
+from benchmark.core.files import sha256
+from benchmark.core.staging import replacing_folder
+from benchmark.core.workdir import Kind, check_replaceable
+from leaderboard.judging.run_spec import RUN
+from leaderboard.records.record import Record, read
+from leaderboard.records.runs import check_comparable
+from leaderboard.submissions.card import CARD, check_name, write_card
+from leaderboard.submissions.layout import FILES, LIMIT, RECORD, SOURCE, TABLES, VERIFICATION, is_archive
+
+SUBMISSION = Kind("submission", CARD, beside=frozenset({VERIFICATION}), fix="name another --as, or delete it")
+
+
+def check_place(folder: Path) -> None:
+    """Raise `UserError` unless a submission may be written to `folder`: it is not there, empty, or a submission."""
+    check_replaceable(folder, SUBMISSION)
+
+
+def pack(runs: Sequence[Path], source: Path | None, folder: Path) -> list[str]:
+    """Write the submission of these finished runs of the editor in the file `source`, whole or not at all.
+
+    Without `source` it is an editor of this project.
+
+    A card that is there already stays. Returns what is left to do, a sentence each. Raises `UserError` for runs of
+    several editors or under several conditions, and for a folder that holds something else.
+    """
+    records = [read(run / RECORD) for run in runs]
+    _check_alike(records)
+    check_place(folder)
+    card = folder / CARD
+    with replacing_folder(folder) as new:
+        for run in runs:
+            place = new if len(runs) == 1 else new / run.name
+            place.mkdir(exist_ok=True)
+            for name in (RECORD, RUN.note, *TABLES):
+                shutil.copyfile(run / name, place / name)
+        for module, file in (local_sources(source) if source else {}).items():
+            (new / SOURCE / module).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, new / SOURCE / module)
+        left_out = _copy_files(records, new)
+        write_checksums(new)
+        if card.is_file():
+            shutil.copyfile(card, new / CARD)
+        else:
+            learned = "" if any(record.editor.state_sha256 for record in records) else "nothing"
+            write_card(new, {"method": _method(records[0]), **({"trained_on": learned} if learned else {})})
+    return left_out
+
+
+def local_sources(source: Path) -> dict[str, Path]:
+    """The editor's file and each that it imports, but for this project's own, by its path in a submission's source."""
+    top = import_roots(source)[-1]
+    files = {}
+    for name, path in find_sources([source]).items():
+        if name.partition(".")[0] in PACKAGES:
+            continue
+        module = name.split(".")
+        below = Path(*module, path.name) if path.name == "__init__.py" else Path(*module[:-1], path.name)
+        files[path.relative_to(top).as_posix() if path == source.resolve() else below.as_posix()] = path
+    return files
+
+
+def _check_alike(records: Sequence[Record]) -> None:
+    names = sorted({record.editor.name for record in records})
+    if len(names) > 1:
+        raise UserError(f"a submission is of one editor, and these are {listed(names, 'and')}; name one and its --as")
+    check_comparable(records)
+    _method(records[0])
+
+
+def _method(record: Record) -> str:
+    """A first name for the card: the editor's."""
+    name = record.editor.name.rpartition(":")[2]
+    try:
+        check_name(record.editor.spec)
+        return check_name(name)
+    except ValueError as error:
+        raise UserError(f"{record.editor.spec} {error}; rename its file, and score it again") from error
+
+
+def _copy_files(records: Iterable[Record], new: Path) -> list[str]:
+    """Copy the files that settings name, as far as they fit; a sentence for each that does not."""
+    left_out = []
+    free = LIMIT - sum(path.stat().st_size for path in new.rglob("*") if path.is_file())
+    hashes = {digest: Path(name) for record in records for name, digest in (record.editor.files or {}).items()}
+    for digest, file in hashes.items():
+        if not file.is_file() or sha256(file) != digest:
+            raise UserError(
+                f"{file} is not the file any more that the run took (SHA-256 {digest[:12]}...); put it back"
+            )
+        if is_archive(file):
+            left_out.append(f"{file} is an archive and stays here; write weights as .safetensors")
+        elif file.stat().st_size > free:
+            left_out.append(f"{file} is too large and stays here; say in {CARD} (weights) where it can be had")
+        else:
+            free -= file.stat().st_size
+            (new / FILES).mkdir(exist_ok=True)
+            shutil.copyfile(file, new / FILES / f"{digest[:12]}{file.suffix}")
+    return left_out

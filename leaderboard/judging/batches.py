@@ -68,9 +68,7 @@ def training_pool(judge: Judge) -> TrainingImages:
     return TrainingImages(load, base.preprocessing, base.device)
 
 
-def edit_batch(
-    run: RunOrder, editor: AtWork, judge: Judge, rows: np.ndarray, n_done: int
-) -> Iterator[outcomes.Part]:
+def edit_batch(run: RunOrder, editor: AtWork, judge: Judge, rows: np.ndarray, n_done: int) -> Iterator[outcomes.Part]:
     """Edit and judge a batch of samples (m, n), each row on its own; the outcomes of all but the first `n_done`.
 
     They come as they are judged: one by one, or those together that were judged at once. The first are edited again

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from torch import Tensor
 
 from benchmark.core.blame import located
 from benchmark.core.errors import UserError

@@ -33,6 +33,8 @@ class PackageSection(Section):
     """Its version."""
     files: dict[str, str]
     """SHA-256 of each of its files, by the package's own name for it."""
+
+
 def first_problem(error: ValidationError) -> str:
     """The first field that does not fit, and why, in one short line; values are not shown."""
     problem = error.errors(include_url=False, include_input=False)[0]

@@ -26,10 +26,10 @@ def check_place(folder: Path) -> None:
     check_replaceable(folder, SUBMISSION)
 
 
-def pack(runs: Sequence[Path], source: Path | None, folder: Path) -> list[str]:
-    """Write the submission of these finished runs of the editor in the file `source`, whole or not at all.
+def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[str]:
+    """Write the submission of these finished runs of the editor in the files `sources`, whole or not at all.
 
-    Without `source` it is an editor of this project.
+    Without any it is an editor of this project.
 
     A card that is there already stays. Returns what is left to do, a sentence each. Raises `UserError` for runs of
     several editors or under several conditions, and for a folder that holds something else.
@@ -44,7 +44,7 @@ def pack(runs: Sequence[Path], source: Path | None, folder: Path) -> list[str]:
             place.mkdir(exist_ok=True)
             for name in (RECORD, RUN.note, *TABLES):
                 shutil.copyfile(run / name, place / name)
-        for module, file in (local_sources(source) if source else {}).items():
+        for module, file in local_sources(sources).items():
             (new / SOURCE / module).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, new / SOURCE / module)
         left_out = _copy_files(records, new)
@@ -57,16 +57,16 @@ def pack(runs: Sequence[Path], source: Path | None, folder: Path) -> list[str]:
     return left_out
 
 
-def local_sources(source: Path) -> dict[str, Path]:
-    """The editor's file and each that it imports, but for this project's own, by its path in a submission's source."""
-    top = import_roots(source)[-1]
+def local_sources(sources: Sequence[Path]) -> dict[str, Path]:
+    """The editor's files and all that they import but this project's own, by their paths in a submission's source."""
+    tops = {source.resolve(): import_roots(source)[-1] for source in sources}
     files = {}
-    for name, path in find_sources([source]).items():
+    for name, path in find_sources(sources).items():
         if name.partition(".")[0] in PACKAGES:
             continue
         module = name.split(".")
         below = Path(*module, path.name) if path.name == "__init__.py" else Path(*module[:-1], path.name)
-        files[path.relative_to(top).as_posix() if path == source.resolve() else below.as_posix()] = path
+        files[(path.relative_to(tops[path]) if path in tops else below).as_posix()] = path
     return files
 
 

@@ -24,13 +24,14 @@ from benchmark.data.dataset import LabelledImages, scored_files
 from benchmark.images.memory import EncodedImages
 from editors.core.base import TrainingImages
 from editors.core.edit import Edit
-from editors.core.registry import ChosenEditor
+from editors.core.registry import ChosenEditor, installed_editor
 from leaderboard.judging.batches import RunOrder, edit_batch, training_pool
 from leaderboard.judging.border import Border, EditorBehindBorder
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.judging.seal import Seal
 from leaderboard.records.record import Record
+from leaderboard.records.sections import PackageSection
 from leaderboard.submissions.layout import FILES, SOURCE
 from leaderboard.submissions.submission import Submission, SubmittedRun
 from leaderboard.submissions.verification import Rerun
@@ -120,6 +121,8 @@ def _choose(submission: Submission, record: Record, border: Border) -> ChosenEdi
     editor = record.editor
     settings = editor.spec.removeprefix(editor.name).removeprefix(":")
     name = editor.name
+    if editor.package is not None:
+        _check_installed(name, editor.package)
     if submission.editor_file is not None:
         name = f"{submission.editor_file.resolve()}:{editor.name.rpartition(':')[2]}"
     chosen_editor = border.choose(f"{name}:{settings}" if settings else name, record.base.name)
@@ -136,6 +139,17 @@ def _choose(submission: Submission, record: Record, border: Border) -> ChosenEdi
     moved = {key: files[str(value)] for key, value in own.items() if str(value) in files}
     config = dataclasses.replace(chosen_editor.config, **moved)
     return dataclasses.replace(chosen_editor, config=config, interpolate=editor.interpolate)
+
+
+def _check_installed(name: str, package: PackageSection) -> None:
+    """Raise `UserError` unless the package that offers this editor is installed here with the same files."""
+    offer = installed_editor(name)
+    if offer is None or offer.hashes() != package.files:
+        shown = f"{printable(package.name)[:100]}=={printable(package.version)[:40]}"
+        raise UserError(
+            f"{name} is of an installed package, and {shown} is not installed here with the files that it had there; "
+            "install it and read it, or verify without --rerun"
+        )
 
 
 def _file_of(submission: Submission, name: str, digest: str) -> Path:

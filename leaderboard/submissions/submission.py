@@ -43,7 +43,7 @@ class Submission:
     """A submission whose files belong together.
 
     size: bytes.
-    editor_file: the editor's file; None for an editor of this project.
+    editor_file: the editor's file; None for an editor of this project, or of an installed package.
     """
 
     folder: Path
@@ -65,9 +65,10 @@ def read_submission(folder: Path) -> Submission:
     check_comparable([run.record for run in runs])
     if len({run.record.editor.name for run in runs}) > 1:
         raise UserError(f"{folder}: runs of several editors; a submission is of one")
-    editor_file = _editor_file(folder, runs[0].record)
+    sources = _sources(folder)
+    editor_file = _editor_file(folder, runs[0].record, sources)
     for run in runs:
-        _check_source(folder, run, editor_file)
+        _check_source(folder, run, [editor_file] if editor_file else sources)
     return Submission(folder, card, runs, size, editor_file)
 
 
@@ -122,14 +123,18 @@ def _check_once(runs: list[SubmittedRun]) -> None:
             raise UserError(f"{run.folder} and {first} are two records of one run; leave one out")
 
 
-def _editor_file(folder: Path, record: Record) -> Path | None:
-    """The editor's file among the submitted sources, by the end of the path that its name is; no other is opened."""
-    path, colon, _ = record.editor.name.rpartition(":")
-    sources = [Path(entry.path) for entry in walk(folder / SOURCE)]
+def _sources(folder: Path) -> list[Path]:
+    sources = sorted(Path(entry.path) for entry in walk(folder / SOURCE))
     for file in sources:
         check_file(file, MAX_SOURCE, "a file of source is text that people read; shorten it")
+    return sources
+
+
+def _editor_file(folder: Path, record: Record, sources: list[Path]) -> Path | None:
+    """The editor's file among the submitted sources, by the end of the path that its name is; no other is opened."""
+    path, colon, _ = record.editor.name.rpartition(":")
     if not colon:
-        if sources:
+        if sources and record.editor.package is None:
             raise UserError(f"{folder}: {record.editor.name} is an editor of this project, and needs no {SOURCE}")
         return None
     parts = Path(path).parts
@@ -140,10 +145,10 @@ def _editor_file(folder: Path, record: Record) -> Path | None:
     return max(matches)[1]
 
 
-def _check_source(folder: Path, run: SubmittedRun, editor_file: Path | None) -> None:
+def _check_source(folder: Path, run: SubmittedRun, sources: list[Path]) -> None:
     """Raise `UserError` unless the submitted sources are those that the run's key was made of."""
     try:
-        actual = hash_sources([editor_file]) if editor_file else {}
+        actual = hash_sources(sources) if sources else {}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{folder}: a file in {SOURCE} is no Python ({message_line(error)}); {FIX}") from error
     expected, local = (

@@ -12,6 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from benchmark.core.checksums import SUMS, read_checksums
+from benchmark.core.files import sha256
+
 LEFT = "left behind"
 CACHE = "cache"
 BY_TIMES = f"{CACHE}/verified/"  # empty files, whose names come from times and inodes
@@ -40,7 +43,7 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 def _read(path: Path) -> Any:
     try:
-        return READERS.get(path.suffix, read_bytes)(path)
+        return READERS.get(path.name, READERS.get(path.suffix, read_bytes))(path)
     except Exception as error:  # half a file fails in as many ways as there are readers
         return f"cannot be read: {error}"
 
@@ -106,7 +109,13 @@ def _tables(path: Path) -> Any:
         return _without_times({name: of_table for name, of_table in rows.items() if name != "sqlite_sequence"})
 
 
+def _sums(path: Path) -> Any:
+    """The listed names, and whether each hash is that of its file, which may hold times."""
+    return {name: digest == sha256(path.parent / name) for name, digest in read_checksums(path.parent).items()}
+
+
 READERS: dict[str, Callable[[Path], Any]] = {
+    SUMS: _sums,
     ".json": _json,
     ".parquet": _parquet,
     ".safetensors": _tensors,

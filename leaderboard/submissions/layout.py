@@ -20,7 +20,6 @@ from benchmark.core.text import printable
 from leaderboard.submissions.card import CARD
 
 RECORD = "record.json"
-TABLES = ("outcomes.parquet", "samples.parquet")
 VERIFICATION = "verification.json"
 SOURCE, FILES = "source", "files"
 LIMIT = 16 << 20  # bytes of all files

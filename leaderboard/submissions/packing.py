@@ -13,10 +13,12 @@ from benchmark.core.files import sha256
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
 from leaderboard.judging.run_spec import RUN
+from leaderboard.records.outcomes import JOINED
 from leaderboard.records.record import Record, read
 from leaderboard.records.runs import check_comparable
+from leaderboard.records.samples import SAMPLES_FILE, find_samples
 from leaderboard.submissions.card import CARD, check_name, write_card
-from leaderboard.submissions.layout import FILES, LIMIT, RECORD, SOURCE, TABLES, VERIFICATION, is_archive
+from leaderboard.submissions.layout import FILES, LIMIT, RECORD, SOURCE, VERIFICATION, is_archive
 
 SUBMISSION = Kind("submission", CARD, beside=frozenset({VERIFICATION}), fix="name another --as, or delete it")
 
@@ -42,8 +44,9 @@ def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[st
         for run in runs:
             place = new if len(runs) == 1 else new / run.name
             place.mkdir(exist_ok=True)
-            for name in (RECORD, RUN.note, *TABLES):
+            for name in (RECORD, RUN.note, JOINED):
                 shutil.copyfile(run / name, place / name)
+            shutil.copyfile(find_samples(run), place / SAMPLES_FILE)
         for module, file in local_sources(sources).items():
             (new / SOURCE / module).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, new / SOURCE / module)

@@ -30,6 +30,7 @@ from leaderboard.judging.border import Border, EditorBehindBorder
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
 from leaderboard.judging.seal import Seal
+from leaderboard.records.columns import PREDICTIONS
 from leaderboard.records.record import Record
 from leaderboard.records.sections import PackageSection
 from leaderboard.submissions.layout import FILES, SOURCE
@@ -37,7 +38,6 @@ from leaderboard.submissions.submission import Submission, SubmittedRun
 from leaderboard.submissions.verification import Rerun
 
 EDIT_SECONDS = 120.0  # that an edit may take, where its run set no limit
-PREDICTIONS = "_predictions"  # the end of the names of columns that hold them
 
 
 @exact_float32()
@@ -173,7 +173,7 @@ def _compare(run: SubmittedRun, rows: np.ndarray, made: Sequence[dict[str, Any]]
     compared = differing = 0
     beyond = []
     for row, own in zip(rows, made, strict=True):
-        for column in (name for name in edits.columns if name.endswith(PREDICTIONS)):
+        for column in (name for name in PREDICTIONS.values() if name in edits.columns):
             claimed, again = np.asarray(edits[column].iloc[row]), np.asarray(own[column])
             differs = int((claimed != again).sum())
             compared, differing = compared + len(again), differing + differs

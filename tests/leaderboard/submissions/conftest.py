@@ -22,6 +22,7 @@ from leaderboard import submit
 from leaderboard.judging.line import Line
 from leaderboard.judging.seal import MISSING, Seal
 from leaderboard.records import outcomes
+from leaderboard.records.columns import schema_of
 from leaderboard.scores import metrics
 from leaderboard.scores.summary import outcome_section, score_sections
 from leaderboard.submissions.layout import RECORD, VERIFICATION
@@ -168,7 +169,7 @@ def forge_tables(
     read = outcomes.read(folder)
     run = outcomes.Outcomes(samples(read.samples.copy()), edits(read.edits.copy()))
     run.samples.to_parquet(folder / "samples.parquet", index=False)
-    table = pa.Table.from_pandas(run.edits, outcomes.SCHEMA, preserve_index=False)
+    table = pa.Table.from_pandas(run.edits, schema_of(run.edits.columns), preserve_index=False)
     pq.write_table(table, folder / "outcomes.parquet")
 
     def change(record: dict) -> None:

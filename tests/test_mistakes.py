@@ -136,7 +136,7 @@ leaderboard.new a.py --kind weight                        | --kind must be weigh
 leaderboard.new a.py --kin module                         | did you mean --kind?
 leaderboard.submit ft --as weights.pt                     | weights.pt must be a folder, not a file
 leaderboard.submit ft --as .                              | which no submission made
-leaderboard.verify                                        | FOLDER is missing: Submission, as leaderboard.submit
+leaderboard.verify                                        | PATH is missing: Submission, as leaderboard.submit
 leaderboard.verify nowhere                                | nowhere: a submission is a folder
 leaderboard.verify out                                    | no SHA256SUMS there, so it is no submission
 leaderboard.verify out --rerun 2                          | --rerun must be

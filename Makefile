@@ -47,13 +47,10 @@ GONE := $(shell test -x .venv/bin/python || rm -f .venv/installed .venv/for-test
 	@$(call install,.venv,$(LOCKED) $(FOR_TESTS))
 	@touch $@
 
-demo: .venv/installed ## find failures of a real model, edit them, score the edits (offline; this is what `make` does)
+demo: .venv/installed ## find failures of a real model, edit them, score and see the edits (offline; `make` does it)
 	@$(RUN) mad.search --pair mini,mini-strong --out $(OUT)/mad
-	@$(RUN) leaderboard.submit null-edit ft ft-l2 random-mask --limit 54 --out $(OUT)/leaderboard
-	@echo
-	@echo "next:  open $(OUT)/mad/report.html"
-	@echo "       .venv/bin/python -m leaderboard.submit ft-l2 --sweep        the trade-off of one editor"
-	@echo "       .venv/bin/python -m leaderboard.new my_editor.py            an editor of your own to start from (README.md)"
+	@$(RUN) leaderboard.submit null-edit ft ft-l2 random-mask hypernetwork head-only --limit 18 --out $(OUT)/leaderboard
+	@$(RUN) leaderboard.site $(OUT)/leaderboard --out $(OUT)/site
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -74,7 +74,10 @@ def test_uv_installs_and_a_second_make_does_not(clone: Path) -> None:
     commands = (clone / "asked").read_text(encoding="utf-8").splitlines()
     assert commands[1:2] == ["uv pip install --quiet --python .venv/bin/python -c constraints.txt -e .[board]"]
     assert commands[0].startswith("-m pip install") and commands[0].endswith(" uv") and len(asked(clone)) == 2
-    assert "-m mad.search --pair mini,mini-strong --out out/demo/mad" in commands
+    (mined, edited, shown) = commands[-3:]
+    assert mined == "-m mad.search --pair mini,mini-strong --out out/demo/mad"
+    assert {"hypernetwork", "head-only"} < {*edited.split()} and edited.endswith("--out out/demo/leaderboard")
+    assert shown == "-m leaderboard.site out/demo/leaderboard --out out/demo/site", "whose last line names its page"
     assert make(clone, "PYTHON=./new").returncode == 0
     assert asked(clone) == []
 

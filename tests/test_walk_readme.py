@@ -32,6 +32,7 @@ AS_THEY_STAND = {
     "python -m leaderboard.check my_editor.py:MyEditor": "",
     "python -m leaderboard.submit my_editor.py:MyEditor": "--limit 1",
     "python -m leaderboard.tables": "",
+    "python -m leaderboard.site out/leaderboard": "",
     "python -m leaderboard.compare ft ft-l2:c=0.001": "",
     "python -m leaderboard.analyse --help": "",
     "python -m leaderboard.figures all": "",
@@ -112,7 +113,8 @@ def starter(clone: Path, hub: HubServer) -> Run:
 def check(names: dict[str, object]) -> None:
     """Check what the walk left in the folder, and that no run took another's place."""
     assert len(names["data"]["edit"]) == 418
-    for file in ("out/mad/report.html", "groups/review.json", "out/inspect", "out/fixed/edit.json", "my_editor.py"):
+    written = ("out/mad/report.html", "groups/review.json", "out/site/index.html", "out/inspect", "out/fixed/edit.json")
+    for file in (*written, "my_editor.py"):
         assert Path(file).exists(), file
     specs = [record.editor.spec for _, record in find_runs([Path("out/leaderboard")])]
     assert len(specs) == len({*specs}) + 1, "ft-l2 at its usual knob stands twice: of 54, and of the sweep"

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from leaderboard.records.outcomes import Outcomes
+from benchmark.data.schema import EDIT, TAKEN
+from leaderboard.records.columns import PREDICTIONS
+from leaderboard.records.outcomes import Outcomes, taken_images
 from leaderboard.scores import metrics
 
 PICTURED = 12  # images of a page that an editor fixed, broke or missed
 OF_A_KIND = 2  # of them at most of one group, or of one class
+NOT_JUDGED = -2  # in place of an answer; no class, and not that there was none
 COUNTS = ["edits", "right", "wrong", "times"]
 
 
@@ -35,16 +38,20 @@ def read_answers(outcomes: Outcomes) -> Answers:
     samples = outcomes.samples
     labels = samples["label"].to_numpy()
     images = pd.DataFrame(np.zeros((len(samples), len(COUNTS)), int), columns=COUNTS).assign(wrong=-1)
-    rows_of = {split: np.flatnonzero((samples["split"] == split).to_numpy()) for split in ("edit", "locality")}
-    group_ids = samples["group_id"].to_numpy()
+    group_ids, splits = samples["group_id"].to_numpy(), samples["split"].to_numpy()
     hits = metrics.compute_hits(outcomes)
     rates = metrics.generalisation_rates(hits)
     for group, (group_id, edits) in zip(hits.groups, outcomes.edits.groupby("group_id", sort=False), strict=True):
-        rows = rows_of["edit"][group_ids[rows_of["edit"]] == group_id]
+        rows = np.flatnonzero((splits == EDIT) & (group_ids == group_id))
         _count(images, rows, np.stack(edits["group_predictions"].to_list()), labels[rows], group.others)
-    rows = rows_of["locality"]
-    predictions = np.stack(outcomes.edits["locality_predictions"].to_list())
-    _count(images, rows, predictions, labels[rows], np.ones_like(predictions, bool))
+    for split, column in PREDICTIONS.items():
+        if split == EDIT or column not in outcomes.edits:
+            continue
+        rows = np.flatnonzero(splits == split)
+        counted = taken_images(outcomes) if split == TAKEN else np.ones((len(outcomes.edits), len(rows)), bool)
+        predictions = np.full(counted.shape, NOT_JUDGED)
+        predictions[counted] = np.concatenate(outcomes.edits[column].to_list())
+        _count(images, rows, predictions, labels[rows], counted)
     groups = [
         {"group_id": group.id, "edits": len(group.own), "sr": float(group.success.mean()), "gr": rates[group.id]}
         for group in hits.groups
@@ -69,19 +76,19 @@ def _count(
 def pick_fixed(samples: pd.DataFrame, images: pd.DataFrame) -> list[int]:
     """Rows of editing samples that most edits of their group made right, the surest first."""
     shares = images["right"] / images["edits"]
-    return _spread(shares[(samples["split"] == "edit") & (images["right"] > 0)], samples["group_id"], PICTURED)
+    return _spread(shares[(samples["split"] == EDIT) & (images["right"] > 0)], samples["group_id"], PICTURED)
 
 
 def pick_missed(samples: pd.DataFrame, images: pd.DataFrame) -> list[int]:
     """Rows of editing samples that most edits of their group left wrong, the surest first."""
     shares = 1 - images["right"] / images["edits"]
-    return _spread(shares[(samples["split"] == "edit") & (shares > 0)], samples["group_id"], PICTURED)
+    return _spread(shares[(samples["split"] == EDIT) & (shares > 0)], samples["group_id"], PICTURED)
 
 
 def pick_broken(samples: pd.DataFrame, images: pd.DataFrame) -> list[int]:
     """Rows of images outside the groups that the base gets right and most edits lost, the surest first."""
     shares = 1 - images["right"] / images["edits"]
-    was_right = (samples["split"] != "edit") & (samples["base"] == samples["label"])
+    was_right = (samples["split"] != EDIT) & (samples["base"] == samples["label"])
     return _spread(shares[was_right & (shares > 0)], samples["label"], PICTURED)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,15 @@ from benchmark.core.errors import UserError
 from leaderboard.board.answers import Answers, read_answers
 from leaderboard.judging.run_spec import slug
 from leaderboard.records import outcomes
+from leaderboard.records.main_table import off_main_table
+from leaderboard.records.outcomes import Outcomes
 from leaderboard.records.record import Record
-from leaderboard.records.runs import group_comparable, tell_apart
+from leaderboard.records.runs import group_comparable
+from leaderboard.scores.paired import resample_together
+from leaderboard.scores.ranking import Ranked, rank
+from leaderboard.scores.tables import names
+from leaderboard.submissions.card import CARD, Card, read_card
+from leaderboard.submissions.verification import level_of
 
 IMAGES = ["split", "sha256", "label", "group_id", "base"]  # what the runs of one table have in common
 
@@ -24,10 +31,12 @@ class Entry:
     """One run on the board.
 
     record: its record.
-    title: the editor with its settings as one would write it, and what tells it from others of that name.
+    title: the editor as tables name it (`leaderboard.scores.tables.names`).
     page: the name of its page and its data, without suffix.
     answers: of its edited models.
     reason: why it stays off the main table; empty for a run that stands there.
+    level: of its verification, in words.
+    card: of its submission; None for a run that was not submitted.
     """
 
     record: Record
@@ -35,14 +44,22 @@ class Entry:
     page: str
     answers: Answers
     reason: str
+    level: str
+    card: Card | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Runs that may be compared, and the images on which they were judged (rows of `Outcomes.samples`)."""
+    """Runs that may be compared.
+
+    entries: all of them.
+    samples: the images on which they were judged, as rows of `Outcomes.samples`.
+    ranking: the editors of those that may stand on the main table; of all, where none may.
+    """
 
     entries: list[Entry]
     samples: pd.DataFrame
+    ranking: list[Ranked]
 
     @property
     def record(self) -> Record:
@@ -62,34 +79,32 @@ def read_tables(runs: Sequence[tuple[Path, Record]]) -> list[Table]:
 
 
 def _read_table(records: Sequence[Record], folders: Sequence[Path]) -> Table:
-    samples: pd.DataFrame | None = None
+    tables: list[pd.DataFrame] = []
     entries: list[Entry] = []
-    pages: set[str] = set()
-    for record, folder, apart in zip(records, folders, tell_apart(records), strict=True):
-        run = outcomes.read(folder, record.outcomes.sha256)
-        samples = run.samples if samples is None else samples
-        if not samples[IMAGES].equals(run.samples[IMAGES]):
-            raise UserError(f"{folder}: was judged on other images than its record says; take it away")
-        title = f"{record.editor.spec} ({apart})" if apart else record.editor.spec
-        page = _page_name(record, pages)
-        entries.append(Entry(record, title, page, read_answers(run), why_off(record)))
-    assert samples is not None  # a table has a run
-    return Table(entries, samples)
+
+    def read_runs() -> Iterator[Outcomes]:
+        for record, folder, title in zip(records, folders, names(records), strict=True):
+            run = outcomes.read(folder, record.outcomes.sha256)
+            tables.append(run.samples)
+            if not tables[0][IMAGES].equals(run.samples[IMAGES]):
+                raise UserError(f"{folder}: was judged on other images than its record says; take it away")
+            page = _page_name(record, {entry.page for entry in entries})
+            reason, level = off_main_table(record), level_of(folder, record)
+            entries.append(Entry(record, title, page, read_answers(run), reason, level, find_card(folder)))
+            yield run
+
+    resampled = resample_together(read_runs())
+    ranked = [number for number, entry in enumerate(entries) if not entry.reason] or range(len(entries))
+    ranking = rank([records[number] for number in ranked], [resampled[number] for number in ranked])
+    return Table(entries, tables[0], ranking)
 
 
-def why_off(record: Record) -> str:
-    """The reason why a run stays off the main table, in words; empty if there is none."""
-    protocol, environment = record.protocol, record.environment
-    reasons = []
-    if protocol.limit is not None:
-        reasons.append(f"{record.outcomes.edits:,} of {record.data.editing_samples:,} editing samples were drawn")
-    if protocol.edited_groups is not None:
-        reasons.append("some groups were chosen")
-    if environment.dirty:
-        reasons.append("the checkout had changes that no commit holds")
-    if protocol.in_process:
-        reasons.append("the editor worked in the judge's process")
-    return "; ".join(reasons)
+def find_card(folder: Path) -> Card | None:
+    """The card of the submission that a run's folder is, or lies in; None if there is none.
+
+    Raises `Unreadable` for a card that is none.
+    """
+    return next((read_card(place) for place in (folder, folder.parent) if (place / CARD).is_file()), None)
 
 
 def _page_name(record: Record, pages: set[str]) -> str:
@@ -98,7 +113,6 @@ def _page_name(record: Record, pages: set[str]) -> str:
     name = f"{name}-{record.key[:8]}"
     while name in pages:
         name += "-2"
-    pages.add(name)
     return name
 
 

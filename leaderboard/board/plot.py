@@ -11,14 +11,14 @@ from benchmark.core.text import printable
 from leaderboard.board.entries import Entry
 from leaderboard.records.sections import Score
 from leaderboard.scores.curves import lines
+from leaderboard.scores.ranking import LEAST_SUCCESS
 from leaderboard.scores.tables import cell
-
-SUCCESS = 0.95  # SR from which a setting can be on the front: an editor that edits nothing keeps all
 
 
 def find_front(entries: Sequence[Entry]) -> list[Entry]:
-    """The settings that none exceeds in both GR and LR, by rising GR, among those with an SR of at least `SUCCESS`."""
-    known = [entry for entry in entries if (_share(entry, "sr") or 0) >= SUCCESS and _share(entry, "gr") is not None]
+    """The settings that none exceeds in GR and LR, by rising GR, among those with an SR of `LEAST_SUCCESS` or more."""
+    succeeding = [entry for entry in entries if (_share(entry, "sr") or 0) >= LEAST_SUCCESS]
+    known = [entry for entry in succeeding if _share(entry, "gr") is not None]
     front: list[Entry] = []
     for entry in sorted(known, key=lambda entry: (-(_share(entry, "gr") or 0), -(_share(entry, "lr") or 0))):
         if not front or (_share(entry, "lr") or 0) > (_share(front[-1], "lr") or 0):
@@ -57,7 +57,6 @@ def draw(entries: Sequence[Entry]) -> dict[str, Any]:
 def _trace(points: Sequence[Entry], role: str, **style: Any) -> Any:
     import plotly.graph_objects as go
 
-    names = [html.escape(printable(entry.record.editor.name)) for entry in points]
     return go.Scatter(
         x=[_percent(entry.record.scores["gr"].value) for entry in points],
         y=[_percent(entry.record.scores["lr"].value) for entry in points],
@@ -66,10 +65,28 @@ def _trace(points: Sequence[Entry], role: str, **style: Any) -> Any:
         customdata=[entry.page for entry in points],
         hovertext=[_hover(entry) for entry in points],
         hoverinfo="text",
-        text=names if role == "front" else None,
+        text=_labels(points) if role == "front" else None,
         meta={"role": role},
         **style,
     )
+
+
+def _labels(points: Sequence[Entry]) -> list[str]:
+    """The editor's name at its best point of the front, unless another name stands near; empty texts elsewhere."""
+    by_product = sorted(points, key=lambda entry: -(_share(entry, "gr") or 0) * (_share(entry, "lr") or 0))
+    labelled: list[Entry] = []
+    for entry in by_product:
+        named = any(other.record.editor.name == entry.record.editor.name for other in labelled)
+        if not named and all(_is_apart(entry, other) for other in labelled):
+            labelled.append(entry)
+    pages = {entry.page for entry in labelled}
+    return [html.escape(printable(entry.record.editor.name)) if entry.page in pages else "" for entry in points]
+
+
+def _is_apart(entry: Entry, other: Entry) -> bool:
+    """Return whether names at both points have room on a phone, where one takes a quarter of the plot's width."""
+    gr, lr = (abs((_share(entry, name) or 0) - (_share(other, name) or 0)) for name in ("gr", "lr"))
+    return gr > 0.25 or lr > 0.1
 
 
 def _bars(scores: Sequence[Score]) -> dict[str, Any]:

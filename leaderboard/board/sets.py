@@ -8,13 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.labels.imagenet import names
-from leaderboard.board.answers import Answers
 
-OTHERS = {  # what is judged beside the groups
-    "locality": ("Near-boundary images", "Images that the base gets right with a small margin; LR is of them."),
-    "locality_taken": ("Images of the classes taken from", "Images of the classes that the base wrongly predicts."),
-    "locality_far": ("Any images", "A random draw of what the base gets right, whatever its margin."),
+OTHERS = {  # what must stay as it is: its score, its title, and a sentence
+    LOCALITY: ("lr", "Near-boundary images", "Images that the base gets right with a small margin; LR is of them."),
+    TAKEN: (
+        "lr_taken",
+        "Images of the classes taken from",
+        "Images of the classes that the base wrongly predicts in the groups; an edit is judged on those of the class "
+        "that it takes its sample from.",
+    ),
+    FAR: ("lr_far", "Images far from the boundary", "A random draw of what the base gets right, whatever its margin."),
 }
 
 
@@ -27,6 +32,7 @@ class ImageSet:
     about: a sentence on what they are.
     rows: among `Outcomes.samples`.
     group_id: of a failure group; None for any other.
+    score: the name of the score that is of these images; "gr" of a failure group.
     """
 
     page: str
@@ -34,24 +40,20 @@ class ImageSet:
     about: str
     rows: list[int]
     group_id: str | None = None
-
-    def share(self, answers: Answers) -> float:
-        """The share of these images that a run's edits got right, each image with the same weight; NaN if none was."""
-        images = answers.images.loc[self.rows]
-        return float((images["right"] / images["edits"].where(images["edits"] > 0)).mean())
+    score: str = "gr"
 
 
 def list_sets(samples: pd.DataFrame, base: str) -> list[ImageSet]:
     """The groups in the data's order, then the other splits; `base` is the name of the edited model."""
     sets: list[ImageSet] = []
-    edited = samples[samples["split"] == "edit"]
+    edited = samples[samples["split"] == EDIT]
     for group_id, images in edited.groupby("group_id", sort=False):
         title = str(images["group"].iloc[0] or group_id)
         page = f"{len(sets) + 1:02d}-{_letters(str(group_id))}"
         sets.append(ImageSet(page, title, _describe(images, base), [int(row) for row in images.index], str(group_id)))
-    for split, (title, about) in OTHERS.items():
+    for split, (score, title, about) in OTHERS.items():
         if rows := np.flatnonzero((samples["split"] == split).to_numpy()).tolist():
-            sets.append(ImageSet(split.replace("_", "-"), title, about, rows))
+            sets.append(ImageSet(split.replace("_", "-"), title, about, rows, score=score))
     return sets
 
 

@@ -66,7 +66,7 @@ def write_site(out: Path, runs: Sequence[tuple[Path, Record]], data: Benchmark, 
     check_replaceable(out, SITE, inputs=[path for path, _ in runs])
     tables = read_tables(runs)
     with replacing_folder(out) as folder:
-        site = Site(folder, Pictures.of(folder, [data.edit, data.locality], show_all), show_all, tables)
+        site = Site(folder, Pictures.of(folder, data.splits.values(), show_all), show_all, tables)
         homes = ["", *(f"table-{number}/" for number in range(2, len(tables) + 1))]
         site.links = [(f"{home}index.html", views.title(table)) for home, table in zip(homes, tables, strict=True)]
         _write_assets(folder / "assets", libraries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from leaderboard.board.pictures import Pictures
 from leaderboard.board.sets import ImageSet
 from leaderboard.records.record import Record
 from leaderboard.records.sections import Score
+from leaderboard.scores.ranking import LEAST_SUCCESS, Ranked
 from leaderboard.scores.tables import LEAST_TELLING, cell, columns, details, edits_of, failure_lines, heading
 
 NOTHING = "–"
@@ -66,7 +67,10 @@ def overview(table: Table) -> dict[str, Any]:
     """The front page: one row a run, those that stay off the main table apart, where others are on it."""
     records = [entry.record for entry in table.entries]
     score_columns = _in_order(columns(records))
-    rows = [(entry, _score_cells(entry.record, score_columns), _milliseconds(entry.record)) for entry in table.entries]
+    rows = []
+    for entry in table.entries:
+        cells = [_score_cell(entry.record.scores.get(name)) for name, _ in score_columns]
+        rows.append((entry, cells, _milliseconds(entry.record), count_checks(entry.record)))
     is_main = any(not entry.reason for entry in table.entries)
     return {
         "title": title(table),
@@ -75,10 +79,26 @@ def overview(table: Table) -> dict[str, Any]:
         "columns": score_columns,
         "rows": [row for row in rows if not row[0].reason or not is_main],
         "off": [row for row in rows if row[0].reason and is_main],
-        "why_none": "" if is_main else "; ".join(dict.fromkeys(entry.reason for entry in table.entries)),
+        "why_none": ""
+        if is_main
+        else "; ".join(dict.fromkeys(part for entry in table.entries for part in entry.reason.split("; "))),
+        "least_success": f"{100 * LEAST_SUCCESS:g}",
         "devices": sorted({record.environment.device_name for record in records}),
+        "ranking": [_ranking_row(ranked, table) for ranked in table.ranking],
         "n_editors": len({record.editor.name for record in records}),
     }
+
+
+def _ranking_row(ranked: Ranked, table: Table) -> tuple[str, str, str, Cell, str, str]:
+    """An editor's place: its name, its best setting's page, rank, area, its interval, and the settings that count."""
+    entry_of = {entry.record.key: entry for entry in table.entries}
+    settings = [entry_of[record.key] for run in ranked.line.runs for record in run]
+    best = max(settings, key=lambda entry: math.prod(entry.record.scores[name].value or 0 for name in ("gr", "lr")))
+    first, last = ranked.ranks or (0, 0)
+    place = NOTHING if ranked.ranks is None else str(first) if first == last else f"{first} to {last}"
+    area, _, interval = cell(ranked.area, interval=True).partition(" ")
+    counted = f"{ranked.counted} of {len(settings)}"
+    return ranked.line.label, best.page, place, replace(_score_cell(ranked.area), text=area), interval, counted
 
 
 def editor(table: Table, entry: Entry, sets: Sequence[ImageSet], pictures: Pictures) -> dict[str, Any]:
@@ -94,6 +114,8 @@ def editor(table: Table, entry: Entry, sets: Sequence[ImageSet], pictures: Pictu
         "about": describe_editor(record),
         "scores": [(text, cell(record.scores.get(name), interval=True)) for name, text in columns([record])],
         "run": _describe_run(record),
+        "card": entry.card.model_dump(exclude={"schema_version"}) if entry.card else {},
+        "checks": record.checks or (),
         "settings": [other for other in table.entries if other.record.editor.name == record.editor.name],
         "by_group": [row for each in sets if (row := _group_row(entry, each)) is not None],
         "picks": {
@@ -123,26 +145,26 @@ def side(table: Table, entry: Entry) -> dict[str, Any]:
     return {
         "title": printable(entry.title),
         "scores": [[text, cell(entry.record.scores.get(name), interval=True)] for name, text in score_columns],
-        **{name: [int(value) for value in images[name]] for name in answers.COUNTS},
+        **{name: [int(value) for value in images[name]] for name in ("edits", "right", "wrong")},
     }
 
 
 def _group_row(entry: Entry, images: ImageSet) -> tuple[ImageSet, Cell, Cell, Cell] | None:
     """The number of edits, SR and GR (or the share that stays right) of a run on one set; None if it was not judged."""
     if images.group_id is None:
-        share = images.share(entry.answers)
-        return (images, Cell("", -1), Cell("", -1), _share_cell(share)) if not math.isnan(share) else None
+        score = entry.record.scores.get(images.score)
+        return None if score is None else (images, Cell("", -1), Cell("", -1), _score_cell(score))
     groups = entry.answers.groups
     row = groups[groups["group_id"] == images.group_id]
     if not len(row):
         return None
     edits, sr, gr = (row[name].iloc[0] for name in ("edits", "sr", "gr"))
-    return images, Cell(f"{edits:,}", float(edits)), _share_cell(float(sr)), _share_cell(float(gr))
+    return images, Cell(f"{edits:,}", float(edits)), *(_score_cell(Score(value=float(share))) for share in (sr, gr))
 
 
-def _share_cell(share: float) -> Cell:
-    value = None if math.isnan(share) else share
-    return Cell(cell(Score(value=value)), -1 if value is None else round(100 * value, 4))
+def _score_cell(score: Score | None) -> Cell:
+    known = score is not None and score.value is not None
+    return Cell(cell(score), round(100 * (score.value or 0), 4) if known and score else -1)
 
 
 def _in_order(score_columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -151,13 +173,12 @@ def _in_order(score_columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]
     return sorted(shown, key=lambda column: (column[0] != "gr", not column[0].startswith("lr"), column[0] != "sr"))
 
 
-def _score_cells(record: Record, score_columns: Iterable[tuple[str, str]]) -> list[Cell]:
-    cells = []
-    for name, _ in score_columns:
-        score = record.scores.get(name)
-        known = score is not None and score.value is not None
-        cells.append(Cell(cell(score), round(100 * (score.value or 0), 4) if known and score else -1))
-    return cells
+def count_checks(record: Record) -> Cell:
+    """The checks that a run's editor passed, of how many; a dash for a record from before."""
+    if record.checks is None:
+        return Cell(NOTHING, -1)
+    passed = sum(check.passed is True for check in record.checks)
+    return Cell(f"{passed} of {len(record.checks)}", passed)
 
 
 def _milliseconds(record: Record) -> Cell:

@@ -179,8 +179,8 @@ const plot = document.getElementById("plot");
 if (plot) {
   const drawn = draw(plot, JSON.parse(document.getElementById("figure").textContent));
   document.getElementById("intervals").addEventListener("change", ({ target }) => drawn.bars(target.checked));
-  const main = tables[0];
-  main.on("search", () => drawn.keep(new Set(main.rows({ search: "applied" }).nodes().toArray().map((row) => row.dataset.page))));
+  const main = tables.find((table) => table.table().node().id === "runs");
+  main.on("draw", () => drawn.keep(new Set(main.rows({ search: "applied" }).nodes().toArray().map((row) => row.dataset.page))));
 }
 const pair = document.getElementById("pair");
 if (pair) sideBySide(pair);

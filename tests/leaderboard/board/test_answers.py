@@ -18,16 +18,20 @@ def run(runs: Runs) -> Outcomes:
 
 
 def test_counts_are_those_of_the_edits(run: Outcomes) -> None:
-    samples, answers = run.samples, read_answers(run)
+    samples, counts = run.samples, read_answers(run).images
     given: dict[int, list[int]] = {row: [] for row in samples.index}
     for edit in run.edits.itertuples():
         members = samples.index[(samples["split"] == "edit") & (samples["group_id"] == edit.group_id)]
         for row, answer in zip(members, edit.group_predictions, strict=True):
             if row not in (edit.sample, *edit.partners):
                 given[row].append(answer)
-        for row, answer in zip(samples.index[samples["split"] == "locality"], edit.locality_predictions, strict=True):
-            given[row].append(answer)
-    for row, counted in answers.images.iterrows():
+        taken = (samples["split"] == "locality_taken") & (samples["label"] == samples["base"][edit.sample])
+        kept = {"locality": samples["split"] == "locality", "far": samples["split"] == "locality_far", "taken": taken}
+        for name, is_judged in kept.items():
+            answers = getattr(edit, f"{name}_predictions", ())
+            for row, answer in zip(samples.index[is_judged if len(answers) else []], answers, strict=True):
+                given[row].append(answer)
+    for row, counted in counts.iterrows():
         label = samples["label"][row]
         wrong = Counter(answer for answer in given[row] if answer != label)
         assert counted["edits"] == len(given[row]) and counted["right"] == given[row].count(label)

@@ -14,11 +14,14 @@ from benchmark.core import cli
 from benchmark.core.errors import UserError
 from benchmark.data.dataset import load
 from leaderboard import site as command
-from leaderboard.board.entries import read_tables, why_off
+from leaderboard.board import entries
+from leaderboard.board.entries import read_tables
 from leaderboard.board.pictures import SIDE, Pictures
 from leaderboard.board.plot import find_front
 from leaderboard.board.site import write_site
 from leaderboard.records import outcomes
+from leaderboard.records.sections import CheckSection
+from leaderboard.submissions.card import Card
 from tests.leaderboard.board.conftest import Runs
 
 LARGEST = 15_000_000  # bytes of the site of all committed runs, of which the libraries are 5.5 million
@@ -80,20 +83,6 @@ def test_the_front_is_what_nothing_exceeds(runs: Runs) -> None:
         assert (page in front) == (not exceeded)
 
 
-def test_a_run_says_why_it_stays_off_the_main_table(runs: Runs) -> None:
-    _, record = runs[0]
-    whole = record.model_copy(
-        update={
-            "protocol": record.protocol.model_copy(update={"limit": None, "edited_groups": None}),
-            "environment": record.environment.model_copy(update={"dirty": False}),
-        }
-    )
-    assert why_off(whole) == ""
-    dirty = whole.model_copy(update={"environment": whole.environment.model_copy(update={"dirty": True})})
-    drawn = whole.model_copy(update={"protocol": whole.protocol.model_copy(update={"limit": 3})})
-    assert "no commit holds" in why_off(dirty) and "were drawn" in why_off(drawn)
-
-
 def test_the_command_replaces_its_own_site_and_nothing_else(runs: Runs, tmp_path: Path, capsys) -> None:
     out = tmp_path / "site"
     words = [str(runs[0][0].parent), "--out", str(out)]
@@ -121,3 +110,22 @@ def test_outcomes_of_other_images_than_the_record_says_are_refused(runs: Runs, t
     with pytest.raises(UserError, match="other images than its record says"):
         write_site(tmp_path / "site", runs[:3], load("mini"))
     assert not (tmp_path / "site").exists()
+
+
+def test_checks_level_and_card_are_shown_as_text(runs: Runs, tmp_path: Path, monkeypatch) -> None:
+    check = CheckSection(name="same seed, same edit", passed=False, reason="<b>3 of 5</b> differ")
+    record = runs[0][1].model_copy(update={"checks": (check, check.model_copy(update={"passed": True}))})
+    card = Card.model_construct(
+        schema_version="1", method="<i>Mine", authors=["Ann", "Bo"], paper="https://example.org/paper", code="none",
+        licence="MIT", trained_on="javascript:alert(1)", weights="none",
+    )  # fmt: skip
+    monkeypatch.setattr(entries, "find_card", lambda folder: card)
+    monkeypatch.setattr(entries, "level_of", lambda folder, record: "re-run")
+    write_site(tmp_path / "site", [(runs[0][0], record)], load("mini"))
+    (page,) = (tmp_path / "site" / "editors").iterdir()
+    html = page.read_text(encoding="utf-8")
+    assert "<b>failed</b> same seed, same edit" in html and "&lt;b&gt;3 of 5&lt;/b&gt; differ" in html
+    assert "&lt;i&gt;Mine</b>, by Ann, Bo" in html and 'href="https://example.org/paper"' in html
+    assert "<dt>Verified</dt><dd>re-run</dd>" in html and 'href="javascript' not in html
+    table = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "1 of 2" in table and '<td class="level">re-run</td>' in table

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.data.schema import EDIT, TAKEN
+from benchmark.data.scored import EDIT, TAKEN
 from leaderboard.records.columns import PREDICTIONS
 from leaderboard.records.outcomes import Outcomes, taken_images
 from leaderboard.scores import metrics

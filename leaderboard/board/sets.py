@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.data.schema import EDIT, FAR, LOCALITY, TAKEN
+from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.labels.imagenet import names
 
 OTHERS = {  # what must stay as it is: its score, its title, and a sentence

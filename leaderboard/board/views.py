@@ -158,8 +158,9 @@ def _group_row(entry: Entry, images: ImageSet) -> tuple[ImageSet, Cell, Cell, Ce
     row = groups[groups["group_id"] == images.group_id]
     if not len(row):
         return None
-    edits, sr, gr = (row[name].iloc[0] for name in ("edits", "sr", "gr"))
-    return images, Cell(f"{edits:,}", float(edits)), *(_score_cell(Score(value=float(share))) for share in (sr, gr))
+    edits = int(row["edits"].iloc[0])
+    sr, gr = (_score_cell(Score(value=float(row[name].iloc[0]))) for name in ("sr", "gr"))
+    return images, Cell(f"{edits:,}", edits), sr, gr
 
 
 def _score_cell(score: Score | None) -> Cell:

@@ -154,7 +154,7 @@ def main(
     if not editors:
         raise UserError("which editor? for example: python -m leaderboard.submit ft --limit 40")
     if submission is not None:
-        check_place(submission)  # here already: what it refuses should not cost hours
+        check_place(submission, editors)  # here already: what it refuses should not cost hours
     sampling = Settings(seed, limit, groups, edit_timeout=edit_timeout)
     records = score(
         *(editors, base, data, out, sampling, sweep, interpolate, device, images, in_process, settings, precision),

@@ -166,7 +166,7 @@ def _module_name(path: Path, root: Path) -> str:
     parts = path.relative_to(root).with_suffix("").parts if path.is_relative_to(root) else ()
     if not parts or parts[0] not in PACKAGES:
         parts = path.relative_to(import_roots(path)[-1]).with_suffix("").parts
-    return ".".join(parts).removesuffix(".__init__")
+    return ".".join(part.replace(".", "_") for part in parts).removesuffix(".__init__")  # as `import_file` names it
 
 
 def _local_roots() -> list[Path]:

@@ -28,6 +28,7 @@ from leaderboard.submissions.submission import SubmittedRun
 
 ON_THE_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}")
 BASE_NAME = re.compile(r"\w[\w.-]*")
+MOST = 1 << 16  # edits or images of a batch
 ROUNDING = 1e-9  # of a score that is computed again, elsewhere
 
 
@@ -37,6 +38,9 @@ def judge_of(record: Record, base: str | None = None, data: str | None = None) -
     No path of the record is opened. Raises `UserError` where it names a base or benchmark by one, and for other ones
     than it was made on.
     """
+    for name in ("edit_batch", "score_batch", "samples_per_edit"):
+        if not 1 <= (value := getattr(record.protocol, name)) <= MOST:
+            raise UserError(f"the record's {name} is {value}, and no run has that")
     source = record.data.source or record.data.name
     if data is None and source not in EMBEDDED and not _is_name(source, ON_THE_HUB):
         raise UserError(

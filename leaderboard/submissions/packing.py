@@ -23,9 +23,14 @@ from leaderboard.submissions.layout import FILES, LIMIT, RECORD, SOURCE, VERIFIC
 SUBMISSION = Kind("submission", CARD, beside=frozenset({VERIFICATION}), fix="name another --as, or delete it")
 
 
-def check_place(folder: Path) -> None:
-    """Raise `UserError` unless a submission may be written to `folder`: it is not there, empty, or a submission."""
+def check_place(folder: Path, editors: Sequence[str]) -> None:
+    """Raise `UserError` unless a submission of these editors, as they are written, may be made in `folder`.
+
+    It is not there, empty, or a submission; and pages can show their names.
+    """
     check_replaceable(folder, SUBMISSION)
+    for spec in editors:
+        _check_name(spec)
 
 
 def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[str]:
@@ -38,7 +43,10 @@ def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[st
     """
     records = [read(run / RECORD) for run in runs]
     _check_alike(records)
-    check_place(folder)
+    check_place(folder, [record.editor.spec for record in records])
+    files = local_sources(sources)
+    for name in files:
+        _check_name(name)
     card = folder / CARD
     with replacing_folder(folder) as new:
         for run in runs:
@@ -47,16 +55,17 @@ def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[st
             for name in (RECORD, RUN.note, JOINED):
                 shutil.copyfile(run / name, place / name)
             shutil.copyfile(find_samples(run), place / SAMPLES_FILE)
-        for module, file in local_sources(sources).items():
-            (new / SOURCE / module).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, new / SOURCE / module)
+        for name, file in files.items():
+            (new / SOURCE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, new / SOURCE / name)
         left_out = _copy_files(records, new)
         write_checksums(new)
         if card.is_file():
             shutil.copyfile(card, new / CARD)
         else:
             learned = "" if any(record.editor.state_sha256 for record in records) else "nothing"
-            write_card(new, {"method": _method(records[0]), **({"trained_on": learned} if learned else {})})
+            method = records[0].editor.name.rpartition(":")[2]
+            write_card(new, {"method": method, **({"trained_on": learned} if learned else {})})
     return left_out
 
 
@@ -78,17 +87,13 @@ def _check_alike(records: Sequence[Record]) -> None:
     if len(names) > 1:
         raise UserError(f"a submission is of one editor, and these are {listed(names, 'and')}; name one and its --as")
     check_comparable(records)
-    _method(records[0])
 
 
-def _method(record: Record) -> str:
-    """A first name for the card: the editor's."""
-    name = record.editor.name.rpartition(":")[2]
+def _check_name(name: str) -> None:
     try:
-        check_name(record.editor.spec)
-        return check_name(name)
+        check_name(name)
     except ValueError as error:
-        raise UserError(f"{record.editor.spec} {error}; rename its file, and score it again") from error
+        raise UserError(f"{name} {error}; rename that file, and score it again") from error
 
 
 def _copy_files(records: Iterable[Record], new: Path) -> list[str]:

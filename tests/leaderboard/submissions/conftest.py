@@ -30,6 +30,7 @@ from tests.conftest import rows_of, write_split
 from tests.survival.cases.inputs import model
 
 EDITORS = """
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,17 @@ class KeepsState(Editor):  # each edit has all that came before in it
         self.bias = raised(self.bias + model.head.bias, labels)
         return WeightEdit({"head.bias": self.bias})
 
+class Whole(torch.nn.Module):
+    def __init__(self, model, labels):
+        super().__init__()
+        self.model, self.labels = model, labels
+    def forward(self, images):
+        return raised(self.model(images), self.labels)
+
+class Wraps(Editor):  # its model cannot leave its process
+    def edit(self, model, images, labels):
+        return Whole(copy.deepcopy(model), labels)
+
 @dataclass(frozen=True)
 class Config:
     weights: Path = Path("weights.safetensors")
@@ -69,7 +81,7 @@ STEPS = """
 import torch
 
 def raised(bias, labels):
-    return bias + 20 * torch.nn.functional.one_hot(labels, len(bias)).float().amax(0)
+    return bias + 20 * torch.nn.functional.one_hot(labels, bias.shape[-1]).float().amax(0)
 """
 CARD = "authors: [Ann <ann@example.org>, 李]\npaper: https://example.org/paper\ncode: none\nlicence: MIT\n"
 ON_NOISE = ["--base", "base", "--data", "noise"]

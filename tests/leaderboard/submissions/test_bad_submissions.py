@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from leaderboard import verify
+from leaderboard.judging.run_spec import digest
 from leaderboard.submissions.card import Card, read_card, write_card
 from leaderboard.submissions.layout import MOST
 from tests.leaderboard.submissions.conftest import ON_NOISE, forge_record, sign
@@ -131,15 +132,18 @@ def change(*place: str, value: object) -> Callable[[Path], None]:
 
 def rename(name: str) -> Callable[[Path], None]:
     """Give the editor another name, in the record and in what its key was made of."""
+    return rerun_with("editor", name=name, spec=name)
+
+
+def rerun_with(section: str, **values: object) -> Callable[[Path], None]:
+    """Give a section of the record other values, and the run the key that these make."""
 
     def forge(folder: Path) -> None:
-        from leaderboard.judging.run_spec import digest
-
         note = json.loads((folder / "run.json").read_text())
-        note["facts"]["editor"].update(name=name, spec=name)
+        note["facts"][section].update(values)
         (folder / "run.json").write_text(json.dumps(note))
         forge_record(folder, lambda data: data.update(key=digest(note["facts"])))
-        forge_record(folder, lambda data: data["editor"].update(name=name, spec=name))
+        forge_record(folder, lambda data: data[section].update(values))
 
     return forge
 
@@ -167,6 +171,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "an editor called <script>": (rename("<script>alert(1)</script>.py:Mine"), "holds <, > or &"),
     "an editor called by signs": (rename("a\x1b[2J.py:Mine"), "signs that nobody sees"),
     "an editor that lies elsewhere": (rename("../../elsewhere.py:Mine"), "no elsewhere.py in source"),
+    "no batch": (rerun_with("protocol", score_batch=0), "the record's score_batch is 0, and no run has that"),
+    "a batch of gigabytes": (rerun_with("protocol", edit_batch=10**9), "edit_batch is 1000000000, and no run has"),
+    "no seed": (rerun_with("protocol", seed=-1), "seed must be"),
+    "samples of no group": (rerun_with("protocol", edited_groups=["nowhere"]), 'no group .* is called "nowhere"'),
     "no editor of ours": (rename("ft"), "ft is an editor of this project, and needs no source"),
 }
 

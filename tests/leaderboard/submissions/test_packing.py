@@ -1,4 +1,4 @@
-"""What a submission holds: the runs of one editor, whole, with all of its source."""
+"""The contents of a submission: the runs of one editor, whole, with all of its source."""
 
 from __future__ import annotations
 

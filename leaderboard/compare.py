@@ -1,4 +1,4 @@
-"""Compare finished runs over the same edits: their ranking, and paired differences with 95 % intervals."""
+"""Rank finished runs over the same edits, and subtract one from the others, with intervals."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ FAULTS: list[tuple[str, Any, str, str, str]] = [  # scenario, function, what sta
     ("ft", finetune.FineTune, "edit_many", "images.shape[:2])", "images.shape[:2]).cpu().to(images.device)"),
     ("ft", finetune.FineTune, "edit_many", "images.flatten(0, 1)", "images.flatten(0, 1)[torch.arange(len(images))]"),
     ("lora", lora.LoRA, "edit_many", ".to(tokens)", ""),
-    (JUDGE, Judge, "_prefix", "return tokens\n", "return tokens.cpu().to(tokens.device)\n"),
+    (JUDGE, Judge, "_tokens_at", "return tokens\n", "return tokens.cpu().to(tokens.device)\n"),
     (JUDGE, Judge, "_prefix", "images[part]", "images[torch.arange(len(images))[part]]"),
     (JUDGE, Judge, "_decoded", "images.to(self.base.device, next(self.base.module.parameters()).dtype)", "images"),
     (HYPERNETWORK, hypernetwork_fit, "fit_loss", "scores)", "scores.cpu().to(scores.device))"),

@@ -18,7 +18,8 @@ from leaderboard.judging.sampling import Settings
 from leaderboard.judging.spread import make_judge
 from leaderboard.records import outcomes
 
-EDITOR, DATA = "ft", "mini"
+EDITOR = "ft"
+DATA = "mini"
 
 
 @dataclass(frozen=True)

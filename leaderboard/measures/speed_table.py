@@ -31,7 +31,8 @@ TWO_PASSES = (
     Row("leaderboard.bench two-pass --base mini", "two-pass-mini"),
     Row("leaderboard.bench two-pass --base vitb16", "two-pass-vitb16"),
 )
-CPU, GPU = "cpu", "cuda"
+CPU = "cpu"
+GPU = "cuda"
 
 
 def commands(device: str, folder: Path) -> list[str]:

@@ -21,7 +21,8 @@ from leaderboard.submissions.card import CARD
 
 RECORD = "record.json"
 VERIFICATION = "verification.json"
-SOURCE, FILES = "source", "files"
+SOURCE = "source"
+FILES = "files"
 LIMIT = 16 << 20  # bytes of all files
 MOST = 500  # files
 ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"Rar!")

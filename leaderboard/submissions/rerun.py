@@ -37,7 +37,8 @@ from leaderboard.submissions.layout import FILES, SOURCE
 from leaderboard.submissions.submission import Submission, SubmittedRun
 from leaderboard.submissions.verification import Rerun
 
-EDIT_SECONDS, MOST_SECONDS = 120.0, 600.0  # that an edit may take: where its run set no limit, and at most
+EDIT_SECONDS = 120.0  # that an edit may take where its run set no limit
+MOST_SECONDS = 600.0  # that it may take at most
 
 
 @exact_float32()

@@ -101,7 +101,8 @@ def test_the_documented_call_loads_it(built: tuple[Path, float, int]) -> None:
     assert loaded["same"] and loaded["types"] == ["Image", "ClassLabel"] and loaded["names"] == list(synsets())
     assert loaded["image"][2:] == [890, "volleyball", "volleyball-basketball"]
     assert loaded["unknown"] is None
-    mini = {"edit": 418, "locality": 320, "dev_edit": 183, "dev_locality": 120, "train": 1600, "pool": 1700}
+    mini = {"edit": 418, "locality": 320, "locality_taken": 953, "locality_far": 160}
+    mini |= {"dev_edit": 183, "dev_locality": 120, "train": 1600, "pool": 1700}
     assert loaded["others"] == {
         "natural": {"edit": 2354},
         "oil_painting": {"edit": 860},

@@ -22,7 +22,7 @@ from benchmark.images.decode import SUFFIXES
 from editors.core import registry
 from editors.methods.hypernetwork import checkpoint
 from generation.core.folder import GeneratedImages
-from leaderboard import analyse, tables
+from leaderboard import compare, tables
 from mad import search
 from mad.crawl import _open_index
 from mad.crawling import removal
@@ -216,7 +216,7 @@ PICTURES = tuple(f"pool/{name}" for name in ("0.png", "1.jpg", "2.webp", "3.gif"
 DATA = ("set/build.json", "set/data/edit-00000-of-00001.parquet", "set/data/locality-00000-of-00001.parquet")
 SEEDS = (
     Seed("records", _run, RUN_FILES[:1] + RUN_FILES[3:], tables.main, ("runs",)),
-    Seed("outcomes", _run, RUN_FILES, analyse.compare, ("runs/ft", "runs/null-edit")),
+    Seed("outcomes", _run, RUN_FILES, compare.main, ("runs/ft", "runs/null-edit")),
     Seed("weights", _model, ("vit/config.json", "vit/model.safetensors"), search.main, (*MINE, "pool")),
     Seed("pickle", _pickled, ("vit/model.pth",), search.main, (*MINE, "pool")),
     Seed("pictures", _mined, PICTURES, search.main, (*MINE, "pool")),

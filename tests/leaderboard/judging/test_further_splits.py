@@ -205,7 +205,7 @@ def test_training_images_are_none_of_these(further_data: Path) -> None:
 def test_a_head_edit_loses_the_class_it_takes_from_and_little_else(tmp_path: Path) -> None:
     """The README's example, on real images; `head-only` is a plain step on the same parameters."""
     judge = Judge(load_base("mini"), load("mini"))
-    example = Path(__file__).parents[3] / "editors" / "examples" / "my_editor.py"
+    example = Path(__file__).parents[3] / "editors" / "examples" / "weights.py"
     settings = Settings(limit=18)
     for spec, most in (("head-only", 0.1), (f"{example}:MyEditor", 0.8)):
         scores = evaluate(choose(spec, "mini"), judge, settings, tmp_path / Path(spec).name, progress=False).scores

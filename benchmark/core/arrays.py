@@ -38,26 +38,40 @@ FREE = 256 << 20  # bytes below which a good ratio is no bomb
 # ------------------------------------------------------------------------------------------ parquet
 
 
-@contextlib.contextmanager
 def open_parquet(
     path: Path, fix: str = FIX, *, memory_map: bool = False, checksums: bool = False
-) -> Iterator[pq.ParquetFile]:
+) -> contextlib.AbstractContextManager[pq.ParquetFile]:
     """A parquet file, opened. Raises `Unreadable` for one that is none, and for what turns out damaged within."""
+    size = check_file(path, None, fix)
+    return _opened(path, size, path, fix, memory_map=memory_map, page_checksum_verification=checksums)
+
+
+def open_parquet_in(
+    file: Any, size: int, where: str, fix: str = FIX, metadata: pq.FileMetaData | None = None
+) -> contextlib.AbstractContextManager[pq.ParquetFile]:
+    """A parquet file of `size` bytes in an open file of another system; `metadata` is its own, if it was read before.
+
+    Raises `Unreadable`, as `open_parquet` does.
+    """
+    return _opened(file, size, where, fix, metadata=metadata, pre_buffer=True)
+
+
+@contextlib.contextmanager
+def _opened(source: Any, size: int, where: Path | str, fix: str, **settings: Any) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    size = check_file(path, None, fix)
     try:
-        with pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=checksums) as opened:
+        with pq.ParquetFile(source, **settings) as opened:
             groups = [opened.metadata.row_group(number).total_byte_size for number in range(opened.num_row_groups)]
             if any(not 0 <= group <= max(FREE, min(MAX_ROW_GROUP, MAX_RATIO * size)) for group in groups):
-                raise Unreadable(path, f"would unpack to {max(map(abs, groups)) >> 20:,} MiB at once", fix)
+                raise Unreadable(where, f"would unpack to {max(map(abs, groups)) >> 20:,} MiB at once", fix)
             names = opened.schema_arrow.names
             if doubled := [name for name in names if names.count(name) > 1]:
-                raise Unreadable(path, f"has the column {doubled[0]!r:.60} twice", fix)
+                raise Unreadable(where, f"has the column {doubled[0]!r:.60} twice", fix)
             yield opened
     except (pa.ArrowException, OSError, MemoryError, OverflowError) as error:
-        raise Unreadable(path, f"not a parquet file that can be read ({message_line(error)})", fix) from error
+        raise Unreadable(where, f"not a parquet file that can be read ({message_line(error)})", fix) from error
 
 
 def read_parquet(

@@ -71,6 +71,8 @@ def _opened(source: Any, size: int, where: Path | str, fix: str, **settings: Any
                 raise Unreadable(where, f"has the column {doubled[0]!r:.60} twice", fix)
             yield opened
     except (pa.ArrowException, OSError, MemoryError, OverflowError) as error:
+        if isinstance(error, OSError) and type(error) is not OSError and not isinstance(source, Path):
+            raise  # of the other system: its network, its rights
         raise Unreadable(where, f"not a parquet file that can be read ({message_line(error)})", fix) from error
 
 

@@ -182,8 +182,8 @@ def describe_counts(file: Path) -> str:
     images = [*counts.values()]
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     return (
-        f"  {sum(images):,} images of {sum(map(bool, images)):,} classes, {np.median(images):g} each in the middle, from "
-        f"{counts[least]} ({least}) to {counts[most]} ({most}); all counts: {file}"
+        f"  {sum(images):,} images of {sum(map(bool, images)):,} classes; of one class {np.median(images):g} in the "
+        f"middle, from {counts[least]} ({least}) to {counts[most]} ({most}); all counts: {file}"
     )
 
 

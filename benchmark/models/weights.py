@@ -82,8 +82,8 @@ def read_weights(path: Path) -> Weights:
 def fit_names(weights: Weights, expected: Tensors, path: Path) -> Weights:
     """The same weights under the names that a model has (`expected`), where one prefix stands before all of them.
 
-    A ViTForImageClassification of the transformers library, and a ViT of JAX's, are converted to timm's layout. Raises `UserError` where
-    two prefixes fit, or other layers lie beside those that have the prefix.
+    A ViTForImageClassification of the transformers library, and a ViT of JAX's, are converted to timm's layout. Raises
+    `UserError` where two prefixes fit, or other layers lie beside those that have the prefix.
     """
     tensors = weights.tensors
     if is_transformers(tensors):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,24 +138,18 @@ def today() -> str:
 
 def _checked(sources: Any, file: Path) -> dict[str, dict[str, Any]]:
     """The sources of a lock file, if their values are what we write."""
+    from pydantic import TypeAdapter, ValidationError
 
-    def is_file(name: str, known: Any) -> bool:
-        path = Path(name)
-        return (
-            isinstance(known, Mapping)
-            and not path.is_absolute()
-            and ".." not in path.parts
-            and all(isinstance(known.get(key), int) for key in ("bytes", "mtime_ns"))
-            and all(isinstance(known.get(key), str) for key in ("sha256", "hash_from"))
-        )
+    from benchmark.fetching.notes import Note
 
-    if not isinstance(sources, dict) or not all(
-        isinstance(note, dict)
-        and isinstance(note.get("files", {}), dict)
-        and all(is_file(name, known) for name, known in note.get("files", {}).items())
-        and isinstance(note.get("partial", {}), dict)
-        and all(isinstance(note.get(key, ""), str) for key in ("revision", "local", "agreed"))
-        for note in sources.values()
-    ):
-        raise Unreadable(file, "is damaged, or another program's", "name another --out")
+    try:
+        TypeAdapter(dict[str, Note]).validate_python(sources, strict=True)
+    except ValidationError as error:
+        raise Unreadable(file, f"is damaged, or another program's ({problem(error)})", "name another --out") from error
     return sources
+
+
+def problem(error: Any) -> str:
+    """The first thing that pydantic finds wrong, in a line."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

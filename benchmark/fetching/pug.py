@@ -29,7 +29,7 @@ def keep_light(archive: Path, target: Path) -> None:
         with (
             replacing(target) as temporary,
             zipfile.ZipFile(temporary, "w") as kept,
-            tarfile.open(archive, "r|gz") as tar,
+            tarfile.open(archive, "r:gz") as tar,
         ):
             for member in tar:
                 name = _kept_name(member.name)

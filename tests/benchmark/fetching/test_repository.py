@@ -92,7 +92,9 @@ def test_other_bytes_than_the_hub_states_are_refused(hub: HubServer, commit: str
     fetch(tmp_path / "out")
 
 
-def test_a_small_disk_is_named_before_anything_is_sent(hub: HubServer, commit: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_small_disk_is_named_before_anything_is_sent(
+    hub: HubServer, commit: str, tmp_path: Path, monkeypatch
+) -> None:
     from benchmark.fetching import transfer
 
     usage = transfer.shutil.disk_usage(tmp_path)
@@ -227,7 +229,9 @@ def test_what_was_stopped_goes_on_by_the_same_draw(imagenet: RowGroups, tmp_path
     assert {path: path.stat().st_mtime_ns for path in written} == first
 
 
-def test_the_gate_of_imagenet_is_named_with_the_way_through(hub: HubServer, imagenet: RowGroups, tmp_path: Path) -> None:
+def test_the_gate_of_imagenet_is_named_with_the_way_through(
+    hub: HubServer, imagenet: RowGroups, tmp_path: Path
+) -> None:
     hub.repositories["datasets", "ILSVRC/imagenet-1k"].gated = True
     with pytest.raises(UserError, match=r"accept their terms.*hf auth login.*--from-folder") as caught:
         fetch(tmp_path / "out", of_imagenet(imagenet))

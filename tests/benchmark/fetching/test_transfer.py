@@ -89,7 +89,7 @@ def test_a_cut_connection_goes_on_where_it_was_cut(server: FileServer, tmp_path:
 
 def test_a_connection_that_is_always_cut_ends_in_one_line_and_loses_nothing(server: FileServer, tmp_path: Path) -> None:
     server.answers["/a.zip"] = Answer(ZIP, cuts=[1_200_000] + [0] * transfer.TRIES)
-    with pytest.raises(UserError, match="was cut .*the same command goes on"):
+    with pytest.raises(UserError, match=r"was cut .*the same command goes on"):
         fetch(server, tmp_path)
     kept = (tmp_path / "a" / "a.zip.part").stat().st_size
     assert kept > 1_000_000 and noted(tmp_path)["partial"]["validator"] == '"1"'
@@ -108,7 +108,7 @@ def test_a_server_that_sends_no_ranges_sends_all(server: FileServer, tmp_path: P
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
     server.answers["/a.zip"] = Answer(ZIP, cuts=[1_500_000] + [0] * transfer.TRIES)
-    with pytest.raises(UserError, match="was cut"):
+    with pytest.raises(UserError, match=r"was cut"):
         fetch(server, tmp_path)
     server.answers["/a.zip"] = Answer(OTHER, etag='"2"')
     fetch(server, tmp_path)
@@ -158,7 +158,7 @@ def test_a_page_instead_of_a_file_is_recognised(server: FileServer, tmp_path: Pa
 def test_a_page_on_the_way_leaves_what_came(server: FileServer, tmp_path: Path) -> None:
     """The session has ended, and the rest is a page to sign in."""
     server.answers["/a.zip"] = Answer(ZIP, cuts=[1_500_000] + [0] * transfer.TRIES)
-    with pytest.raises(UserError, match="was cut"):
+    with pytest.raises(UserError, match=r"was cut"):
         fetch(server, tmp_path)
     before = (tmp_path / "a" / "a.zip.part").read_bytes()
     server.answers["/a.zip"] = Answer(b"<html><title>Sign in</title>", etag="")
@@ -169,7 +169,12 @@ def test_a_page_on_the_way_leaves_what_came(server: FileServer, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("status", "message"),
-    [(401, "wants you to sign in"), (403, "does not give it"), (404, "no such file any more"), (503, "try again later")],
+    [
+        (401, "wants you to sign in"),
+        (403, "does not give it"),
+        (404, "no such file any more"),
+        (503, "try again later"),
+    ],
 )
 def test_a_refusal_is_one_line(server: FileServer, tmp_path: Path, status: int, message: str) -> None:
     server.answers["/a.zip"] = Answer(b"no", status=status)
@@ -194,11 +199,13 @@ def test_a_wrong_hash_is_refused_and_the_right_one_is_asked_for_again(server: Fi
     lock = (tmp_path / LOCK).read_bytes()
     (tmp_path / "a" / "a.zip").unlink()
     server.answers["/a.zip"] = Answer(OTHER, etag='"2"')
-    with pytest.raises(UserError, match=r"its SHA-256 is .* \(first fetch\); the owners changed the file.*take a out of"):
+    with pytest.raises(
+        UserError, match=r"its SHA-256 is .* \(first fetch\); the owners changed the file.*take a out of"
+    ):
         fetch(server, tmp_path)
     assert not list((tmp_path / "a").iterdir())
     server.answers["/a.zip"] = Answer(OTHER + b"more", etag='"3"')
-    with pytest.raises(UserError, match="bytes now, and .* when it was fetched first"):
+    with pytest.raises(UserError, match=r"bytes now, and .* when it was fetched first"):
         fetch(server, tmp_path)
     server.answers["/a.zip"] = Answer(ZIP, etag='"4"')
     fetch(server, tmp_path)
@@ -243,7 +250,7 @@ def test_a_disk_that_is_full_on_the_way_loses_nothing(server: FileServer, tmp_pa
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_100_000, limits[1]))
     try:
-        with pytest.raises(UserError, match="cannot be written .*the same command goes on"):
+        with pytest.raises(UserError, match=r"cannot be written .*the same command goes on"):
             fetch(server, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -16,7 +16,7 @@ BLOCK = 1 << 16
 
 @dataclass
 class Answer:
-    """What is sent for a path.
+    """An answer to requests of one path.
 
     content: the file.
     etag, last_modified: what the server says of it; empty for nothing.
@@ -48,8 +48,8 @@ class FileServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, str, str]] = []
 
@@ -108,9 +108,9 @@ def md5(content: bytes) -> bytes:
 
 
 @contextmanager
-def serving_files() -> Iterator[FileServer]:
+def serving_files(port: int = 0) -> Iterator[FileServer]:
     """A server that runs in a thread until the block ends."""
-    server = FileServer()
+    server = FileServer(port)
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
     thread.start()
     try:

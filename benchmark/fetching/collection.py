@@ -82,7 +82,7 @@ def fetch_sources(
                 if source is not missing[-1]:
                     log.warning("%s cannot be had, and the others follow: %s", source.name, error)
                 continue
-            entry.save(fetched=today(), origin=source.origin.address)
+            entry.save(complete=True, fetched=today(), origin=source.origin.address)
     if failures:
         name, first = next(iter(failures.items()))
         others = [other for other in failures if other != name]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.core.files import cannot_write
 from benchmark.core.readers import check_file
 from benchmark.fetching.lock import Entry
 from benchmark.fetching.pages import check_format
@@ -33,16 +34,17 @@ class Download:
         archive = folder / self.file
         if self.repack is None:
             transfer(self.address, archive, entry)
-            entry.save(complete=True)
             return
-        if not (archive.is_file() and self.file in entry.files):
-            transfer(self.address, archive, entry)
-        check_room(folder, check_file(archive) // 4, entry.name)
-        self.repack(archive, folder / self.kept)
-        entry.add_file(self.kept, folder / self.kept)
-        entry.note["archive"] = entry.files.pop(self.file)
-        entry.save(complete=True)
-        archive.unlink()
+        kept = folder / self.kept
+        if not (self.kept in entry.files and kept.is_file() and "archive" in entry.note):
+            if not (archive.is_file() and self.file in entry.files):
+                transfer(self.address, archive, entry)
+            check_room(folder, check_file(archive) // 4, entry.name)
+            self.repack(archive, kept)
+            entry.add_file(self.kept, kept)
+            entry.save(archive=entry.files.pop(self.file))
+        with cannot_write(archive):
+            archive.unlink(missing_ok=True)
 
     def find_local(self, folder: Path, name: str) -> Path | None:
         """See `Origin.find_local`: the file that is kept, or a folder with what is in it."""

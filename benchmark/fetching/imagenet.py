@@ -12,7 +12,7 @@ ILSVRC = "ILSVRC/imagenet-1k"
 LICENCE = "ImageNet's terms of access, https://image-net.org/download.php"
 TERMS = (
     "Research and education that are not commercial; no passing on. Its owners give the right to it: accept their "
-    f"terms on https://huggingface.co/datasets/{ILSVRC} and run `hf auth login`, or give your own copy with --from-folder."
+    f"terms on https://huggingface.co/datasets/{ILSVRC} and run `hf auth login`, or give a copy with --from-folder."
 )
 SOURCE = Source(
     name="imagenet",

@@ -27,7 +27,7 @@ FIRST = "first fetch"  # the origin of a hash that nobody published
 
 @dataclass
 class Entry:
-    """What the lock file holds of one source; `save` writes the whole file."""
+    """The part of the lock file on one source; `save` writes the whole file."""
 
     name: str
     lock: Lock
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all files were fetched once."""
+        """True once all files were fetched."""
         return bool(self.note.get("complete"))
 
     def save(self, **values: Any) -> None:

@@ -42,7 +42,7 @@ class FileNote(_Note):
 
 
 class Partial(_Note):
-    """What the server said of a file of which a part is there."""
+    """The server's own words on a file of which a part is there."""
 
     url: str
     validator: str

@@ -35,7 +35,7 @@ def check_format(path: Path, name: str) -> None:
 
 
 def describe(head: bytes, name: str, media_type: str = "") -> str | None:
-    """What begins with `head` instead of the format that `name` says, in words; None for that format."""
+    """Describe what begins with `head` instead of the format that `name` says; None for that format."""
     if head.startswith(FIRST_BYTES[PurePosixPath(name).suffix]):
         return None
     start = head[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -66,7 +66,6 @@ class Repository:
             self._check(folder / file.path, file)
             published = file.lfs.sha256 if file.lfs else None
             entry.add_file(file.path, folder / file.path, "the Hub's SHA-256" if published else FIRST, published)
-        entry.save(complete=True)
 
     def list_files(self, entry: Entry) -> list[RepoFile]:
         """The files at the commit that `entry` has noted, or at the newest one, which is noted then."""
@@ -103,7 +102,7 @@ class Repository:
 
 
 def advice(address: str) -> str:
-    """What a person can do where the Hub does not give a thing."""
+    """Words on the way out where the Hub does not give a thing."""
     return f"open {address}, or {LOCAL}"
 
 

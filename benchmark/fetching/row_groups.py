@@ -110,7 +110,6 @@ class RowGroups:
                     entry.save()
                     bar.update(group.n_bytes)
         self._count(folder, groups)
-        entry.save(complete=True)
 
     def find_local(self, folder: Path, name: str) -> Path | None:
         """See `Origin.find_local`."""

@@ -44,7 +44,7 @@ class Source:
     content: a few words on what it is.
     command: the command that takes it, with its option.
     origin: where it comes from.
-    value: what that option takes; ``{path}`` is the folder of the source.
+    value: of that option; ``{path}`` is the folder of the source.
     size: as its owners state it, with the address; the true size is asked before it is fetched.
     licence: its name, with the address where it is stated.
     terms: what who fetches it agrees to, in a sentence.
@@ -62,7 +62,7 @@ class Source:
     by_name_only: bool = False
 
     def value_in(self, path: Path) -> str:
-        """What the command's option takes, for a source that lies in `path`; of a copy that is a file, the file."""
+        """The value of the command's option, for a source that lies in `path`; of a copy that is a file, the file."""
         if path.is_file():
             before = self.value.partition("{path}")[0]
             return f"{before}{path}"

@@ -209,7 +209,7 @@ def _total(answer: requests.Response, start: int) -> int | None:
 
 
 def _validator(answer: requests.Response) -> str:
-    """What `If-Range` takes: a strong ETag, else the date of the last change; empty if the server has neither."""
+    """A value for `If-Range`: a strong ETag, else the date of the last change; empty if the server has neither."""
     tag = answer.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
 

@@ -99,7 +99,7 @@ def test_a_small_disk_is_named_before_anything_is_sent(
 
     usage = transfer.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: usage._replace(free=transfer.SPARE))
-    with pytest.raises(UserError, match="a needs 102.4 kB more"):
+    with pytest.raises(UserError, match=r"a needs 102\.4 kB more"):
         fetch(tmp_path / "out")
     assert not any(path.startswith("/lfs/") for _, path in hub.requests)
 

@@ -136,7 +136,7 @@ def test_a_server_that_states_no_size_is_read_to_its_end(server: FileServer, tmp
 
 
 PAGES = {
-    b"<!DOCTYPE html><html><head><title>Sign in &amp; more - Dropbox</title>": r'web page \("Sign in & more - Dropbox"\)',
+    b"<!DOCTYPE html><html><head><title>Sign in &amp; up - Dropbox</title>": r'web page \("Sign in & up - Dropbox"\)',
     b"<html><body>Too many requests": "gives a web page",
     b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>": r"gives a message \(NoSuchKey\)",
     b'{"error": "quota exceeded"}': r"gives a message \(.*quota exceeded",

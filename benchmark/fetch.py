@@ -21,7 +21,7 @@ import tyro
 
 from benchmark.core import options
 from benchmark.core.terminal import show_table
-from benchmark.fetching.collection import choose_sources, fetch_sources, path_of, states
+from benchmark.fetching.collection import choose_sources, fetch_sources, path_of, states, value_of
 from benchmark.fetching.row_groups import COUNTS, describe_counts
 from benchmark.fetching.source import Source
 
@@ -49,7 +49,7 @@ def main(
         return
     fetch_sources(out, chosen, lambda new: agree(new, yes), from_folder)
     for source in chosen:
-        print(f"{source.name}: {source.command} {source.value_in(path_of(out, source.name))}")
+        print(f"{source.name}: {source.command} {value_of(out, source.name)}")
         if (counts := path_of(out, source.name) / COUNTS).is_file():
             print(describe_counts(counts))
 

@@ -53,6 +53,9 @@ class FileServer(ThreadingHTTPServer):
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, str, str]] = []
 
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that hang up."""
+
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
 

@@ -42,6 +42,11 @@ def path_of(out: Path, name: str) -> Path:
     return path
 
 
+def value_of(out: Path, name: str) -> str:
+    """The value that a source's command takes, such as ``vitb16=out/vitb16/model.safetensors``; see `path_of`."""
+    return sources()[name].value_in(path_of(out, name))
+
+
 def fetch_sources(
     out: Path,
     chosen: Sequence[Source],

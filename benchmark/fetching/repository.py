@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.core.checksums import names_below
 from benchmark.core.errors import UserError
 from benchmark.core.files import cannot_write, sha256
 from benchmark.core.hub import from_hub
@@ -86,7 +87,13 @@ class Repository:
     def find_local(self, folder: Path, name: str) -> Path | None:
         """See `Origin.find_local`: a folder of this name, or of the repository's."""
         candidates = (folder / name, folder / self.name.partition("/")[2])
-        return next((path for path in candidates if path.is_dir() and any(path.iterdir())), None)
+        copy = next((path for path in candidates if path.is_dir() and any(path.iterdir())), None)
+        if copy is not None and self.is_model:  # images may lie there in other ways
+            names = names_below(copy)
+            for pattern in self.patterns:
+                if not any(fnmatch(name, pattern) for name in names):
+                    raise UserError(f"{copy}: holds no file {pattern}, as {self.address} does; put it there")
+        return copy
 
     def _is_wanted(self, path: str) -> bool:
         return any(fnmatch(path, pattern) for pattern in self.patterns) and not any(

@@ -98,10 +98,9 @@ class RowGroups:
             remote = RemoteFiles(self.repository, entry.note["revision"])
             groups = self._plan(files, remote, entry)
             missing = [group for group in groups if not _is_there(folder, group, entry)]
-            check_room(_existing(folder), sum(group.n_bytes for group in missing), entry.name)
-            total = sum(group.n_bytes for group in groups)
-            with progress(entry.name, total) as bar:
-                bar.update(total - sum(group.n_bytes for group in missing))
+            total, needed = (sum(group.n_bytes for group in of) for of in (groups, missing))
+            check_room(_existing(folder), needed, entry.name)
+            with progress(entry.name, total, total - needed) as bar:
                 for group in missing:
                     with remote.open(group.file) as parquet:
                         table = parquet.read_row_group(group.number, columns=["image", "label"])

@@ -62,9 +62,9 @@ class Source:
     by_name_only: bool = False
 
     def value_in(self, path: Path) -> str:
-        """The value of the command's option, for a source that lies in `path`; of a copy that is a file, the file."""
-        if path.is_file():
-            before = self.value.partition("{path}")[0]
+        """The value of the command's option, for a source that lies in `path`: in its place there, else all of it."""
+        before, _, place = self.value.partition("{path}/")
+        if place and not (path / place).exists():
             return f"{before}{path}"
         return self.value.replace("{path}", str(path))
 

@@ -154,7 +154,7 @@ def _append(session: requests.Session, url: str, part: Path, name: str, entry: E
         partial = {"url": url, "validator": _validator(answer), "bytes": total, "md5": md5}
         entry.save(partial=partial)
         bar.reset(total)
-        bar.update(start)
+        bar.n = bar.last_print_n = bar.initial = start  # what came before says nothing of the speed
         with cannot_write(part, f"{MAKE_ROOM}; {LATER}"), part.open("ab" if start else "wb") as file:
             for block in itertools.chain([first], blocks):
                 file.write(block)
@@ -238,9 +238,18 @@ def as_size(n_bytes: int) -> str:
     return f"{n_bytes} bytes"
 
 
-def progress(name: str, total: int | None = None) -> tqdm:
-    """A bar of bytes with the time that is left, on standard error, where that is a terminal."""
-    return tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, disable=None, dynamic_ncols=True)
+def progress(name: str, total: int | None = None, initial: int = 0) -> tqdm:
+    """A bar of bytes, `initial` of which are there, with the time that is left; where standard error is a terminal."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=name,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=None,
+        dynamic_ncols=True,
+    )
 
 
 def _size(part: Path) -> int:

@@ -50,14 +50,17 @@ def test_the_files_for_jax_are_those_that_timm_names(alias: str) -> None:
     assert sources()[alias].origin.address == f"https://huggingface.co/{config.hf_hub_id}"
 
 
-def test_a_command_takes_what_was_fetched() -> None:
+def test_a_command_takes_what_was_fetched(tmp_path: Path) -> None:
     from benchmark.core.commands import PACKAGES, commands
 
     known = {name for package in PACKAGES for name in commands(package)}
     for source in sources().values():
         assert source.command.partition(" ")[0] in known or source.command.startswith("--base of"), source.name
-    path = Path("out", "vitb16")
-    assert sources()["vitb16"].value_in(path) == f"vitb16={path}/model.safetensors"
+    for name in ("vitb16", "natural"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "vitb16" / "model.safetensors").touch()
+    assert sources()["vitb16"].value_in(tmp_path / "vitb16") == f"vitb16={tmp_path}/vitb16/model.safetensors"
+    assert sources()["natural"].value_in(tmp_path / "natural") == f"{tmp_path}/natural", "an unpacked archive"
 
 
 # ------------------------------------------------------------------------------------------ terms
@@ -105,6 +108,9 @@ def test_local_copies_are_used_where_they_lie(server: FileServer, tmp_path: Path
     chosen = [Source(name, "", "", Download(server.url(f"/{name}.zip"), f"{name}.zip")) for name in "ab"]
     collection.fetch_sources(out, chosen, lambda new: False, copies)
     assert collection.path_of(out, "a") == copies / "a.zip" and collection.path_of(out, "b") == copies / "b"
+    assert [source.value_in(collection.path_of(out, source.name)) for source in chosen] == [
+        str(copies / "a.zip"), str(copies / "b")
+    ]  # fmt: skip
     assert not server.requests and sorted(path.name for path in out.iterdir()) == [LOCK]
     collection.fetch_sources(out, chosen, lambda new: False)
     (copies / "a.zip").unlink()
@@ -126,6 +132,10 @@ def test_copies_that_are_not_there_or_something_else_are_named(server: FileServe
         note()
     with pytest.raises(UserError, match="holds no imagenet"):
         note(IMAGENET)
+    (copies / "vitb16").mkdir()
+    (copies / "vitb16" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"vitb16: holds no file model\.safetensors"):
+        note(sources()["vitb16"])
     (copies / "a.zip").write_bytes(b"<html><title>Sign in</title>")
     with pytest.raises(UserError, match=r'a\.zip: is a web page \("Sign in"\) and no \.zip file'):
         note()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import resource
+import re
 import signal
 import subprocess
 import sys
@@ -247,6 +248,7 @@ def test_a_disk_that_is_too_small_is_named_first(server: FileServer, tmp_path: P
 
 def test_a_disk_that_is_full_on_the_way_loses_nothing(server: FileServer, tmp_path: Path) -> None:
     server.answers["/a.zip"] = Answer(ZIP)
+    resource = pytest.importorskip("resource", reason="a limit on the size of files stands for a full disk")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_100_000, limits[1]))
     try:
@@ -285,6 +287,39 @@ def test_a_killed_fetch_goes_on(server: FileServer, tmp_path: Path, stop: signal
     fetch(server, tmp_path / "out")
     assert (tmp_path / "out" / "a" / "a.zip").read_bytes() == ZIP * 2
     assert ranges(server)[-1] == f"bytes={kept}-" and kept >= 1 << 20
+
+
+def test_a_server_that_falls_silent_is_asked_again(server: FileServer, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(transfer, "TIMEOUT", (5, 0.3))
+    answer = server.answers["/a.zip"] = Answer(ZIP, stall=threading.Event(), stall_after=3 << 19)
+    release = threading.Timer(0.6, answer.stall.set)
+    release.start()
+    fetch(server, tmp_path)
+    assert (tmp_path / "a" / "a.zip").read_bytes() == ZIP and len(server.requests) > 1
+    release.join()
+
+
+def test_a_redirect_to_plain_http_is_refused() -> None:
+    import requests
+
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.headers["Location"] = 302, "https://a.org/x", "http://a.org/x"
+    with transfer.open_session() as session, pytest.raises(UserError, match="without https"):
+        session.get_redirect_target(answer)
+
+
+def test_progress_and_the_time_left_are_shown_on_a_terminal(server: FileServer, tmp_path: Path, monkeypatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    server.answers["/a.zip"] = answer = Answer(ZIP, stall=threading.Event(), stall_after=3 << 19)
+    release = threading.Timer(0.3, answer.stall.set)
+    release.start()
+    fetch(server, tmp_path)
+    release.join()
+    assert re.search(r"a\.zip: .*2\.05M.*\[\d\d:\d\d<\d\d:\d\d, .*B/s\]", terminal.getvalue().replace("\r", "\n"))
 
 
 def test_two_fetches_do_not_share_a_folder(server: FileServer, tmp_path: Path) -> None:

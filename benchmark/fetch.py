@@ -1,4 +1,4 @@
-"""Fetch what the benchmark is made of from where its owners offer it: archives, base models, training images.
+"""Fetch what the benchmark is made of, from where its owners offer it.
 
     python -m benchmark.fetch --list
     python -m benchmark.fetch natural sensitive vitb16 --out out/fetched

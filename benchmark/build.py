@@ -226,7 +226,7 @@ def main(
     allow_partial: options.AllowPartial = False,
     publish: bool = False,
     push: str | None = None,
-    yes: bool = False,
+    yes: options.Yes = False,
     device: options.Device = "auto",
 ) -> None:
     """Build the benchmark, 4,306 editing samples in 18 groups and 2,071 locality images, from its archives.
@@ -237,7 +237,6 @@ def main(
         label_with: Base model whose top-1 class labels unlabelled locality images.
         publish: Leave out the pixels that may not be passed on (ImageNet, PUG); benchmark.hydrate fills them in.
         push: Data set OWNER/NAME on the Hub to upload to, after showing what would go; needs --publish.
-        yes: Upload without asking.
     """
     given = {subset: path for subset in subsets() if (path := getattr(inputs, subset)) is not None}
     if not given:

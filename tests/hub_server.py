@@ -83,6 +83,7 @@ class HubServer(ThreadingHTTPServer):
     """Models and data sets by (``models`` or ``datasets``, OWNER/NAME).
 
     requests: method and path of each request so far.
+    sent: bytes of files so far.
     page: entries of a listing that are sent at once.
     broken: answer everything with 503.
     """
@@ -94,6 +95,7 @@ class HubServer(ThreadingHTTPServer):
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.large: dict[str, Blob] = {}  # by SHA-256: what the other host sends
         self.requests: list[tuple[str, str]] = []
+        self.sent = 0
         self.page = 1000
         self.broken = False
 
@@ -340,6 +342,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             for chunk in blob.read(start, end):
                 self.wfile.write(chunk)
+                self.server.sent += len(chunk)
 
     def _refuse(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         marks = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(headers or {})}

@@ -54,6 +54,13 @@ benchmark.build --natural nowhere                         | nowhere: no such fil
 benchmark.build --oil_paintings x                         | did you mean --oil-painting?
 benchmark.build --push owner/name --natural x             | --push needs --publish
 benchmark.build --device tpu                              | --device must be auto, cpu, cuda or mps
+benchmark.fetch naturl                                    | no source is called "naturl"; did you mean "natural"?
+benchmark.fetch natural --form-folder x                   | did you mean --from-folder?
+benchmark.fetch natural --from-folder nowhere             | nowhere: no such folder
+benchmark.fetch imagenet --from-folder out --out new      | out: holds no imagenet; put it there as out/imagenet
+benchmark.fetch --list=yes                                | no source is called "yes"
+benchmark.fetch --list --out .                            | which no collection of sources made
+benchmark.fetch natural --out weights.pt                  | weights.pt must be a folder, not a file
 benchmark.hydrate                                         | PATH is missing: Data set built with --publish
 benchmark.hydrate nowhere                                 | build the data set with benchmark.build
 benchmark.hydrate a b                                     | "b" is one word too many

@@ -37,6 +37,7 @@ AS_THEY_STAND = {
     "python -m leaderboard.analyse --help": "",
     "python -m leaderboard.figures all": "",
     "python -m editors.fix --base MODEL --image x.jpg --label volleyball --editor hypernetwork --check DIR": "",
+    "python -m benchmark.fetch --list": "",
     "python -m benchmark.inspect where2edit/vit-edit-bench": "",
     "python -m generation.procedural --out out/mini_generated": "--limit 6",
 }
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "python -m mad.crawl": "a key of Flickr; tests/mad/test_crawl.py",
     "python -m editors.train hypernetwork|ke|mend": MINUTES,
     "python -m leaderboard.tune": MINUTES,
+    "python -m benchmark.fetch natural sensitive pug": "the network; tests/benchmark/fetching has servers on loopback",
     "python -m benchmark.build --natural Natural-Image-Subset.zip --oil-painting DIR --stage-light PUG_DIR "
     "--locality Sensitive-Images.zip --label-with vitb16": ARCHIVES,
     "python -m leaderboard.submit ft --base vitb16 --data where2edit/vit-edit-bench --images imagenet/train": WEIGHTS,

@@ -1,4 +1,4 @@
-"""The readers of tables and tensors: parquet, safetensors, and what `torch.save` wrote. They run no code of a file.
+"""The readers of tables and tensors: parquet, safetensors, npz, what `torch.save` wrote. They run no code of a file.
 
 Like `benchmark.core.readers`, they take regular files only and raise `Unreadable`. What a file says of its own size is
 compared with its bytes before anything of that size is made.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from benchmark.core.errors import message_line
 from benchmark.core.readers import FIX, Unreadable, check_file, read_head
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
     import torch
@@ -35,26 +38,42 @@ FREE = 256 << 20  # bytes below which a good ratio is no bomb
 # ------------------------------------------------------------------------------------------ parquet
 
 
-@contextlib.contextmanager
 def open_parquet(
     path: Path, fix: str = FIX, *, memory_map: bool = False, checksums: bool = False
-) -> Iterator[pq.ParquetFile]:
+) -> contextlib.AbstractContextManager[pq.ParquetFile]:
     """A parquet file, opened. Raises `Unreadable` for one that is none, and for what turns out damaged within."""
+    size = check_file(path, None, fix)
+    return _opened(path, size, path, fix, memory_map=memory_map, page_checksum_verification=checksums)
+
+
+def open_parquet_in(
+    file: Any, size: int, where: str, fix: str = FIX, metadata: pq.FileMetaData | None = None
+) -> contextlib.AbstractContextManager[pq.ParquetFile]:
+    """A parquet file of `size` bytes in an open file of another system; `metadata` is its own, if it was read before.
+
+    Raises `Unreadable`, as `open_parquet` does.
+    """
+    return _opened(file, size, where, fix, metadata=metadata, pre_buffer=True)
+
+
+@contextlib.contextmanager
+def _opened(source: Any, size: int, where: Path | str, fix: str, **settings: Any) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    size = check_file(path, None, fix)
     try:
-        with pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=checksums) as opened:
+        with pq.ParquetFile(source, **settings) as opened:
             groups = [opened.metadata.row_group(number).total_byte_size for number in range(opened.num_row_groups)]
             if any(not 0 <= group <= max(FREE, min(MAX_ROW_GROUP, MAX_RATIO * size)) for group in groups):
-                raise Unreadable(path, f"would unpack to {max(map(abs, groups)) >> 20:,} MiB at once", fix)
+                raise Unreadable(where, f"would unpack to {max(map(abs, groups)) >> 20:,} MiB at once", fix)
             names = opened.schema_arrow.names
             if doubled := [name for name in names if names.count(name) > 1]:
-                raise Unreadable(path, f"has the column {doubled[0]!r:.60} twice", fix)
+                raise Unreadable(where, f"has the column {doubled[0]!r:.60} twice", fix)
             yield opened
     except (pa.ArrowException, OSError, MemoryError, OverflowError) as error:
-        raise Unreadable(path, f"not a parquet file that can be read ({message_line(error)})", fix) from error
+        if isinstance(error, OSError) and type(error) is not OSError and not isinstance(source, Path):
+            raise  # of the other system: its network, its rights
+        raise Unreadable(where, f"not a parquet file that can be read ({message_line(error)})", fix) from error
 
 
 def read_parquet(
@@ -153,6 +172,40 @@ def load_pickled(source: Path | bytes, where: Path | str, fix: str = FIX, device
         raise Unreadable(where, f"its tensors do not load ({detail})", fix) from error
     _check_tensors(value, where, fix)
     return value
+
+
+def read_npz(path: Path, fix: str = FIX) -> dict[str, np.ndarray]:
+    """The arrays of numbers in an archive of NumPy (``np.savez``), by name. Raises `Unreadable`.
+
+    Before an array is made, its size is compared with the bytes that the archive has for it.
+    """
+    size = check_file(path, None, fix)
+    members = list_members(path, path, fix)
+    if sum(member.file_size for member in members) > max(FREE, MAX_RATIO * size):
+        raise Unreadable(path, "would unpack to far more than it holds", fix)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): _read_array(archive, name, path, fix) for name in archive.namelist()}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise Unreadable(path, f"its arrays do not load ({message_line(error)})", fix) from error
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path, fix: str) -> np.ndarray:
+    import numpy as np
+    from numpy.lib import format as npy
+
+    with archive.open(name) as file:
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(file))
+        if read_header is None:
+            raise Unreadable(path, f"{name!r:.60} is of another version of NumPy's format", fix)
+        shape, by_columns, dtype = read_header(file)
+        if dtype.kind not in "fiu":
+            raise Unreadable(path, f"{name!r:.60} holds {dtype!s:.20} and no plain numbers", fix)
+        size = math.prod(shape) * dtype.itemsize
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise Unreadable(path, f"{name!r:.60} is of {size:,} bytes by its own account, and not by the archive's", fix)
+    return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def list_members(source: Path | bytes, where: Path | str, fix: str = FIX) -> list[zipfile.ZipInfo]:

@@ -49,6 +49,10 @@ ImageNetSketch: TypeAlias = Annotated[str | None, Doc("Images of ImageNet-Sketch
 Pug: TypeAlias = Annotated[Path | None, Doc("Root folder of PUG: ImageNet, or a ZIP archive of it.")]
 LOCALITY = Doc("Sensitive-Images.zip, its folder, or what benchmark.locality selected.")
 Locality: TypeAlias = Annotated[Path | None, LOCALITY]
+FromFolder: TypeAlias = Annotated[
+    Path | None,
+    Doc("Folder of local copies, each under its source's name or as its owners call it; then nothing is fetched."),
+]
 AllowPartial: TypeAlias = Annotated[bool, Doc("Go on where images are missing, or their counts are not the paper's.")]
 
 # how much, and of what
@@ -112,6 +116,7 @@ OptionalOut: TypeAlias = Annotated[Path | None, _OUT]
 Json: TypeAlias = Annotated[
     Path | None, Doc("Folder for the numbers, as a JSON file that is named after what was measured.")
 ]
+Yes: TypeAlias = Annotated[bool, Doc("Answer yes to what would be asked: whether to upload, or to agree to terms.")]
 AnswersFile: TypeAlias = Annotated[
     Path | None, Doc("File of answers of all annotators, if not review.sqlite beside the groups.")
 ]

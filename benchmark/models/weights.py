@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.core.arrays import HOLDS_CODE, list_members, load_pickled, read_safetensors
+from benchmark.core.arrays import HOLDS_CODE, list_members, load_pickled, read_npz, read_safetensors
 from benchmark.core.errors import UserError
 from benchmark.core.readers import Unreadable, read_head
 from benchmark.models.convert import from_transformers, is_transformers
+from benchmark.models.jax import from_jax, is_jax
 
 Tensors = Mapping[str, Tensor]
 RAW = ("state_dict", "model", "model_state_dict", "module", "net", "network")  # usual keys, the surest first
@@ -23,7 +24,7 @@ WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # of parallel training and
 RESAMPLED = re.compile(r"pos_embed|patch_embed\.proj\.weight|relative_position_bias_table|rel_pos")
 PREFERRED = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")  # of a folder, as timm does
 MAX_NESTED = 4  # mappings around a set of weights; a trainer keeps them in one or two
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".npz")
 
 # First bytes of files that are taken for weights, what they are, and the way out.
 NOT_WEIGHTS = (
@@ -81,13 +82,15 @@ def read_weights(path: Path) -> Weights:
 def fit_names(weights: Weights, expected: Tensors, path: Path) -> Weights:
     """The same weights under the names that a model has (`expected`), where one prefix stands before all of them.
 
-    A ViTForImageClassification of the transformers library is converted to timm's layout. Raises `UserError` where
-    two prefixes fit, or other layers lie beside those that have the prefix.
+    A ViTForImageClassification of the transformers library, and a ViT of JAX's, are converted to timm's layout. Raises
+    `UserError` where two prefixes fit, or other layers lie beside those that have the prefix.
     """
     tensors = weights.tensors
     if is_transformers(tensors):
         converted = from_transformers(tensors, expected, path)
         return replace(weights, tensors=converted).remark("converted from the layout of the transformers library")
+    if is_jax(tensors):
+        return replace(weights, tensors=from_jax(tensors)).remark("converted from JAX's layout")
     anchor = next((name for name in expected if name.endswith("weight") and expected[name].dim() >= 2), "")
     prefixes = sorted({name.removesuffix(anchor) for name in tensors if name == anchor or name.endswith(f".{anchor}")})
     if len(prefixes) > 1:
@@ -175,10 +178,8 @@ def _read(path: Path) -> Any:
             raise UserError(f"{path}: {message}")
     names = [member.filename for member in list_members(path, path, fix)]
     if any(name.endswith(".npy") for name in names):
-        raise UserError(
-            f"{path}: is an archive of NumPy arrays, as JAX saves them; let timm convert it once: "
-            "model = timm.create_model(NAME), model.load_pretrained(FILE), then save model.state_dict()"
-        )
+        arrays = read_npz(path, fix)
+        return {name: torch.from_numpy(array.astype(array.dtype.newbyteorder("="))) for name, array in arrays.items()}
     if any("/code/" in name for name in names):
         raise UserError(f"{path}: these weights do not load: it is a TorchScript program; save its state_dict()")
     try:

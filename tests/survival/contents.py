@@ -21,6 +21,7 @@ BY_TIMES = f"{CACHE}/verified/"  # empty files, whose names come from times and 
 TIMES = {  # columns and keys of wall-clock time and memory, and of what is counted on after an undone answer
     "number",
     "seconds", "score_seconds", "created", "costs", "answered_at", "asked_at", "begun", "modified", "dirty", "commit",
+    "mtime_ns", "fetched",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tests.test_options import walk
 ROOT = Path(__file__).resolve().parents[2]
 HALVES = (  # each is a process that imports its commands once
     "submit tune layers iou ablation curve swaps site tables figures hypernetwork ke mend fix",
-    "search crawl review status export build own inspect hydrate locality shift procedural paint filter",
+    "search crawl review status export build own inspect hydrate fetch locality shift procedural paint filter",
 )
 PAGE = ROOT / "docs" / "reliability.md"
 ROW = re.compile(r"^\| `(?P<case>\w+)`: (?P<commands>[^|]+?) \|", flags=re.MULTILINE)

@@ -33,6 +33,7 @@ READERS = {
     "parquet": arrays.read_parquet,
     "safetensors": arrays.read_safetensors,
     "metadata": arrays.read_metadata,
+    "npz": arrays.read_npz,
     "pickle": lambda path: arrays.load_pickled(path, path),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.survival.cases.inputs import command, model, pictures
+from tests.survival.cases.inputs import command, free_port, model, pictures
 from tests.survival.server import Case
 
 
@@ -51,6 +51,26 @@ def _validation() -> None:
         Path("new", image).rename(Path("in/val", str(label), Path(image).name))
 
 
+PORT = free_port()  # one for all runs: the lock file keeps addresses
+
+
+def _fetch() -> None:
+    """An archive as it is, and one of which a part is kept."""
+    from benchmark.fetching import collection, pug
+    from benchmark.fetching.download import Download
+    from benchmark.fetching.source import Source
+    from tests.benchmark.fetching.test_collection import PUG, pug_archive
+    from tests.file_server import Answer, serving_files
+
+    with serving_files(PORT) as server:
+        archive = Path("in/Natural-Image-Subset.zip").read_bytes()
+        server.answers = {"/a.zip": Answer(archive, cuts=[len(archive) // 2]), "/p.tar.gz": Answer(pug_archive(PUG))}
+        lights = Download(server.url("/p.tar.gz"), "p.tar.gz", repack=pug.keep_light, kept="p.zip")
+        sources = (Source("a", "", "", Download(server.url("/a.zip"), "a.zip")), Source("p", "", "", lights))
+        collection.sources = lambda: {source.name: source for source in sources}
+        command("benchmark.fetch a p --yes --out out")()
+
+
 CASES = (
     Case("build", _archives, command(BUILD)),
     Case("own", _own, command(OWN)),
@@ -60,5 +80,6 @@ CASES = (
         _published,
         command("benchmark.hydrate out --pug in/PUG_ImageNet --locality in/Sensitive-Images.zip"),
     ),
+    Case("fetch", _archives, _fetch),
     Case("locality", _validation, command("benchmark.locality --base in/base --imagenet in/val --margin 1 --out out")),
 )

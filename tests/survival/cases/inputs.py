@@ -6,6 +6,7 @@ What lies in "in" is only read: it is linked into the folder of each run, and ke
 from __future__ import annotations
 
 import importlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,3 +46,10 @@ def pictures(folder: str, *classes: str, each: int = 2) -> None:
         Path(folder, name).mkdir(parents=True)
         for number in range(each):
             Path(folder, name, f"{number}.png").write_bytes(png(rng))
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
-from tests.survival.cases.inputs import command, model, pictures
+from tests.survival.cases.inputs import command, free_port, model, pictures
 from tests.survival.server import Case
 
 
@@ -19,13 +18,7 @@ def _pool() -> None:
 _search = command("mad.search --pair in/base,in/strong --pool in/pool --min-group 1 --out out")
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-PORT = _free_port()  # one for all runs: the index keeps addresses
+PORT = free_port()  # one for all runs: the index keeps addresses
 
 
 def _crawl() -> None:

@@ -1,4 +1,4 @@
-"""Write the board as a static site that opens from disk: tables, plot, a page an editor, pictures."""
+"""Write the board as a static site that opens from disk: tables, plot, an editor a page."""
 
 from __future__ import annotations
 

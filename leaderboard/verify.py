@@ -1,4 +1,4 @@
-"""Verify a submission: its files, its samples, its scores, and a random part of its edits, which are made again."""
+"""Verify a submission: files, samples, scores and, made again, a random part of its edits."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.core.arrays import open_parquet, read_parquet
-from benchmark.core.files import replacing, write_bytes
+from benchmark.core.files import replacing
 from benchmark.core.readers import Unreadable, parse_json, read_json
 from benchmark.core.text import printable
 from benchmark.data.dataset import Benchmark
@@ -268,7 +268,8 @@ def share_samples(folder: Path, into: Path) -> Path:
     if read_json(folder / "record.json", fix=FIX)["outcomes"].get("samples_sha256") != hash_of_run:
         raise Unreadable(folder / "record.json", "does not name the hash of its images", FIX)
     if not shared.is_file():
-        write_bytes(shared, (folder / SAMPLES_FILE).read_bytes())
+        with replacing(shared) as temporary:
+            shutil.copyfile(folder / SAMPLES_FILE, temporary)
     (folder / SAMPLES_FILE).unlink(missing_ok=True)
     return shared
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_a_changed_source_is_named_and_not_resumed(
 
     def of_changed_descent(tree):
         for node in tree.body:
-            if getattr(node, "targets", None) and node.targets[0].id == "LOSS_BELOW":
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LOSS_BELOW":
                 node.value.value = 0.5
         return hash_tree(tree)
 

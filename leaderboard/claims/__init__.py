@@ -1,1 +1,1 @@
-"""The claims of the paper's prose, and the verdict of our records on each: `claims.yaml` lists them with their rules."""
+"""The claims of the paper's prose (`claims.yaml`), each with its rule, and the verdicts of our records on them."""

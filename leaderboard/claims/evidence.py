@@ -44,7 +44,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The runs of a figure over the edits of some groups. `scores` are by run and name, `labels` name each run."""
+    """The runs of a figure over the edits of some groups. `attributes` and `scores` are by run and name."""
 
     figure: PaperFigure
     records: list[Record]
@@ -98,9 +98,9 @@ class Evidence:
         """Raise `NotThere` for a value of the sweep that has no run."""
         for point in self.series(str(setting["editor"])):
             # A setting that names its knob's value is one point of the sweep.
-            wanted_point = {**point, **setting}
-            if not any(wanted_point.items() <= self.attributes[n].items() for n in inside):
-                raise NotThere(f"there is no run of {in_words((wanted_point,))}")
+            own_point = {**point, **setting}
+            if not any(own_point.items() <= self.attributes[n].items() for n in inside):
+                raise NotThere(f"there is no run of {in_words((own_point,))}")
 
     def others(self, settings: Sequence[Setting]) -> tuple[Setting, ...]:
         """The figure's other editors, or the other values of its field."""
@@ -119,6 +119,9 @@ class Evidence:
         return mean(networks)
 
     def _of_network(self, runs: Sequence[int], score: str, locality: str) -> Measured:
+        if score == "spread":
+            hits = [metrics.compute_hits(self.outcomes[n]) for n in runs]
+            return mean([spread(each, metrics.resample(each)) for each in hits])  # the weights of all other scores
         if score != "area":
             return mean([self.scores[n][locality if score == "lr" else score] for n in runs])
         gr, lr = ([self.scores[n][name] for n in runs] for name in ("gr", locality))
@@ -149,10 +152,8 @@ def gather(figure: PaperFigure, sources: Sources, groups: str, once: tuple[str, 
         outcomes = [replace_partners(each, partners) for each in outcomes]
     outcomes = [_only(each, groups) for each in outcomes]
     scores = []
-    for run, resampled in zip(outcomes, paired.resample_together(outcomes), strict=True):
-        own = {name: Measured(resampled.values[name], each) for name, each in resampled.replicates.items()}
-        hits = metrics.compute_hits(run)
-        scores.append({**own, "spread": spread(hits, metrics.resample(hits))})
+    for resampled in paired.resample_together(outcomes):
+        scores.append({name: Measured(resampled.values[name], each) for name, each in resampled.replicates.items()})
     return Evidence(figure, [record for _, record in runs], outcomes, attributes, scores, once)
 
 
@@ -168,7 +169,9 @@ def _runs_of(figure: PaperFigure, sources: Sources) -> tuple[list[Run], list[dic
             choose(figure, sources, lambda r: r.protocol.samples_per_edit, 2, ("samples_per_edit",))
         )
     elif figure.drawn_as == "places":
-        runs = choose(figure, sources, lambda r: (r.editor.config.get("part"), r.editor.config.get("first")), without=())
+        runs = choose(
+            figure, sources, lambda r: (r.editor.config.get("part"), r.editor.config.get("first")), without=()
+        )
     else:
         usual = paper_makers.usual(choose(figure, sources, lambda r: r.editor.name, without=()))
         runs = [run for run in usual if has_usual_settings(run[1])]
@@ -256,4 +259,5 @@ def _deviation(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
     rates, total = np.nan_to_num(rates), weights.sum(1)
     middle = ratio(weights @ rates, total)
     square = ratio(weights @ rates**2, total)
-    return np.sqrt(np.maximum(square - middle**2, 0))
+    deviation: np.ndarray = np.sqrt(np.maximum(square - middle**2, 0))
+    return deviation

@@ -11,8 +11,9 @@ import numpy as np
 from leaderboard.analyses import paper_makers
 from leaderboard.analyses.paper import BASES, NATURAL, NotThere, PaperFigure, Sources, read_list
 from leaderboard.claims.evidence import Evidence, gather
-from leaderboard.claims.rules import FAILS, HOLDS, OF_FILES, OF_RUNS, OPEN, Comparison, combine
+from leaderboard.claims.rules import FAILS, HOLDS, NOTHING, OF_FILES, OF_RUNS, OPEN, Comparison, combine
 from leaderboard.claims.table import AnyClaim, Number, read_table
+from leaderboard.records.record import ROUNDING
 from leaderboard.records.sections import Score
 
 SETTLED = (0.25, 0.5)  # shares of all iterations between which the sparsity of a training has settled
@@ -58,17 +59,17 @@ class NumberRow:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Judges claims by finished runs and analyses; runs that several claims need are resampled once."""
+class ClaimReport:
+    """The verdicts of finished runs and analyses; runs that several claims need are resampled once."""
 
     sources: Sources
     _gathered: dict[tuple[str, str], Evidence | str] = field(default_factory=dict)
 
-    def claims(self) -> list[ClaimRow]:
+    def claim_rows(self) -> list[ClaimRow]:
         """A row for each claim, figure, set of groups and, of a base that D_l was not chosen with, each LR."""
-        return [row for claim in read_table().claims for row in self.judge(claim)]
+        return [row for claim in read_table().claims for row in self.rows_of(claim)]
 
-    def judge(self, claim: AnyClaim) -> Iterator[ClaimRow]:
+    def rows_of(self, claim: AnyClaim) -> Iterator[ClaimRow]:
         """The rows of one claim."""
         figures = {figure.name: figure for figure in read_list()}
         for figure in map(figures.__getitem__, claim.figures):
@@ -78,11 +79,13 @@ class Judge:
 
     def _row(self, claim: AnyClaim, figure: PaperFigure, groups: str, locality: str) -> ClaimRow:
         comparisons: Sequence[Comparison] = ()
-        missing, conditions, extra = "", "", ()
+        extra: tuple[str, ...] = ()
+        missing, conditions = "", ""
         try:
             if claim.kind == "undecided":
                 missing = claim.needs
             elif claim.kind in OF_FILES:
+                extra = self._stand_in(figure)
                 comparisons = OF_FILES[claim.kind](claim, figure, self.sources)
             else:
                 evidence = self._gather(figure, groups)
@@ -90,14 +93,21 @@ class Judge:
                 comparisons = OF_RUNS[claim.kind](claim, evidence, locality)
         except NotThere as error:
             missing = f"{error}; it needs: {figure.needs}"
+        absent = dict.fromkeys(each.missing for each in comparisons if each.missing)
+        if any(each.difference is NOTHING for each in comparisons):
+            absent[f"it needs: {figure.needs}"] = None
         verdict = combine([each.verdict for each in comparisons])
         decisive = min((each for each in comparisons if each.verdict == verdict), key=_size, default=None)
         return ClaimRow(
             claim.name, claim.says, claim.where, figure.heading, claim.rule, groups, locality, conditions,
-            decisive.of if decisive else "", decisive.difference if decisive else Score(value=None), verdict,
-            missing or "; ".join(dict.fromkeys(each.missing for each in comparisons if each.missing)),
+            decisive.of if decisive else "", decisive.difference if decisive else NOTHING, verdict,
+            missing or "; ".join(absent),
             explain((*extra, *claim.departures)), tuple(comparisons),
         )  # fmt: skip
+
+    def _stand_in(self, figure: PaperFigure) -> tuple[str, ...]:
+        """The departure that another base stands in for the figure's. Raises `NotThere` without a base."""
+        return () if self.sources.of_base(figure.base)[0][1].base.name == figure.base else ("stand-in",)
 
     def _gather(self, figure: PaperFigure, groups: str) -> Evidence:
         key = figure.name, groups
@@ -111,27 +121,57 @@ class Judge:
             raise NotThere(evidence)
         return evidence
 
-    def numbers(self, rows: Sequence[ClaimRow]) -> list[NumberRow]:
+    def number_rows(self, rows: Sequence[ClaimRow]) -> list[NumberRow]:
         """A row for each printed result, from the rows of the claims and our own measures."""
-        return [self._number(number, [row for row in rows if row.claim == number.claim])
-                for number in read_table().numbers]  # fmt: skip
+        # The paper prints each of them for its first base, so that the figure that a claim names first decides it.
+        first = {claim.name: claim.figures[0] for claim in read_table().claims}
+        headings = {figure.name: figure.heading for figure in read_list()}
+        return [
+            self._number(
+                number, [row for row in rows if row.claim == number.claim and row.figure == headings[first[row.claim]]]
+            )
+            for number in read_table().numbers
+        ]
 
     def _number(self, number: Number, rows: Sequence[ClaimRow]) -> NumberRow:
-        ours, rule, missing = "", "none", "a measure of ours; the time of a training is in no record"
-        verdict, departures = OPEN, explain(number.departures)
+        ours, rule, verdict, missing = "", "none: nothing of ours is compared with it", OPEN, ""
+        departures = explain(number.departures)
         if rows:
             ours, rule, verdict = f"claim {number.claim}", rows[0].rule, combine([row.verdict for row in rows])
             missing = "; ".join(dict.fromkeys(row.missing for row in rows if row.missing))
-            departures = tuple(dict.fromkeys((*departures, *(each for row in rows for each in row.departures))))
-        elif number.measure is not None and number.value is not None and number.tolerance is not None:
-            rule, missing = f"ours is {number.printed}, within {number.tolerance:g}", ""
+            departures = tuple(dict.fromkeys(each for row in rows for each in (*departures, *row.departures)))
+        elif number.measure is None or number.value is None or number.tolerance is None:
+            missing = number.needs
+        else:
+            rule = f"{number.measure} of ours is {number.value:g}, within {number.tolerance:g}"
             try:
-                value = measure(number.measure, self.sources)
-                ours = f"{value:.4g} ({number.measure})"
-                verdict = HOLDS if abs(value - number.value) <= number.tolerance + 1e-9 else FAILS
+                value = self._measure(number.measure)
+                ours = f"{value:.4g}"
+                verdict = HOLDS if abs(value - number.value) <= number.tolerance + ROUNDING else FAILS
+                if number.measure.endswith("sparsity"):
+                    departures = (*explain(self._stand_in(_training_figure())), *departures)
             except NotThere as error:
                 missing = str(error)
-        return NumberRow(number.id, number.where, number.quantity, number.printed, ours, rule, verdict, missing, departures)
+        return NumberRow(
+            number.id, number.where, number.quantity, number.printed, ours, rule, verdict, missing, departures
+        )
+
+    def _measure(self, name: str) -> float:
+        """One of our own numbers. Raises `NotThere` without what it is made of."""
+        if name.startswith("kept "):
+            return _kept_share(name == "kept natural", self.sources)
+        _, curve = paper_makers.training_curve(_training_figure(), self.sources)
+        if name == "first sparsity":
+            return curve["sparsity"][0]
+        shares = np.array(curve["iteration"]) / max(curve["iteration"])
+        settled = np.array(curve["sparsity"])[(shares >= SETTLED[0]) & (shares <= SETTLED[1])]
+        if not settled.size:
+            raise NotThere("the training curve has too few points")
+        return float(settled.mean())
+
+
+def _training_figure() -> PaperFigure:
+    return next(figure for figure in read_list() if figure.drawn_as == "training")
 
 
 def _size(comparison: Comparison) -> float:
@@ -139,30 +179,17 @@ def _size(comparison: Comparison) -> float:
 
 
 def _localities(claim: AnyClaim, figure: PaperFigure) -> tuple[str, ...]:
-    """Both LRs where the figure's base is not the one that D_l was chosen with and the rule looks at one."""
+    """The LRs that a rule looks at: both where the figure's base is not the one that D_l was chosen with."""
     looks_at_lr = claim.kind == "trade" or (claim.kind in ("difference", "order") and claim.score in ("lr", "area"))
-    return ("lr", "lr_agreement") if looks_at_lr and figure.base != BASES[0] else ("lr",)
+    if not looks_at_lr:
+        return ("",)
+    return ("lr",) if figure.base == BASES[0] else ("lr", "lr_agreement")
 
 
 def explain(names: Sequence[str]) -> tuple[str, ...]:
     """The sentences of departures, each with its source."""
     departures = read_table().departures
     return tuple(f"{departures[name].says} ({departures[name].where})" for name in dict.fromkeys(names))
-
-
-def measure(name: str, sources: Sources) -> float:
-    """One of our own numbers. Raises `NotThere` without what it is made of."""
-    if name.startswith("kept "):
-        return _kept_share(name == "kept natural", sources)
-    figure = next(figure for figure in read_list() if figure.drawn_as == "training")
-    _, curve = paper_makers.training_curve(figure, sources)
-    if name == "first sparsity":
-        return curve["sparsity"][0]
-    shares = np.array(curve["iteration"]) / max(curve["iteration"])
-    settled = np.array(curve["sparsity"])[(shares >= SETTLED[0]) & (shares <= SETTLED[1])]
-    if not settled.size:
-        raise NotThere("the training curve has too few points")
-    return float(settled.mean())
 
 
 def _kept_share(natural: bool, sources: Sources) -> float:

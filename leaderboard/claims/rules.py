@@ -23,6 +23,7 @@ from leaderboard.scores.summary import with_interval
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 MEANS = "iou-means.csv"
+NOTHING = Score(value=None)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Comparison:
 
     of: str
     verdict: str
-    difference: Score = Score(value=None)
+    difference: Score = NOTHING
     missing: str = ""
 
 
@@ -118,11 +119,11 @@ def _joined(values: Sequence[tuple[str, Any]]) -> str:
 
 def order(claim: Order, evidence: Evidence, locality: str) -> list[Comparison]:
     """The last minus the first of each series; a step that goes the other way turns the verdict."""
-    series = [(name, evidence.series(name)) for name in claim.editors] or [("", list(claim.steps))]
+    series = [evidence.series(name) for name in claim.editors] or [list(claim.steps)]
     allowed = region("above" if claim.claimed == "rises" else "below", 0)
     results = []
-    for name, settings in series:
-        of = f"{name} {_name(settings[-1])} - {_name(settings[0])}".strip()
+    for settings in series:
+        of = f"{_name(settings[-1])} - {_name(settings[0])}"
         try:
             values = [evidence.measure(evidence.arm(setting), claim.score, locality) for setting in settings]
         except NotThere as error:
@@ -177,7 +178,7 @@ def trade(claim: Trade, evidence: Evidence, locality: str) -> list[Comparison]:
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's correlation of each row of two arrays (rows, settings); NaN where a row has a NaN or no spread."""
-    ranks = [pd.DataFrame(each).rank(axis=1).where(~np.isnan(each).any(1)[:, None]).to_numpy() for each in (first, second)]
+    ranks = [pd.DataFrame(each).rank(axis=1).to_numpy() for each in (first, second)]
     a, b = (each - each.mean(1, keepdims=True) for each in ranks)
     with np.errstate(invalid="ignore", divide="ignore"):
         result: np.ndarray = (a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))
@@ -206,7 +207,9 @@ def course(claim: Course, figure: PaperFigure, sources: Sources) -> list[Compari
     late, early = (values[(low <= shares) & (shares <= high)] for low, high in (claim.late, claim.early))
     if min(len(late), len(early)) < 2:
         raise NotThere("the training curve has too few points")
-    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(late.var(ddof=1) / len(late) + early.var(ddof=1) / len(early))
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(
+        late.var(ddof=1) / len(late) + early.var(ddof=1) / len(early)
+    )
     value = float(late.mean() - early.mean())
     ends = {"low": value - half, "high": value + half} if half else {}
     return [compare("late - early", Score(value=value, **ends), claim.region)]

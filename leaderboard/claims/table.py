@@ -193,8 +193,8 @@ class Course(Sided):
         """The rule, in words."""
         (a, b), (c, d) = self.early, self.late
         return (
-            f"mean {self.column} from {c:.0%} to {d:.0%} of the iterations is {self.side} that from {a:.0%} to {b:.0%}, "
-            "the points of one training taken as independent"
+            f"mean {self.column} from {c:.0%} to {d:.0%} of the iterations is {self.side} that from {a:.0%} to "
+            f"{b:.0%}, the points of one training taken as independent"
         )
 
 
@@ -230,6 +230,8 @@ class Number(Entry):
     value: float | None = None
     tolerance: float | None = None
     """The largest difference of two that agree."""
+    needs: str = ""
+    """What is missing where there is neither claim nor measure."""
     departures: tuple[str, ...] = ()
 
 

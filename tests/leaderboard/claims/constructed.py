@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,16 +88,20 @@ def settings_of(figure: PaperFigure) -> list[dict[str, Any]]:
     if figure.drawn_as == "samples":
         values = [{"samples_per_edit": n} for n in (1, 2, 3)]
     if figure.field:
-        tried = {"pseudo": ["cutmix", "pgd"], "sparsity_weight": [0.1, 1.0, 10.0], "inner_steps": [1, 5, 10]}
+        tried: dict[str, list[Any]] = {
+            "pseudo": ["cutmix", "pgd"],
+            "sparsity_weight": [0.1, 1.0, 10.0],
+            "inner_steps": [1, 5, 10],
+        }
         tried |= {"inner_lr": [0.0001, 0.001, 0.01], "blocks": [1, 3, 5]}
         values = [{figure.field: value} for value in tried[figure.field]]
     runs = []
     for name in figure.editors:
-        config = choose(name, figure.base).config
+        config: Any = choose(name, figure.base).config
         knob = knob_of(config)
         points: list[dict[str, Any]] = [{}]
         if knob is not None:
-            swept = [getattr(config, knob.name)] if name in read_table().once else knob.sweep
+            swept: Sequence[float] = [getattr(config, knob.name)] if name in read_table().once else knob.sweep
             points = [{knob.name: value} for value in swept]
         runs += [{"editor": name, **point, **value} for point, value in itertools.product(points, values)]
     return runs

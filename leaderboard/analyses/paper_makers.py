@@ -36,13 +36,13 @@ def make(figure: PaperFigure, sources: Sources, out: Path) -> str:
 
 def _editors(figure: PaperFigure, sources: Sources, out: Path) -> str:
     """GR-LR curves, a line an editor and setting (Figs. 4, 5a, E to G)."""
-    runs = _usual(choose(figure, sources, lambda record: record.editor.name))
+    runs = usual(choose(figure, sources, lambda record: record.editor.name))
     _draw(figure, {name: curves.lines(of) for name, of in panel_records(figure, sources, runs).items()}, out)
     absent = [name for name in figure.editors if name not in {record.editor.name for _, record in runs}]
     return f"{len(runs)} runs" + (f", none of {listed(absent)}" if absent else "")
 
 
-def _usual(runs: Sequence[Run]) -> list[Run]:
+def usual(runs: Sequence[Run]) -> list[Run]:
     """The runs without those of an ablation: of each editor with a trained network, those of one recipe.
 
     It is the recipe of the shipped network, if that was scored, else the one with most runs.
@@ -62,7 +62,7 @@ def _is_shipped(run: Run) -> bool:
 
 def _samples(figure: PaperFigure, sources: Sources, out: Path) -> str:
     """GR-LR curves, a line a number of editing samples, GR of the same images for all (Fig. 5b)."""
-    runs = _usual(choose(figure, sources, lambda record: record.protocol.samples_per_edit, 2, ("samples_per_edit",)))
+    runs = usual(choose(figure, sources, lambda record: record.protocol.samples_per_edit, 2, ("samples_per_edit",)))
     most = max(runs, key=lambda run: run[1].protocol.samples_per_edit)
     edits = sources.outcomes(most).edits
     partners = dict(zip(edits["sample"], edits["partners"], strict=True))
@@ -76,11 +76,11 @@ def _recipes(figure: PaperFigure, sources: Sources, out: Path) -> str:
     """GR-LR curves, a line a value of one field of the recipe, all other fields equal (Figs. J to N)."""
 
     def value(record: Record) -> Any:
-        content = _recipe(record).get(figure.field)
+        content = recipe(record).get(figure.field)
         return content if isinstance(content, (str, int, float)) else None
 
     def others(record: Record) -> str:
-        return json.dumps({**_recipe(record), figure.field: None}, sort_keys=True)
+        return json.dumps({**recipe(record), figure.field: None}, sort_keys=True)
 
     runs = choose(figure, sources, value, 2, same=others)
     of_panels = {
@@ -91,7 +91,7 @@ def _recipes(figure: PaperFigure, sources: Sources, out: Path) -> str:
     return f"{len(runs)} runs"
 
 
-def _recipe(record: Record) -> dict[str, Any]:
+def recipe(record: Record) -> dict[str, Any]:
     """The recipe of the network that a run's editor used; empty if it used none."""
     text = record.editor.provenance.get("recipe")
     return parse_json(text, f"the recipe in the record of {record.editor.spec}") if text else {}
@@ -193,7 +193,18 @@ def _mean(shares: np.ndarray) -> float | None:
 
 
 def _training(figure: PaperFigure, sources: Sources, out: Path) -> str:
-    """Sparsity of the masks and KL over a training: the newest curves beside a checkpoint, or shipped ones (Fig. H)."""
+    """Sparsity of the masks and KL over a training (Fig. H)."""
+    path, curve = training_curve(figure, sources)
+    write_csv(out.with_name(f"{out.name}.csv"), CURVE, zip(*curve.values(), strict=True))
+    panels.training(curve, f"{figure.heading}: {path.stem}", out.with_name(f"{out.name}.png"))
+    return str(path)
+
+
+def training_curve(figure: PaperFigure, sources: Sources) -> tuple[Path, dict[str, list[float]]]:
+    """The file and the columns of the newest training curve beside a checkpoint, or of a shipped one.
+
+    Raises `NotThere` if there is none.
+    """
     beside = [path for path in sources.files(".csv") if path.with_suffix(".safetensors").is_file()]
     for path in [*beside, *_shipped(figure, sources)]:
         try:
@@ -201,12 +212,9 @@ def _training(figure: PaperFigure, sources: Sources, out: Path) -> str:
         except Unreadable:  # the curves of another editor's training
             continue
         try:
-            curve = {name: [float(row[name]) for row in rows] for name in CURVE}
+            return path, {name: [float(row[name]) for row in rows] for name in CURVE}
         except ValueError as error:
             raise Unreadable(path, f"holds {message_line(error)}") from error
-        write_csv(out.with_name(f"{out.name}.csv"), CURVE, zip(*curve.values(), strict=True))
-        panels.training(curve, f"{figure.heading}: {path.stem}", out.with_name(f"{out.name}.png"))
-        return str(path)
     raise NotThere("there are no training curves beside a checkpoint")
 
 

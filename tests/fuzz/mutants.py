@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import sqlite3
 import struct
 from collections.abc import Callable
@@ -326,6 +327,26 @@ def _picture(file: Path, draw: random.Random) -> None:
     Image.new("1", size).save(file, "PNG")
 
 
+def _yaml(file: Path, draw: random.Random) -> None:
+    """A value of YAML that runs code, repeats itself, has another type or is nested; or a line twice."""
+    lines = file.read_text().split("\n")
+    at = draw.choice([number for number, line in enumerate(lines) if re.match(r"\w+:", line)])
+    values = (
+        "!!python/object/apply:os.mkdir [code-was-run]",
+        "&a [x, *a]",
+        "&a [1, 2]\nx: &b [*a, *a]\ny: [*b, *b]",
+        "[" * 500 + "]" * 500,
+        "{" + "? " * 300,
+        "2026-01-01",
+        "|\n  text",
+        "~",
+        json.dumps(draw.choice(VALUES)),
+    )
+    name = lines[at].partition(":")[0]
+    lines[at] = draw.choice((f"{name}: {draw.choice(values)}", f"{lines[at]}\n{lines[at]}", f"{name} x", "---", ""))
+    file.write_text("\n".join(lines))
+
+
 def _text(file: Path, draw: random.Random) -> None:
     """A text with a piece doubled, taken out, or put in."""
     text = file.read_text(errors="replace")
@@ -372,4 +393,5 @@ OF_FORMAT: dict[str, list[Change]] = {
     ".png": _named(_picture),
     ".txt": _named(_text),
     ".py": _named(_text),
+    ".yaml": _named(_yaml, _yaml, _text),
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -17,12 +20,19 @@ from safetensors.torch import save_file
 
 import leaderboard
 from benchmark import inspect
+from benchmark.core import cli
+from benchmark.core.checksums import SUMS, write_checksums
 from benchmark.core.cli import Command
+from benchmark.core.errors import UserError
 from benchmark.images.decode import SUFFIXES
 from editors.core import registry
 from editors.methods.hypernetwork import checkpoint
 from generation.core.folder import GeneratedImages
-from leaderboard import compare, tables
+from leaderboard import compare, submit, tables, verify
+from leaderboard.board.entries import read_tables
+from leaderboard.records.runs import find_newest
+from leaderboard.submissions.card import CARD
+from leaderboard.submissions.layout import LIMIT, RECORD, VERIFICATION
 from mad import search
 from mad.crawl import _open_index
 from mad.crawling import removal
@@ -30,13 +40,14 @@ from mad.crawling.index import Index
 from mad.review.__main__ import main as review
 from mad.review.store import FILE, Answer, AnswerStore
 from tests.conftest import rows_of, small_vit, write_split
+from tests.leaderboard.submissions.conftest import fill_card
 
-MINE_PY = """from editors import Editor
+MINE_PY = """from editors import Editor, WeightEdit
 
 
 class Mine(Editor):
     def edit(self, model, images, labels):
-        return model
+        return WeightEdit({"head.bias": model.head.bias + 1})
 """
 RUNS = Path(leaderboard.__file__).parent / "results" / "mini-1"
 SHIPPED = Path(checkpoint.__file__).parent / "weights" / "mini.safetensors"
@@ -180,6 +191,24 @@ def _spec(folder: Path) -> None:
     (folder / "mine.py").write_text(MINE_PY)
 
 
+def _submission(folder: Path) -> None:
+    """A submission of two edits on noise, verified, beside its base and benchmark."""
+    _vit(folder / "base", 0, ".safetensors")
+    write_split(folder / "noise" / "data", "edit", rows_of({("1-2", "pairs"): 4}, seed=1))
+    write_split(folder / "noise" / "data", "locality", rows_of({(None, "locality"): 3}, seed=2))
+    (folder / "mine.py").write_text(MINE_PY)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            cli.run(submit.main, ["mine.py:Mine", *ON_NOISE, "--out", "out", "--as", "submission"])
+            fill_card(Path("submission"))
+            cli.run(verify.main, ["submission", *ON_NOISE])
+    finally:
+        os.chdir(before)
+    shutil.rmtree(folder / "out")
+
+
 def open_crawl(folder: Path) -> None:
     """Open the index of a crawl, as `mad.crawl` does first."""
     with _open_index(folder) as index:
@@ -209,10 +238,32 @@ def choose(file: Path) -> None:
     registry.choose(read_text(file), "mini")
 
 
+def verify_forged(folder: Path) -> None:
+    """Verify a submission whose files were listed again after they were changed, as a forger would."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if _is_small_file(path)]
+    with contextlib.suppress(UserError, OSError):
+        write_checksums(folder, [name for name in names if name not in (CARD, VERIFICATION)])
+    verify.main(folder, base="base", data="noise")
+
+
+def _is_small_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size <= LIMIT
+
+
+def show(folder: Path) -> None:
+    """Read a submission as the board does: its record, outcomes, level and card."""
+    read_tables(find_newest([folder]))
+
+
+ON_NOISE = ("--base", "base", "--data", "noise")
 MINE = ("--pair", "vit,strong", "--out", "out", "--pool")
 RUN_FILES = ("runs/ft/record.json", "runs/ft/outcomes.parquet", "runs/ft/samples.parquet", "runs/null-edit/record.json")
 REVIEWED = ("search/groups.csv", "search/membership.csv", "search/search.json", f"search/{FILE}")
 PICTURES = tuple(f"pool/{name}" for name in ("0.png", "1.jpg", "2.webp", "3.gif", "5.tif"))
+SUBMITTED = tuple(
+    f"submission/{name}"
+    for name in (CARD, VERIFICATION, RECORD, "run.json", "outcomes.parquet", "samples.parquet", "source/mine.py")
+)
 DATA = ("set/build.json", "set/data/edit-00000-of-00001.parquet", "set/data/locality-00000-of-00001.parquet")
 SEEDS = (
     Seed("records", _run, RUN_FILES[:1] + RUN_FILES[3:], tables.main, ("runs",)),
@@ -229,5 +280,8 @@ SEEDS = (
     Seed("takedown", _takedown, ("takedown.txt",), read_takedown, ("--file", "takedown.txt")),
     Seed("generated", _generated, ("images/metadata.jsonl", "images/run.json"), open_images, ("--folder", "images")),
     Seed("checkpoint", _checkpoint, ("network.safetensors",), load_checkpoint, ("--file", "network.safetensors")),
+    Seed("submission", _submission, SUBMITTED, verify_forged, ("--folder", "submission")),
+    Seed("checksums", _submission, (f"submission/{SUMS}",), verify.main, ("submission", *ON_NOISE)),
+    Seed("board", _submission, SUBMITTED[:5], show, ("--folder", "submission")),
     Seed("spec", _spec, ("spec.txt", "mine.py"), choose, ("--file", "spec.txt")),
 )  # fmt: skip

@@ -16,7 +16,7 @@ def make_all(folders: tyro.conf.Positional[options.RunFolders] = (), out: option
     """Make each table and figure whose runs or analyses are there, as the paper arranges it; list what others need.
 
     FOLDERS are out/leaderboard and out/analysis if none is given. Where no run is of the paper's ViT-B/16, the base
-    with most runs stands in for it, and the second in number for ViT-S/16. OUT gets a csv and a picture of each figure,
+    with most runs stands in for it, and the second in number for ViT-S/16. OUT gets a csv and an svg of each figure,
     a csv and LaTeX of each table. The list is leaderboard/analyses/paper.json.
     """
     sources = Sources.below(folders)

@@ -232,6 +232,12 @@ def finish(axes: Axes, large: bool = True) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, atomically."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    """Write a figure in the format that the ending of `path` says, atomically; as SVG, equal figures are equal files.
+
+    Texts of an SVG are outlines, so that it looks the same everywhere.
+    """
+    import matplotlib
+
+    is_svg = path.suffix == ".svg"
+    with replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(temporary, dpi=150, metadata={"Date": None} if is_svg else None)

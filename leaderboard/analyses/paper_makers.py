@@ -107,7 +107,7 @@ def _draw(figure: PaperFigure, of_panels: Mapping[str, Sequence[Line]], out: Pat
     rows = [{"panel": name, **row} for name, lines in of_panels.items() for row in curves.rows(lines)]
     curves.write_csv(out.with_name(f"{out.name}.csv"), rows)
     record = next(iter(of_panels.values()))[0].runs[0][0]
-    panels.gr_lr(of_panels, _title(figure, record, len(of_panels) > 1), out.with_name(f"{out.name}.png"))
+    panels.gr_lr(of_panels, _title(figure, record, len(of_panels) > 1), out.with_name(f"{out.name}.svg"))
 
 
 def _title(figure: PaperFigure, record: Record, several: bool = False) -> str:
@@ -130,7 +130,7 @@ def _places(figure: PaperFigure, sources: Sources, out: Path) -> str:
         for (part, first), record in sorted(records.items(), key=lambda item: item[0])
     ]
     curves.write_csv(out.with_name(f"{out.name}.csv"), [position.row() for position in positions])
-    figures.layers(positions, _title(figure, runs[0][1]), out.with_name(f"{out.name}.png"))
+    figures.layers(positions, _title(figure, runs[0][1]), out.with_name(f"{out.name}.svg"))
     return f"{len(positions)} runs"
 
 
@@ -139,7 +139,7 @@ def _masks_of_samples(figure: PaperFigure, sources: Sources, out: Path) -> str:
     path, rows = _analysis(figure, sources, "iou-samples.csv", ("editor", "sample", "other", "iou"))
     names, matrix = _matrix(path, rows, "sample")
     write_csv(out.with_name(f"{out.name}.csv"), list(rows[0]), ([*row.values()] for row in rows))
-    panels.masks(names, matrix, figure.heading, out.with_name(f"{out.name}.png"))
+    panels.masks(names, matrix, figure.heading, out.with_name(f"{out.name}.svg"))
     return str(path)
 
 
@@ -159,7 +159,7 @@ def _masks_of_groups(figure: PaperFigure, sources: Sources, out: Path) -> str:
     }
     write_csv(out.with_name(f"{out.name}.csv"), list(rows[0]), ([*row.values()] for row in rows))
     overlap = Overlap(rows[0]["editor"], names, matrix, means)
-    figures.overlaps([overlap], figure.heading, out.with_name(f"{out.name}.png"))
+    figures.overlaps([overlap], figure.heading, out.with_name(f"{out.name}.svg"))
     return str(path)
 
 
@@ -196,7 +196,7 @@ def _training(figure: PaperFigure, sources: Sources, out: Path) -> str:
     """Sparsity of the masks and KL over a training (Fig. H)."""
     path, curve = training_curve(figure, sources)
     write_csv(out.with_name(f"{out.name}.csv"), CURVE, zip(*curve.values(), strict=True))
-    panels.training(curve, f"{figure.heading}: {path.stem}", out.with_name(f"{out.name}.png"))
+    panels.training(curve, f"{figure.heading}: {path.stem}", out.with_name(f"{out.name}.svg"))
     return str(path)
 
 

@@ -21,8 +21,7 @@ from benchmark.core.ranges import Positive
 from benchmark.data import dataset
 from benchmark.models.names import split_spec
 from editors.core.base import knob_of
-from editors.core.registry import ChosenEditor, choose, expand, installed_editor
-from editors.core.third_party import split_file
+from editors.core.registry import ChosenEditor, choose, expand
 from leaderboard.judging.border import Border
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.plan import planned
@@ -36,7 +35,7 @@ from leaderboard.records.runs import RUNS
 from leaderboard.records.sections import FLOAT32, TWO_PASS
 from leaderboard.scores import tables
 from leaderboard.submissions.card import CARD
-from leaderboard.submissions.packing import check_place, pack
+from leaderboard.submissions.packing import check_place, pack, sources_of
 
 log = logging.getLogger(__name__)
 
@@ -166,15 +165,9 @@ def main(
         _hand_in(editors, records, out, submission)
 
 
-def _sources_of(spec: str) -> list[Path]:
-    """The files that an editor is written in; none of this project's."""
-    in_file, offer = split_file(spec), installed_editor(spec)
-    return [in_file[0]] if in_file else offer.sources if offer else []
-
-
 def _hand_in(editors: Sequence[str], records: Sequence[Record], out: Path, submission: Path) -> None:
     """Write the submission of these runs, and say what to do next."""
-    sources = next(filter(None, map(_sources_of, editors)), [])
+    sources = next(filter(None, map(sources_of, editors)), [])
     left_out = pack([own_folder(out, record) for record in records], sources, submission)
     print(f"submission: {submission}   fill in {submission / CARD}, then: python -m leaderboard.verify {submission}")
     print("and open a pull request that adds this one folder below leaderboard/results (docs/submitting.md)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +87,7 @@ def read_card(folder: Path) -> Card:
         raise Unreadable(path, first_problem(error), FIX) from error
 
 
-def write_card(folder: Path, values: dict[str, str]) -> None:
+def write_card(folder: Path, values: Mapping[str, str | list[str]]) -> None:
     """Write a card to be filled in: each field with its meaning, and with a value where `values` has one."""
     values = {"schema_version": SCHEMA, **values}
     lines = [HEAD]

@@ -12,6 +12,8 @@ from benchmark.core.errors import UserError, listed
 from benchmark.core.files import sha256
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
+from editors.core.registry import installed_editor
+from editors.core.third_party import split_file
 from leaderboard.judging.run_spec import RUN
 from leaderboard.records.outcomes import JOINED
 from leaderboard.records.record import Record, read
@@ -20,6 +22,7 @@ from leaderboard.records.samples import SAMPLES_FILE, find_samples
 from leaderboard.submissions.card import CARD, check_name, write_card
 from leaderboard.submissions.layout import FILES, LIMIT, RECORD, SOURCE, VERIFICATION, is_archive
 
+OURS = {"authors": ["vit-edit-bench"], "paper": "none", "code": "none", "licence": "MIT"}  # of this project's editors
 SUBMISSION = Kind("submission", CARD, beside=frozenset({VERIFICATION}), fix="name another --as, or delete it")
 
 
@@ -49,12 +52,16 @@ def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[st
         _check_name(name)
     card = folder / CARD
     with replacing_folder(folder) as new:
-        for run in runs:
+        for run, record in zip(runs, records, strict=True):
             place = new if len(runs) == 1 else new / run.name
+            if len(runs) > 1 and place.exists():  # a run of another folder, under the same name
+                place = new / f"{run.name}-{record.key[:8]}"
             place.mkdir(exist_ok=True)
-            for name in (RECORD, RUN.note, JOINED):
-                shutil.copyfile(run / name, place / name)
-            shutil.copyfile(find_samples(run), place / SAMPLES_FILE)
+            of_run = {name: run / name for name in (RECORD, RUN.note, JOINED)} | {SAMPLES_FILE: find_samples(run)}
+            for name, file in of_run.items():
+                if not file.is_file():
+                    raise UserError(f"{run}: no {name} there, so nobody can verify that run; score it again")
+                shutil.copyfile(file, place / name)
         for name, file in files.items():
             (new / SOURCE / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, new / SOURCE / name)
@@ -63,10 +70,14 @@ def pack(runs: Sequence[Path], sources: Sequence[Path], folder: Path) -> list[st
         if card.is_file():
             shutil.copyfile(card, new / CARD)
         else:
-            learned = "" if any(record.editor.state_sha256 for record in records) else "nothing"
-            method = records[0].editor.name.rpartition(":")[2]
-            write_card(new, {"method": method, **({"trained_on": learned} if learned else {})})
+            write_card(new, _known_of(records, is_ours=not sources))
     return left_out
+
+
+def sources_of(spec: str) -> list[Path]:
+    """The files that an editor is written in; none of this project's."""
+    in_file, offer = split_file(spec), installed_editor(spec)
+    return [in_file[0]] if in_file else offer.sources if offer else []
 
 
 def local_sources(sources: Sequence[Path]) -> dict[str, Path]:
@@ -80,6 +91,17 @@ def local_sources(sources: Sequence[Path]) -> dict[str, Path]:
         below = Path(*module, path.name) if path.name == "__init__.py" else Path(*module[:-1], path.name)
         files[(path.relative_to(tops[path]) if path in tops else below).as_posix()] = path
     return files
+
+
+def _known_of(records: Sequence[Record], is_ours: bool) -> dict[str, str | list[str]]:
+    """The fields of a card that need nobody's word: the whole card, where the editor is this project's."""
+    known: dict[str, str | list[str]] = {"method": records[0].editor.name.rpartition(":")[2]}
+    has_learned = any(record.editor.state_sha256 for record in records)
+    if not has_learned:
+        known["trained_on"] = "nothing"
+    elif is_ours:
+        known["trained_on"] = "the images that the record names (editor, provenance)"
+    return {**known, **OURS} if is_ours else known
 
 
 def _check_alike(records: Sequence[Record]) -> None:

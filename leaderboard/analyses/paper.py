@@ -53,7 +53,7 @@ class PaperFigure:
     @property
     def heading(self) -> str:
         """Its number in the paper and its title."""
-        return f"{self.name.replace('figure-', 'Fig. ')}: {self.title}"
+        return f"{self.name.replace('figure-', 'Fig. ').replace('table-', 'Table ')}: {self.title}"
 
 
 def read_list() -> list[PaperFigure]:

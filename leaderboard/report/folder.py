@@ -94,6 +94,4 @@ def write_report(
         write_page(folder, content)
         write_checksums(folder, [name for name in names_below(folder) if Path(name).name != CARD])
     made = tuple(line.name for line in lines if not line.missing)
-    return Report(
-        out / PAGE, count_verdicts(claims), made, {line.name: line.missing for line in lines if line.missing}
-    )
+    return Report(out / PAGE, count_verdicts(claims), made, {line.name: line.missing for line in lines if line.missing})

@@ -39,16 +39,15 @@ def write_submissions(runs: Sequence[Run], folder: Path, earlier: Path) -> list[
         alike.setdefault(key, []).append((path, record))
     lines: list[SubmissionLine] = []
     for same in tqdm(alike.values(), desc="submissions", unit="submission", leave=False):
-        for part in _parts(same):
+        for part in split_by_size(same):
             record = part[0][1]
-            names = {line.folder for line in lines}
-            name, number = slug(record.editor.name), 1
-            while f"{SUBMISSIONS}/{name}" in names:
-                number += 1
-                name = f"{slug(record.editor.name)}-{number}"
-            problem, left_out = HANDED_IN, ()
-            if record.key not in committed:
-                problem, left_out = _write(part, folder / SUBMISSIONS / name, earlier / SUBMISSIONS / name)
+            number = 1 + sum(line.editor == record.editor.name for line in lines)
+            name = slug(record.editor.name) + f"-{number}" * (number > 1)
+            problem, left_out = (
+                (HANDED_IN, [])
+                if record.key in committed
+                else _write(part, folder / SUBMISSIONS / name, earlier / SUBMISSIONS / name)
+            )
             is_there = (folder / SUBMISSIONS / name).is_dir()
             lines.append(
                 SubmissionLine(
@@ -57,13 +56,13 @@ def write_submissions(runs: Sequence[Run], folder: Path, earlier: Path) -> list[
                     shared(record),
                     f"{SUBMISSIONS}/{name}" if is_there else "",
                     problem,
-                    left_out,
+                    tuple(left_out),
                 )
             )
     return lines
 
 
-def _write(runs: Sequence[Run], folder: Path, earlier: Path) -> tuple[str, tuple[str, ...]]:
+def _write(runs: Sequence[Run], folder: Path, earlier: Path) -> tuple[str, list[str]]:
     """Pack runs, and read the submission as `leaderboard.verify` does; what it refuses, and the files left out."""
     left_out: list[str] = []
     try:
@@ -73,11 +72,11 @@ def _write(runs: Sequence[Run], folder: Path, earlier: Path) -> tuple[str, tuple
         left_out = pack([path.parent for path, _ in runs], sources_of(runs[0][1].editor.spec), folder)
         read_submission(folder)
     except UserError as error:
-        return str(error).replace(f"{folder.parent}/", f"{SUBMISSIONS}/"), tuple(left_out)
-    return "", tuple(left_out)
+        return str(error).replace(f"{folder.parent}/", f"{SUBMISSIONS}/"), left_out
+    return "", left_out
 
 
-def _parts(runs: Sequence[Run]) -> Iterator[list[Run]]:
+def split_by_size(runs: Sequence[Run]) -> Iterator[list[Run]]:
     """The runs in as few parts, in their order, as fit into a submission each."""
     part: list[Run] = []
     total = 0

@@ -73,7 +73,7 @@ def write_page(folder: Path, content: Content) -> Path:
     page.write_text(
         fill_template(
             ASSETS / "report.html.jinja",
-            style=Markup(_read(BOARD / "board.css") + _read(ASSETS / "report.css")),  # noqa: S704 - files of ours
+            style=Markup(_read(BOARD / "board.css") + _read(ASSETS / "report.css")),
             content=content,
             reservations=reservations(content.conditions),
             verdicts=[(word, STYLES[word], counts[word]) for word in VERDICTS],

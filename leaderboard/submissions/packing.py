@@ -22,7 +22,7 @@ from leaderboard.records.samples import SAMPLES_FILE, find_samples
 from leaderboard.submissions.card import CARD, check_name, write_card
 from leaderboard.submissions.layout import FILES, LIMIT, RECORD, SOURCE, VERIFICATION, is_archive
 
-OURS = {"authors": ["vit-edit-bench"], "paper": "none", "code": "none", "licence": "MIT"}  # of this project's editors
+OURS: dict[str, str | list[str]] = {"authors": ["vit-edit-bench"], "paper": "none", "code": "none", "licence": "MIT"}
 SUBMISSION = Kind("submission", CARD, beside=frozenset({VERIFICATION}), fix="name another --as, or delete it")
 
 
@@ -82,6 +82,9 @@ def sources_of(spec: str) -> list[Path]:
 
 def local_sources(sources: Sequence[Path]) -> dict[str, Path]:
     """The editor's files and all that they import but this project's own, by their paths in a submission's source."""
+    for source in sources:
+        if not source.is_file():
+            raise UserError(f"{source}: no such file, and the editor is written in it; hand it in where that file lies")
     tops = {source.resolve(): import_roots(source)[-1] for source in sources}
     files = {}
     for name, path in find_sources(sources).items():

@@ -14,6 +14,7 @@ from benchmark.core.files import sha256
 from leaderboard import submit, verify
 from leaderboard.records import record
 from leaderboard.submissions import packing
+from leaderboard.submissions.card import read_card
 from leaderboard.submissions.packing import local_sources
 from leaderboard.submissions.verification import level_of
 from tests.leaderboard.submissions.conftest import ON_NOISE, fill_card
@@ -40,6 +41,7 @@ def test_a_sweep_is_one_submission(submission: Path, again: list[str], capsys: p
     cli.run(submit.main, [*sweep, *HAND_IN])
     runs = sorted(path.parent for path in Path("handed").rglob("record.json"))
     assert len(runs) == 2 and not Path("handed", "source").exists()
+    assert read_card(Path("handed")).trained_on == "nothing", "of an editor of this project, nothing is to be filled in"
     fill_card(Path("handed"))
     cli.run(verify.main, ["handed", *again, "1"])
     assert {level_of(run, record.read(run / "record.json")) for run in runs} == {"re-run"}

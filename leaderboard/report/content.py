@@ -35,9 +35,11 @@ class StepLine:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What some comparable runs share; `why_off` says why they are no result of the whole benchmark, if they are none.
+    """Values that some comparable runs share.
 
-    devices: processors, in words. commits: of the code that judged; "+ changes" behind one of a changed tree.
+    devices: processors, in words.
+    commits: those of the code that judged; "+ changes" stands behind one of a changed tree.
+    why_off: the reason why they are no result of the whole benchmark; empty if they are one.
     """
 
     base: str

@@ -45,5 +45,5 @@ def draw_figures(figures: Sequence[PaperFigure], sources: Sources, folder: Path)
 
 
 def _shortened(made_of: str) -> str:
-    """What a figure was made of, without the folders of this machine."""
+    """The sources of a figure, in words, without the folders of this machine."""
     return "/".join(Path(made_of).parts[-2:]) if Path(made_of).is_absolute() else made_of

@@ -32,9 +32,9 @@ def real(workplace: Path) -> Sources:
         patch.chdir(workplace)
         patch.setenv("VIT_EDIT_BENCH_CACHE", str(workplace / "cache"))
         common = [*ON_NOISE, "--out", "reported"]
-        cli.run(submit.main, ["ft-l2:lr=0.01,max_steps=2", "--sweep", "0", "0.1", *common])
-        cli.run(submit.main, ["ft-l2:lr=0.01,max_steps=2", "--limit", "3", *common])
-        cli.run(submit.main, ["mine.py:Mine", "--limit", "3", *common])
+        cli.run(submit.main, ["ft-l2:lr=0.01,max_steps=2", "--sweep", "0", "0.1", "--limit", "2", *common])
+        cli.run(submit.main, ["ft-l2:lr=0.01,max_steps=2", "--limit", "1", *common])
+        cli.run(submit.main, ["mine.py:Mine", "--limit", "1", *common])
         return Sources.below([Path("reported").absolute()])
 
 

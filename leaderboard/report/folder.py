@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmark.core.checksums import names_below, write_checksums
+from benchmark.core.errors import UserError
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.versions import VERSION
 from benchmark.core.workdir import Kind, check_replaceable
@@ -68,8 +69,11 @@ def write_report(
     """Write a report of finished runs and analyses into the folder `out`, which it replaces; cards in it are kept.
 
     `notes` are sentences for its head, `figures` the entries of `analyses/paper.json` that it shows, with the claims
-    that they decide; without one, all. Raises `UserError` for a name that is none, and if `out` holds something else.
+    that they decide; without one, all. Raises `UserError` for a name that is none, without any run, and if `out` holds
+    something else.
     """
+    if not sources.runs:
+        raise UserError("a report is made of runs, and there is none; python -m leaderboard.submit makes one")
     recover(out)
     check_replaceable(out, REPORT, inputs=[path for path, _ in sources.runs])
     chosen = choose_figures(figures)

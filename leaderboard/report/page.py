@@ -43,7 +43,6 @@ class Judgement:
     difference: str
     verdict: str
     missing: str
-    conditions: str
     others: tuple[tuple[str, str, str], ...]
 
     @property
@@ -55,13 +54,14 @@ class Judgement:
 
 @dataclass(frozen=True)
 class ClaimView:
-    """A claim with its rows."""
+    """A claim with its rows. `conditions` says for each figure and set of groups what it was judged on."""
 
     name: str
     says: str
     where: str
     rule: str
     departures: tuple[str, ...]
+    conditions: tuple[str, ...]
     rows: tuple[Judgement, ...]
 
 
@@ -105,7 +105,10 @@ def view_claims(rows: Sequence[ClaimRow]) -> list[ClaimView]:
         departures = tuple(dict.fromkeys(each for row in own for each in row.departures))
         readings = {row.figure: {other.locality for other in own if other.figure == row.figure} for row in own}
         judgements = [_judgement(row, name in plain, len(readings[row.figure]) > 1) for row in own]
-        views.append(ClaimView(name, own[0].says, own[0].where, own[0].rule, departures, tuple(_joined(judgements))))
+        judged_on = (f"{row.figure.split(':')[0]}, {row.groups}: {row.conditions}" for row in own if row.conditions)
+        conditions = tuple(dict.fromkeys(judged_on))
+        rows_of = tuple(_joined(judgements))
+        views.append(ClaimView(name, own[0].says, own[0].where, own[0].rule, departures, conditions, rows_of))
     return views
 
 
@@ -116,7 +119,7 @@ def _judgement(row: ClaimRow, is_plain: bool, says_locality: bool) -> Judgement:
     )
     difference = show_difference(row.difference, is_plain)
     return Judgement(
-        row.figure, (scope,), row.of, difference, row.verdict, row.missing, row.conditions,
+        row.figure, (scope,), row.of, difference, row.verdict, row.missing,
         others if len(others) > 1 else (),
     )  # fmt: skip
 

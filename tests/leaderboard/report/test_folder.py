@@ -74,7 +74,13 @@ def test_the_page_shows_what_was_made_and_what_was_not(report: Path) -> None:
     groups = pd.read_csv(report / "figures" / "table-A.csv")["group"]
     assert all(f"<td>{group}</td>" in page for group in groups)
     assert absent.name == "figure-2b" and not absent.files and "no such runs" in absent.missing
-    for words in ("There are no such runs", "leaderboard.analyse</span>", *NOTES, "12 min", "Edit &amp; judge."):
+    for words in (
+        "there are no such runs",
+        "<code>python -m leaderboard.analyse layers</code>",
+        *NOTES,
+        "12 min",
+        "Edit &amp; judge.",
+    ):
         assert words in page
     assert "<script" not in page.lower() and "alert(1)" in page
     for verdict in (HOLDS, FAILS, OPEN):
@@ -170,6 +176,12 @@ def test_a_figure_that_there_is_none_of_is_named(known: Sources, tmp_path: Path)
         UserError, match='no figure or table of the paper is called "figure-44"; did you mean "figure-4"'
     ):
         write_report(known, tmp_path / "out", STEPS, figures=["figure-44"])
+
+
+def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is none; python -m leaderboard\.submit"):
+        write_report(Sources((), []), tmp_path / "out", STEPS)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_report_that_fails_leaves_the_old_one(

@@ -14,7 +14,6 @@ from leaderboard.records.runs import group_comparable, tell_apart
 from leaderboard.records.sections import DataSection, Score
 from leaderboard.scores.kept import KEPT
 
-NUMBER = "{:.1f}"
 WITHOUT_INTERVAL = ("lr_groups", "gr_released", "lr_agreement_groups")  # none is computed
 LEAST_TELLING = ("lr_agreement_groups", "lr_groups", "gr_released", "lr_agreement", "lr_far")  # the first above all
 NOTE = "Per cent."
@@ -56,15 +55,21 @@ def cell(score: Score | None, interval: bool = False) -> str:
 
     >>> cell(Score(value=0.951, low=0.93, high=0.97), interval=True)
     '95.1 [93.0, 97.0]'
+    >>> cell(Score(value=-0.0001))
+    '0.0'
     """
     if score is None or score.value is None:
         return "–"
-    value = NUMBER.format(100 * score.value)
+    value = _per_cent(score.value)
     if not interval:
         return value
     if score.low is None or score.high is None:
         return f"{value} [–]"
-    return f"{value} [{NUMBER.format(100 * score.low)}, {NUMBER.format(100 * score.high)}]"
+    return f"{value} [{_per_cent(score.low)}, {_per_cent(score.high)}]"
+
+
+def _per_cent(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:.1f}"  # 0.0, and not -0.0
 
 
 def heading(record: Record) -> str:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-import leaderboard
 from benchmark.data.dataset import load
 from benchmark.models.load import load_base
 from editors.core.registry import SETTINGS, built_in, choose
-from leaderboard.analyses.swaps import count_swaps
 from leaderboard.records import outcomes, record
-from leaderboard.scores import metrics, tables
+from leaderboard.scores import metrics
+from tests.records import docs
+from tests.records.shown import EXAMPLE, RESULTS, TABLES, committed
 
-RESULTS = Path(leaderboard.__file__).parent / "results"
 RECORDS = sorted(RESULTS.rglob("record.json"))
 
 
@@ -40,33 +39,20 @@ def test_scores_come_out_of_the_outcomes_beside_the_record(path: Path) -> None:
     assert (result.data.version, result.data.fingerprint) == (data.version, data.fingerprint)
 
 
-def test_the_published_table_is_made_from_the_records() -> None:
-    made = tables.markdown([record.read(path) for path in RECORDS if path.parent.parent.name == "mini-1"], True)
-    published = (RESULTS.parents[1] / "docs" / "mini-1.md").read_text()
-    assert published.split("\n\n", 2)[2].strip() == made.strip()
+def test_tables_and_pictures_of_the_docs_are_made_from_the_records() -> None:
+    """`python -m tests.records.docs` makes them."""
+    assert docs.find_stale_tables({name: make() for name, make in TABLES.items()}) == []
+    assert docs.find_stale_pictures() == []
 
 
-def cells(columns: int) -> dict[str, list[str]]:
-    """Rows of docs/editors.md's tables of so many columns, by the editor in the first."""
-    text = (RESULTS.parents[1] / "docs" / "editors.md").read_text()
-    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    return {line[0]: line[1:] for line in lines if len(line) == columns and line[0] != "editor"}
-
-
-def test_what_is_written_about_the_editors_is_what_the_records_say() -> None:
-    runs = {result.editor.spec: (path, result) for path, result in zip(RECORDS, map(record.read, RECORDS), strict=True)
-            if path.parent.parent.name == "mini-1"}  # fmt: skip
-    table, exchanged = cells(8), cells(4)
-    assert len(table) == 16 and len(exchanged) == 16
-    for spec, (_, *scores, steps, _) in table.items():
-        _, result = runs[spec]
-        expected = [result.scores[name].value for name in ("sr", "gr", "gr_pairs", "lr")]
-        assert [float(score.split(" ")[0]) for score in scores] == [round(100 * value, 1) for value in expected], spec
-        assert steps == (f"{result.outcomes.median_steps:g}" if result.outcomes.median_steps else "–")
-    for spec, row in exchanged.items():
-        swapped = count_swaps(outcomes.read(runs[spec][0].parent))
-        of_z, of_others, to_y = (100 * share for share in (swapped.of_z, swapped.of_others, swapped.exchanged))
-        assert row == [f"{of_z:.1f}", f"{of_others:.1f}", f"{to_y:.0f}"], spec
+@pytest.mark.parametrize("spec", ["head-only", EXAMPLE])
+def test_a_head_edit_loses_the_class_that_it_takes_from_and_hardly_anything_far_away(spec: str) -> None:
+    """EXAMPLE is README's editor. LR, of near-boundary images of any class, is between the two."""
+    ((_, result),) = committed().choose([spec])
+    lr, taken, far = (result.scores[name] for name in ("lr", "lr_taken", "lr_far"))
+    assert taken.low is not None and taken.high is not None and far.low is not None and lr.low is not None
+    assert taken.high < lr.low and taken.high < far.low, "no interval overlaps"
+    assert far.low > 0.9, "a random image that the base gets right stays right"
 
 
 def test_settings_that_are_shipped_for_the_mini_have_a_result() -> None:

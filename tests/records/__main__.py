@@ -107,9 +107,7 @@ def main() -> int:
     for name in (*folders, "samples"):
         shutil.rmtree(RESULTS / name, ignore_errors=True)
         shutil.copytree(packed / name, RESULTS / name)
-    print(
-        f"{RESULTS}: {sum(1 for _ in packed.rglob('record.json'))} records; docs/mini-1.md says how its table is made"
-    )
+    print(f"{RESULTS}: {sum(1 for _ in packed.rglob('record.json'))} records; python -m tests.records.docs is next")
     return 0
 
 

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import pandas as pd
+
 import leaderboard
 from editors.core.registry import choose
 from leaderboard.analyse import On
@@ -47,13 +49,24 @@ EDITORS = {  # docs/editors.md: each editor at the setting that was chosen for i
 }
 METHOD = ("null-edit", "ft", "ft-l1:*", "ft-l2:*", "random-mask:*", "hypernetwork:*", EXAMPLE)
 RESULTS_SHOWN = ("ft", HYPERNETWORK, "mend:step_scale=1.0", "grace:epsilon=1.25", "head-only", EXAMPLE)
-OTHERS = ("kn:sparsity=0.95", "spt:sparsity=0.95", "mend:step_scale=1.0", "head-only", "grace:epsilon=1.5")
-PLAIN = ("random-mask:sparsity=0.95", "random-mask:sparsity=0.9", "random-mask:sparsity=0.5", "ft-l2:c=0.01", EXAMPLE)
 PAIRS_OF_EDITORS = (  # the first run minus the second
-    *((spec, HYPERNETWORK) for spec in OTHERS),
-    *((spec, PLAIN[0]) for spec in OTHERS[:2]),
+    *(
+        (spec, HYPERNETWORK)
+        for spec in ("kn:sparsity=0.95", "spt:sparsity=0.95", "mend:step_scale=1.0", "head-only", "grace:epsilon=1.5")
+    ),
+    *((spec, "random-mask:sparsity=0.95") for spec in ("kn:sparsity=0.95", "spt:sparsity=0.95")),
 )
-PAIRS_OF_METHOD = tuple((HYPERNETWORK, spec) for spec in PLAIN)
+PAIRS_OF_LIKE_GR = (
+    *(
+        ("head-only", spec)
+        for spec in ("mend:step_scale=2.0", "spt:sparsity=0.75", "hypernetwork:sparsity=0.75", "ke:scale=2.0")
+    ),
+    *((EXAMPLE, spec) for spec in ("grace:epsilon=1.25", "ft-l2:c=0.05")),
+)
+PAIRS_OF_METHOD = tuple(
+    (HYPERNETWORK, spec)
+    for spec in (*(f"random-mask:sparsity={sparsity}" for sparsity in (0.95, 0.9, 0.75, 0.5)), "ft-l2:c=0.01", EXAMPLE)
+)
 PICTURES = {  # GR-LR curves: the runs of each
     "gr-lr": METHOD[1:],
     "editors": (
@@ -169,6 +182,15 @@ def differences(pairs: Sequence[tuple[str, str]]) -> str:
     return markdown(["editor", "minus", "GR all", "LR", "LR taken", "LR far"], rows, words=2)
 
 
+def correlations() -> str:
+    """Rank correlation of each LR with GR, over the settings that succeed."""
+    counted = [record for record in committed().records if (record.scores["sr"].value or 0) >= ranking.LEAST_SUCCESS]
+    table = pd.DataFrame([{name: record.scores[name].value for name in PAIRED} for record in counted])
+    values = table.corr(method="spearman")["gr"]
+    header = [f"{len(counted)} settings", "LR", "LR taken", "LR far"]
+    return markdown(header, [["rank correlation with GR", *(f"{values[name]:.2f}" for name in PAIRED[1:])]])
+
+
 def ranks() -> str:
     """The ranking of all editors by their areas."""
     ranked = ranking.rank(committed().records, list(committed().resampled.values()))
@@ -205,7 +227,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "every-run": every_run,
     "editors": editors,
     "swaps": swaps,
+    "correlations": correlations,
     "differences-of-editors": lambda: differences(PAIRS_OF_EDITORS),
+    "differences-at-like-gr": lambda: differences(PAIRS_OF_LIKE_GR),
     "method": method,
     "method-at-another-rate": lambda: method("mini-1-lr", ("*",)),
     "differences-of-method": lambda: differences(PAIRS_OF_METHOD),

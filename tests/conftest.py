@@ -27,6 +27,7 @@ from benchmark.data.dataset import Benchmark, load
 from benchmark.images.decode import Preprocessing
 from benchmark.models.identity import hash_weights
 from benchmark.models.load import BaseModel
+from leaderboard.records.samples import SAMPLES_FILE, find_samples
 from tests.hub_server import ROOT, HubServer, serving
 
 # The same examples in every run: a property that breaks does so for everyone, and not once in a while.
@@ -111,6 +112,13 @@ def png(rng: np.random.Generator) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize((32, 32), Image.Resampling.NEAREST).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def copy_run(source: Path, target: Path) -> Path:
+    """Copy a committed run whole: its samples, which committed runs share, come to lie beside its outcomes."""
+    shutil.copytree(source, target)
+    shutil.copyfile(find_samples(source), target / SAMPLES_FILE)
+    return target
 
 
 def write_split(folder: Path, split: str, rows: list[dict]) -> None:

@@ -74,4 +74,4 @@ def test_what_one_prints_is_one_short_line() -> None:
     for value in shown:
         assert len(repr(value)) < 400 and "\n" not in repr(value), type(value)
     assert repr(weights) == "WeightEdit(head.bias (1000,), blocks.3.mlp.fc1.weight (384, 96); 3 steps)"
-    assert repr(shown[-1]) == f"Outcomes({len(outcomes.read(run).edits)} edits, 738 images)"
+    assert repr(shown[-1]) == f"Outcomes({len(outcomes.read(run).edits)} edits, 1851 images)"

@@ -39,7 +39,7 @@ from mad.crawling import removal
 from mad.crawling.index import Index
 from mad.review.__main__ import main as review
 from mad.review.store import FILE, Answer, AnswerStore
-from tests.conftest import rows_of, small_vit, write_split
+from tests.conftest import copy_run, rows_of, small_vit, write_split
 from tests.leaderboard.submissions.conftest import fill_card
 
 MINE_PY = """from editors import Editor, WeightEdit
@@ -66,7 +66,7 @@ class Seed:
 
 def _run(folder: Path) -> None:
     for name in ("ft", "null-edit"):
-        shutil.copytree(RUNS / name, folder / "runs" / name)
+        copy_run(RUNS / name, folder / "runs" / name)
 
 
 def _model(folder: Path, suffix: str = ".safetensors") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,8 +33,6 @@ def test_scores_come_out_of_the_outcomes_beside_the_record(path: Path) -> None:
     assert {name: score.value for name, score in result.scores.items()} == pytest.approx(again, nan_ok=True)
     assert result.base.weights_sha256 == weights(result.base.name)
     data = load(result.data.name)  # this base gets all of it wrong, so nothing was filtered away
-    if result.schema_version == 1:
-        data = replace(data, locality_taken=None, locality_far=None)
     assert (result.data.version, result.data.fingerprint) == (data.version, data.fingerprint)
 
 

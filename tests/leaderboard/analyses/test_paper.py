@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,10 @@ from editors.core.registry import built_in
 from leaderboard import figures as command
 from leaderboard.analyses import figures, paper, paper_makers
 from leaderboard.records import outcomes, record
+from leaderboard.records.columns import schema_of
 from leaderboard.records.outcomes import Outcomes
 from leaderboard.records.record import Record
+from tests.conftest import copy_run
 
 MINI = Path(leaderboard.__file__).parent / "results" / "mini-1"
 NAMES = ["2b", "4", "5a", "5b", "6b", *"EFGHIJKLMN"]
@@ -36,9 +37,11 @@ FIELDS |= {"inner_lr": [0.001, 0.01], "blocks": [1, 3]}
 def copy(source: str, target: Path, run: Outcomes | None = None, **sections: dict[str, Any]) -> None:
     """A committed run under another name: some values of its record's sections are replaced, and its outcomes."""
     result = record.read(MINI / source / "record.json")
-    shutil.copytree(MINI / source, target)
+    copy_run(MINI / source, target)
     if run is not None:
-        pq.write_table(pa.Table.from_pandas(run.edits, outcomes.SCHEMA, False), target / "outcomes.parquet")
+        pq.write_table(
+            pa.Table.from_pandas(run.edits, schema_of(run.edits.columns), False), target / "outcomes.parquet"
+        )
         sections["outcomes"] = {"sha256": outcomes.digest(outcomes.read(target))}
     changed = {section: getattr(result, section).model_copy(update=values) for section, values in sections.items()}
     result.model_copy(update={"key": target.name.ljust(64, "0"), **changed}).write(target / "record.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from benchmark.data.dataset import Benchmark
 from leaderboard.records import outcomes, record
 from leaderboard.records.columns import schema_of
 from leaderboard.records.samples import find_samples
+from tests.conftest import copy_run
 
 EDIT = {
     "sample": 0,
@@ -135,7 +135,7 @@ def first(column: str, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
 def test_tables_that_no_run_writes_are_refused(
     file: str, change: Callable[[pd.DataFrame], pd.DataFrame], reason: str, tmp_path: Path
 ) -> None:
-    shutil.copytree(RUN, tmp_path / "run")
+    copy_run(RUN, tmp_path / "run")
     written = record.read(RUN / "record.json").outcomes.sha256
     assert len(outcomes.read(tmp_path / "run", written).edits) > 10
     table = pd.read_parquet(find_samples(RUN) if file == "samples" else RUN / "outcomes.parquet")

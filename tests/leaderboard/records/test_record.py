@@ -10,8 +10,10 @@ import pytest
 
 import leaderboard
 from benchmark.core.readers import Unreadable
-from leaderboard.records import record
+from leaderboard.records import outcomes, record
+from leaderboard.scores import metrics, tables
 
+OLD = Path(__file__).with_name("schema_1")  # a run as it was committed before schema 2
 RUN = Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft" / "record.json"
 
 
@@ -44,3 +46,13 @@ def test_a_record_that_cannot_be_is_refused(place: tuple[str, ...], value: Any, 
     with pytest.raises(Unreadable, match=reason) as caught:
         record.read(tmp_path / "record.json")
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_of_schema_1_is_read_as_ever() -> None:
+    old, new = record.read(OLD / "record.json"), record.read(RUN)
+    assert (old.schema_version, new.schema_version) == (1, 2)
+    again = metrics.scores(metrics.compute_hits(outcomes.read(OLD, old.outcomes.sha256)))
+    assert {name: score.value for name, score in old.scores.items()} == pytest.approx(again, nan_ok=True)
+    header, row = tables.rows([old])
+    assert [row[header.index(name)] for name in ("SR", "LR", "LR taken", "LR far")] == ["0.0", "100.0", "–", "–"]
+    assert old.comparable_key() != new.comparable_key()

@@ -18,8 +18,7 @@ def changed(result: Record, section: str, **values: Any) -> Record:
     return result.model_copy(update={section: getattr(result, section).model_copy(update=values)})
 
 
-DRAWN = record.read(Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft" / "record.json")
-FT = changed(DRAWN, "protocol", limit=None)
+FT = record.read(Path(leaderboard.__file__).parent / "results" / "mini-1" / "ft" / "record.json")
 
 
 def title(result: Record) -> str:
@@ -30,9 +29,9 @@ def title(result: Record) -> str:
 def test_the_heading_of_a_run_over_everything() -> None:
     data = FT.data
     heading = title(FT)
-    assert f"mini on mini mini-1: all 90 editing samples from {data.groups} groups, 1 an edit, seed 0, " in heading
-    assert f"{data.locality_images:,} locality images, float32 on cpu, " in heading
-    assert "batches of 32 edits and 256 images, protocol 1, scoring 2, " in heading
+    assert f"mini on mini mini-1: all 418 editing samples from {data.groups} groups, 1 an edit, seed 0, " in heading
+    assert f"{data.locality_images:,} locality images, 953 of classes taken from, 160 far, float32 on cpu, " in heading
+    assert "batches of 32 edits and 256 images, protocol 2, scoring 2, " in heading
 
 
 def test_the_heading_says_how_many_samples_were_drawn_and_how_many_made_an_edit() -> None:
@@ -41,7 +40,7 @@ def test_the_heading_says_how_many_samples_were_drawn_and_how_many_made_an_edit(
     assert "54 drawn editing samples from 18 groups, 3 an edit, seed 9, " in title(
         changed(drawn, "protocol", samples_per_edit=3)
     )
-    assert "all 90 editing samples from 18 groups, 2 an edit, " in title(changed(FT, "protocol", samples_per_edit=2))
+    assert "all 418 editing samples from 18 groups, 2 an edit, " in title(changed(FT, "protocol", samples_per_edit=2))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from math import erf, sqrt
 from pathlib import Path
@@ -101,7 +102,10 @@ def test_a_sweep_is_one_editor_and_each_trained_state_another() -> None:
     folders = [*MINI.glob("hypernetwork-*0.9*"), *MINI.glob("head-only*"), *MINI.glob("ft-l2-c=0.05")]
     runs = find_newest(folders)
     ranked = ranking.rank([record for _, record in runs], paired.read_together(runs))
-    counts = {each.line.label: (len(each.line.runs), len(each.line.points), each.counted) for each in ranked}
+    counts = {
+        re.sub(" [0-9a-f]{8}$", "", each.line.label): (len(each.line.runs), len(each.line.points), each.counted)
+        for each in ranked
+    }
     checkpoint = "hypernetwork checkpoint=out/hypernetwork/mini-seed{}.safetensors"
     assert counts == {
         "head-only": (1, 4, 4),

@@ -46,7 +46,7 @@ def test_csv_has_each_run_in_a_row_as_shares(tmp_path: Path) -> None:
         for name, score in result.scores.items():
             ends = [np.nan if end is None else end for end in (score.value, score.low, score.high)]
             assert [row[name], row[f"{name}_low"], row[f"{name}_high"]] == pytest.approx(ends, abs=1e-6, nan_ok=True)
-        assert (row["edits"], row["limit"], row["groups"], row["key"]) == (90, 90, "all", result.key)
+        assert (row["edits"], row["groups"], row["key"]) == (418, "all", result.key) and np.isnan(row["limit"])
 
 
 def test_csv_of_names_from_outside_holds_no_formula(tmp_path: Path) -> None:
@@ -126,7 +126,8 @@ def test_scores_by_group_against_plain_loops() -> None:
     run = outcomes.read(RESULTS / "ft")
     edit = run.samples[run.samples["split"] == "edit"].reset_index(drop=True)
     kept = run.samples[run.samples["split"] == "locality"]
-    of_groups = groups.by_group(FT, run)
+    drawn = FT.model_copy(update={"protocol": FT.protocol.model_copy(update={"limit": len(run.edits)})})
+    of_groups = groups.by_group(drawn, run)
     assert len(of_groups) == 18
     for result in of_groups:
         (shown,) = result.protocol.edited_groups
@@ -154,7 +155,7 @@ def test_by_group_is_a_table_for_each_group(tmp_path: Path, capsys, monkeypatch:
     typed(RESULTS / "ft", RESULTS / "head-only", "--by-group")
     text = capsys.readouterr().out
     assert text.count("| ft |") == text.count("| head-only |") == text.count("| editor |") == 18
-    assert r"5 drawn editing samples from 1 of 18 groups (341-890 hog-volleyball)" in text.replace("\\", "")
+    assert r"all 17 editing samples from 1 of 18 groups (341-890 hog-volleyball)" in text.replace("\\", "")
     typed(RESULTS / "ft", RESULTS / "head-only", "--by-group", "--out", tmp_path / "a.csv")
     table = pd.read_csv(tmp_path / "a.csv")
     assert len(table) == 36 and table["groups"].nunique() == 18

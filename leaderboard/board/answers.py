@@ -73,6 +73,15 @@ def _count(
     images.loc[rows, COUNTS] = counts
 
 
+def pick(samples: pd.DataFrame, images: pd.DataFrame) -> dict[str, list[int]]:
+    """Rows of the images that a run's page shows, by what its edits did to them."""
+    return {
+        "Fixed": pick_fixed(samples, images),
+        "Broke": pick_broken(samples, images),
+        "Missed": pick_missed(samples, images),
+    }
+
+
 def pick_fixed(samples: pd.DataFrame, images: pd.DataFrame) -> list[int]:
     """Rows of editing samples that most edits of their group made right, the surest first."""
     shares = images["right"] / images["edits"]

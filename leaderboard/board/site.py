@@ -18,6 +18,7 @@ from benchmark.core.workdir import Kind, check_replaceable
 from benchmark.data.dataset import Benchmark
 from benchmark.labels.imagenet import names
 from leaderboard.board import views
+from leaderboard.board.answers import pick
 from leaderboard.board.entries import Table, read_tables
 from leaderboard.board.pictures import Pictures, spread
 from leaderboard.board.plot import draw
@@ -26,7 +27,7 @@ from leaderboard.records.record import Record
 
 SITE = Kind("site", "site.json")
 ASSETS = Path(__file__).parent / "assets"
-PICTURED = 400  # images of a set that its page shows, evenly spread over all
+PICTURED = 400  # images of a set that its page shows, evenly spread over all, beside those that editors' pages show
 
 
 @dataclass
@@ -83,7 +84,9 @@ def _write_table(site: Site, home: str, table: Table) -> None:
     """Write the pages of one table, below the folder `home`."""
     base = printable(table.record.base.name)
     sets = list_sets(table.samples, base)
-    rows = [row for each in sets for row in spread(each.rows, PICTURED)]
+    rows = {row for each in sets for row in spread(each.rows, PICTURED)}
+    for entry in table.entries:  # whose pages link to them
+        rows.update(*pick(table.samples, entry.answers.images).values())
     shown = {row: site.pictures.ask(table.samples["sha256"][row]) for row in rows}
     common = {"home": home, "table": table, "base": base, "sets": sets}
     site.page(

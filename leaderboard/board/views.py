@@ -104,11 +104,7 @@ def _ranking_row(ranked: Ranked, table: Table) -> tuple[str, str, str, Cell, str
 def editor(table: Table, entry: Entry, sets: Sequence[ImageSet], pictures: Pictures) -> dict[str, Any]:
     """The page of one run."""
     record, images = entry.record, entry.answers.images
-    picks = {
-        "Fixed": (True, answers.pick_fixed(table.samples, images)),
-        "Broke": (False, answers.pick_broken(table.samples, images)),
-        "Missed": (False, answers.pick_missed(table.samples, images)),
-    }
+    picks = answers.pick(table.samples, images)
     return {
         "entry": entry,
         "about": describe_editor(record),
@@ -119,7 +115,7 @@ def editor(table: Table, entry: Entry, sets: Sequence[ImageSet], pictures: Pictu
         "settings": [other for other in table.entries if other.record.editor.name == record.editor.name],
         "by_group": [row for each in sets if (row := _group_row(entry, each)) is not None],
         "picks": {
-            name: list(_tiles(table, entry, sets, rows, is_right, pictures)) for name, (is_right, rows) in picks.items()
+            name: list(_tiles(table, entry, sets, rows, name == "Fixed", pictures)) for name, rows in picks.items()
         },
         "config": record.editor.config,
         "failures": failure_lines([record]),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.core.text import printable
 from tests.browser_checks import check_page, watch
 from tests.leaderboard.board.conftest import HOSTILE, Runs
 
@@ -87,10 +88,10 @@ def test_points_have_names_and_intervals_and_lead_to_their_pages(page, runs: Run
     tab.mouse.move(*point)
     tab.wait_for_selector(".hoverlayer .hovertext")
     words = tab.locator(".hoverlayer .hovertext").first.text_content()
-    assert record.editor.spec in words and f"GR {100 * record.scores['gr'].value:.1f} [" in words
+    assert printable(record.editor.spec) in words and f"GR {100 * record.scores['gr'].value:.1f} [" in words
     tab.mouse.click(*point)
     tab.wait_for_url("**/editors/*.html")
-    assert tab.locator("h1").inner_text() == record.editor.spec
+    assert tab.locator("h1").inner_text() == printable(record.editor.spec)
 
 
 def test_a_hostile_name_is_text(page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmark.models.load import load_base
 from editors.core.registry import SETTINGS, built_in, choose
 from leaderboard.records import outcomes, record
 from leaderboard.scores import metrics
+from tests.hub_server import ROOT
 from tests.records import docs
 from tests.records.shown import EXAMPLE, RESULTS, TABLES, committed
 
@@ -58,6 +60,16 @@ def test_settings_that_are_shipped_for_the_mini_have_a_result() -> None:
     assert shipped.keys() <= built_in().keys()
     for name in shipped:
         assert (name, choose(name, "mini").spec) in scored
+
+
+def test_results_have_their_samples_once_and_a_clone_stays_small() -> None:
+    assert not list(RESULTS.rglob("samples.parquet"))
+    names = {path.stem for path in RESULTS.glob("samples/*.parquet")}
+    assert names == {record.read(path).outcomes.samples_sha256 for path in RECORDS}
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 15_000_000
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    sizes = [(ROOT / name).stat().st_size for name in tracked.split("\0") if name and (ROOT / name).is_file()]
+    assert sum(sizes) < 60_000_000
 
 
 def test_there_are_results() -> None:

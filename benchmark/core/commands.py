@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import runpy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.core.errors import unknown
@@ -56,8 +57,20 @@ def main() -> None:
     if name not in {*known, *PACKAGES}:
         print(printable(f"error: {unknown('command', name, known)}"), file=sys.stderr)
         sys.exit(2)
-    sys.argv = sys.argv[1:]
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    call(sys.argv[1:])
+
+
+def call(words: Sequence[str]) -> None:
+    """Run a command as ``python -m WORDS`` does, in this process.
+
+    Raises `SystemExit` where it ends in an error, which it has then printed.
+    """
+    before = sys.argv
+    sys.argv = [*words]
+    try:
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    finally:
+        sys.argv = before
 
 
 def _first_line(file: Path) -> str:

@@ -35,11 +35,15 @@ def install() -> None:
 
 @contextmanager
 def all_notes() -> Iterator[None]:
-    """Show what is logged from `INFO` on, also by the module that runs as a script."""
+    """Show what is logged from `INFO` on, also by the module that runs as a script.
+
+    A command that a command calls shows its notes once.
+    """
     script, handler = logging.getLogger("__main__"), NoteHandler()
     loggers = [script, *(logging.getLogger(name) for name in OURS)]
     levels = [logger.level for logger in loggers]
-    script.addHandler(handler)
+    if not any(isinstance(each, NoteHandler) for each in script.handlers):
+        script.addHandler(handler)
     for logger in loggers:
         logger.setLevel(logging.INFO)
     try:

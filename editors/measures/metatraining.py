@@ -142,7 +142,7 @@ def measure_metatraining(base: str, device: str = "cpu", precision: str = "float
         count * (passes - steps) * step_flops(model), count * passes * step_flops(model, plain=True),
         matmul_ceiling(torch_device),
     )  # fmt: skip
-    fit_seconds = _fit_seconds(model, recipe, torch_device)
+    fit_seconds = time_fit(model, recipe, torch_device)
     a_target = timing["ours"].median / count * recipe.outer_steps / timed.outer_steps
     hours = recipe.iterations * (recipe.batch_size * a_target + fit_seconds) / 3600
     return MetaSpeed(base, device_name(torch_device), precision, exact, close, speed, fit_seconds, hours)
@@ -155,8 +155,8 @@ def lively_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float
     return model
 
 
-def _fit_seconds(model: Model, recipe: HypernetworkRecipe, device: torch.device) -> float:
-    """Of one batch of the fit, all its steps."""
+def time_fit(model: Model, recipe: HypernetworkRecipe, device: torch.device) -> float:
+    """Seconds of one batch of the fit, all its steps."""
     network = new_network(HypernetworkShape.of(model, recipe), 0).to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=recipe.lr)
     features = torch.randn(recipe.batch_size, model.embed_dim, device=device)

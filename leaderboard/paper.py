@@ -1,0 +1,107 @@
+"""Repeat the paper: fetch, build, train, edit, judge, and a report of its figures and claims.
+
+python -m leaderboard.paper --plan                              # steps, hours and disk; nothing is done
+python -m leaderboard.paper --scale row --out out/row           # the first thing to run on real weights
+python -m leaderboard.paper --out out/paper                     # everything
+python -m leaderboard.paper --base mini --data mini --out out/report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.core import options
+from benchmark.core.cli import run
+from benchmark.core.devices import pick
+from benchmark.core.terminal import show_table
+from benchmark.core.workdir import holds, working
+from leaderboard.analyses.paper import Sources
+from leaderboard.chain.calibration import calibrate
+from leaderboard.chain.committed import Committed
+from leaderboard.chain.estimate import Estimate, in_words
+from leaderboard.chain.plan import ANALYSES, REPORT, RUNS, Plan, make_plan
+from leaderboard.chain.walk import CHAIN, Line, check_disk, list_steps, walk
+from leaderboard.chain.wishes import Scale, Wishes
+from leaderboard.report.folder import StepLine, write_report
+
+
+def main(
+    out: options.Out = Path("out/paper"),
+    base: options.OptionalBase = None,
+    data: options.OptionalData = None,
+    scale: Scale = "full",
+    plan: bool = False,
+    until: str | None = None,
+    only: tuple[str, ...] = (),
+    from_folder: options.FromFolder = None,
+    from_scratch: bool = False,
+    allow_partial: options.AllowPartial = False,
+    yes: options.Yes = False,
+    engine: options.Engine = "local",
+    device: options.Device = "auto",
+) -> None:
+    """Repeat the paper, from its archives to a report of its figures, tables and claims.
+
+    First the plan is printed: the steps, what is done already, disk, and hours by a minute's calibration on this
+    device. Stop it when you like: the same command goes on. Without --data the benchmark is fetched and built, without
+    --base both of the paper's are edited. --data mini --base mini makes the report of the embedded benchmark from the
+    records that come with the project, and what they lack. OUT/report is the folder to hand on. docs/paper.md says what
+    all of it takes.
+
+    Args:
+        scale: full; small: a fifth of the editing samples, one base; row: one editor on 20 samples of one group.
+        plan: Print the plan, and stop.
+        until: Last step, by its name in the plan; report is the last of all.
+        only: Figures and tables to make, as leaderboard.figures names them (figure-4, table-A), and what they need.
+        from_scratch: Make again also what comes with the project: the mini's records and networks.
+    """
+    wishes = Wishes(
+        out, base, data, scale, from_folder, from_scratch, allow_partial, engine, pick(device).type, yes
+    )  # fmt: skip
+    chain, committed = make_plan(wishes, until, only), Committed(wishes)
+    holds(out, CHAIN, wishes.note)
+    estimate = Estimate(chain, {name: calibrate(name, wishes.device) for name in wishes.bases})
+    lines = list_steps(chain, committed, estimate)
+    show_plan(lines, chain)
+    if plan:
+        return
+    with working(out, CHAIN, wishes.note):
+        check_disk(chain, out)
+        walk(lines, chain, estimate, lambda text: print(text, flush=True))
+        if scale == "row" or until not in (None, REPORT):
+            return
+        folders = [place for place in (out / RUNS, out / ANALYSES) if place.is_dir()]
+        sources = Sources.below([*folders, *committed.folders])
+        report = write_report(sources, out / REPORT, step_lines(lines, chain), figures=only)
+        print(report.summary)
+        print(f"open {report.page}")
+
+
+def show_plan(lines: Sequence[Line], chain: Plan) -> None:
+    """Print the steps with their states and times, and the sums."""
+    rows = [(line.step.name, line.state, in_words(line.seconds), line.step.row.does) for line in lines]
+    show_table(("step", "state", "time", "what"), rows, drop=("what",), n_text=4)
+    to_do = [line for line in lines if line.state == "to do"]
+    hours = in_words(sum(line.seconds or 0 for line in to_do))
+    unknown = sum(line.seconds is None for line in to_do)
+    beside = f", beside {unknown} whose time is not known before" if unknown else ""
+    print(f"to do: {len(to_do)} of {len(lines)} steps, {hours} (rough){beside}; at most {chain.gigabytes:.0f} GB of disk")
+
+
+def step_lines(lines: Sequence[Line], chain: Plan) -> list[StepLine]:
+    """The steps as the report tells them, once they are made."""
+    return [
+        StepLine(
+            line.step.name,
+            line.step.row.does,
+            line.state if line.state == "committed" else "done",
+            tuple(chain.shown(line.step)),
+            done.seconds if (done := chain.done(line.step)) else None,
+        )
+        for line in lines
+    ]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -42,7 +42,15 @@ from benchmark.subsets.inputs import Input, SourceImage
 from benchmark.subsets.own import NAME as OWN
 from benchmark.subsets.shards import Shards, read_rows
 from benchmark.subsets.subset import all_groups, subsets
-from benchmark.subsets.tally import Report, check_counts, check_report, find_differences, list_first, write_skipped
+from benchmark.subsets.tally import (
+    Report,
+    check_counts,
+    check_report,
+    expected_counts,
+    find_differences,
+    list_first,
+    write_skipped,
+)
 
 NAME, VERSION = "vit-edit-bench", "1.0"
 BUILD = Kind("build", "build.json", identity="name")
@@ -60,7 +68,8 @@ def build(
     """Build the data set `out` from `inputs` (subset -> archive or folder); return its build.json.
 
     With `own` groups and a locality set alone, the data set has the counts that it has, and is named after its folder.
-    With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality images
+    Pictures that `generation` made have the count that they have, since the paper's choice is not published; the data
+    set is then partial. With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality images
     get the top-1 class of that base. An image that stands twice in its own group, or in a group and D_l, is
     kept and noted where the counts are the paper's, which may hold it; elsewhere, and in two groups, it is an error.
 
@@ -76,9 +85,12 @@ def build(
     report = Report()
     sources = [subsets()[subset].read(open_images(path, files=True)) for subset, path in inputs.items()]
     counts = Counter(_place(source, image) for source in sources for image in source.images)
+    generated = [source for source in sources if source.is_made_again]
+    report.made_again = frozenset(_place(source, image) for source in generated for image in source.images)
+    report.notes += _describe_generated(counts, report.made_again)
     allow_partial |= not of_paper  # groups of one's own have the counts that they have
     if not allow_partial:
-        check_counts(counts)
+        check_counts(counts, report.made_again)
     wide: list[str] = []
     if label_with is not None:
         sources, wide = _label(sources, label_with, device, allow_partial)
@@ -122,6 +134,11 @@ def _label(sources: list[Input], base: str, device: str, allow_partial: bool) ->
             f"{_describe_wide(wide, base)[0]} Was the locality set chosen with another base, or at other sizes?"
         )
     return sources, wide
+
+
+def _describe_generated(counts: Counter[str], made_again: frozenset[str]) -> list[str]:
+    differences = find_differences({**expected_counts(), **{group: counts[group] for group in made_again}})
+    return [f"Generated here, since the paper's choice is not published: {', '.join(differences)}."] if differences else []
 
 
 def _describe_wide(wide: list[str], base: str) -> list[str]:

@@ -18,6 +18,7 @@ from benchmark.images.files import ImageFiles
 from benchmark.labels.imagenet import names
 from benchmark.labels.names import known_class, numbered_class
 
+MADE_HERE = "metadata.jsonl"  # beside pictures that a command of `generation` made
 ClassNames = Callable[[str], int | None]  # from a source's own name of a class to its ImageNet index, or None
 
 
@@ -53,6 +54,11 @@ class Input:
     images: list[SourceImage]
     labels: str = "released"  # the origin of its labels, in a word
     notes: list[str] = field(default_factory=list)  # decisions that the reader took, a sentence each
+
+    @property
+    def is_made_again(self) -> bool:
+        """True for pictures that were generated here: the paper's choice of them is not published (SPEC, 6)."""
+        return any(PurePosixPath(name).name == MADE_HERE for name in self.files.files)
 
 
 def folder_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Report:
     notes: list[str] = field(default_factory=list)  # decisions of the readers and of the build, a sentence each
     places: dict[str, tuple[str, str]] = field(default_factory=dict)  # sha256 -> (group, path)
     twins: list[tuple[str, str, str]] = field(default_factory=list)  # images there twice: both groups, both paths
+    made_again: frozenset[str] = frozenset()  # groups whose images were generated here
 
     def note(self, group: str, path: str, digest: str) -> None:
         """Count an image, and note one that was there before."""
@@ -49,9 +50,13 @@ def find_differences(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def check_counts(counts: Mapping[str, int], hint: str = "") -> None:
-    """Raise `UserError` unless every count is the paper's; `hint` may say why one is not."""
-    differences = find_differences(counts)
+def check_counts(counts: Mapping[str, int], made_again: Collection[str] = (), hint: str = "") -> None:
+    """Raise `UserError` unless every count is the paper's, but for groups that were `made_again`.
+
+    `hint` may say why one is not.
+    """
+    expected = {group: count for group, count in expected_counts().items() if group in made_again}
+    differences = find_differences({**counts, **expected})
     if differences:
         raise UserError(
             f"the number of images differs from the paper's: {'; '.join(differences)}{hint}; give the complete inputs, "
@@ -77,7 +82,7 @@ def check_report(report: Report, out: Path, allow_partial: bool) -> None:
         write_skipped(report, listed)
         broken = list_first([path for path, _ in report.skipped])
         hint = f"; {len(report.skipped):,} files cannot be used ({broken}), see {listed}"
-    check_counts(report.counts, hint)
+    check_counts(report.counts, report.made_again, hint)
 
 
 def _check_twins(report: Report) -> None:

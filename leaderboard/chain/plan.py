@@ -7,7 +7,6 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +89,7 @@ class Plan:
     """What the report shows."""
 
     def words(self, step: Step) -> list[list[str]]:
-        """The commands of a step, word by word. Raises `UserError` where what it needs was not fetched."""
-        fetched = self.wishes.out / FETCHED
-        return [_words(self.wishes, step.of, lambda name: value_of(fetched, name)).fill(each) for each in step.commands]
-
-    def shown(self, step: Step) -> list[str]:
-        """The commands of a step as a person types them; what is not fetched yet stands where it will lie."""
+        """The commands of a step, word by word; what is not fetched yet stands where it will lie."""
 
         def place(name: str) -> str:
             try:
@@ -104,7 +98,11 @@ class Plan:
                 return sources()[name].value.replace("{path}", str(self.wishes.out / FETCHED / name))
 
         words = _words(self.wishes, step.of, place)
-        return [f"python -m {shlex.join(words.fill(command))}" for command in step.commands]
+        return [words.fill(command) for command in step.commands]
+
+    def shown(self, step: Step) -> list[str]:
+        """The commands of a step as a person types them."""
+        return [f"python -m {shlex.join(words)}" for words in self.words(step)]
 
     def done(self, step: Step) -> Done | None:
         """The note of a finished step; None if it has not ended, or did so with other commands or on other things."""
@@ -123,7 +121,7 @@ class Plan:
     def _note(self, step: Step) -> Path:
         return self.wishes.out / STEPS / f"{step.name.replace(' ', '-')}.json"
 
-    @cached_property
+    @property
     def gigabytes(self) -> float:
         """Disk that the steps that are not done take, at most; each row once."""
         rows = {step.row.name: step.row.gigabytes for step in self.steps if self.done(step) is None}

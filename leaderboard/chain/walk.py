@@ -49,7 +49,7 @@ def check_disk(plan: Plan, folder: Path) -> None:
     if free < plan.gigabytes + SPARE:
         raise UserError(
             f"{folder}: the steps to do need {plan.gigabytes + SPARE:.0f} GB of disk at most, and {free:.0f} GB are "
-            "free; make room, name another --out, or take --scale small or row"
+            "free; make room, or name another --out"
         )
 
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 OUT := out/demo
 
-.PHONY: demo help test test-versions lint golden records faults fuzz reliability
+.PHONY: demo help test test-versions lint golden records report faults fuzz reliability
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
@@ -88,3 +88,7 @@ golden: .venv/for-tests ## remake what outcomes are compared with, where an issu
 
 records: .venv/for-tests ## make all records of leaderboard/results again, at this commit (hours; goes on where it was stopped)
 	@$(RUN) tests.records
+
+report: .venv/for-tests ## the paper's figures, tables and claims on the mini, and the docs' tables and pictures from the same runs
+	@OMP_NUM_THREADS=1 $(RUN) leaderboard.paper --base mini --data mini --device cpu --out out/report-mini
+	@$(RUN) tests.records.docs

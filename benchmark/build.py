@@ -68,10 +68,11 @@ def build(
     """Build the data set `out` from `inputs` (subset -> archive or folder); return its build.json.
 
     With `own` groups and a locality set alone, the data set has the counts that it has, and is named after its folder.
-    Pictures that `generation` made have the count that they have, since the paper's choice is not published; the data
-    set is then partial. With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the unlabelled locality images
-    get the top-1 class of that base. An image that stands twice in its own group, or in a group and D_l, is
-    kept and noted where the counts are the paper's, which may hold it; elsewhere, and in two groups, it is an error.
+    Pictures that `generation` made have the count that they have, too, since the paper's choice is not published; the
+    data set is then partial. With `publish`, rows that may not be passed on lose their pixels; with `label_with`, the
+    unlabelled locality images get the top-1 class of that base. An image that stands twice in its own group, or in a
+    group and D_l, is kept and noted where the counts are the paper's, which may hold it; elsewhere, and in two groups,
+    it is an error.
 
     Raises:
         UserError: if counts differ from the paper's (unless `allow_partial`), an image stands twice, an input
@@ -138,7 +139,9 @@ def _label(sources: list[Input], base: str, device: str, allow_partial: bool) ->
 
 def _describe_generated(counts: Counter[str], made_again: frozenset[str]) -> list[str]:
     differences = find_differences({**expected_counts(), **{group: counts[group] for group in made_again}})
-    return [f"Generated here, since the paper's choice is not published: {', '.join(differences)}."] if differences else []
+    return (
+        [f"Generated here, since the paper's choice is not published: {', '.join(differences)}."] if differences else []
+    )
 
 
 def _describe_wide(wide: list[str], base: str) -> list[str]:

@@ -86,7 +86,9 @@ def show_plan(lines: Sequence[Line], chain: Plan) -> None:
     hours = in_words(sum(line.seconds or 0 for line in to_do))
     unknown = sum(line.seconds is None for line in to_do)
     beside = f", beside {unknown} whose time is not known before" if unknown else ""
-    print(f"to do: {len(to_do)} of {len(lines)} steps, {hours} (rough){beside}; at most {chain.gigabytes:.0f} GB of disk")
+    print(
+        f"to do: {len(to_do)} of {len(lines)} steps, {hours} (rough){beside}; at most {chain.gigabytes:.0f} GB of disk"
+    )
 
 
 def step_lines(lines: Sequence[Line], chain: Plan) -> list[StepLine]:

@@ -24,7 +24,7 @@ FLOORS = {
     "mad": ["mining", "crawling measures", "review"],
     "generation": ["core", "diffusion looks", "measures"],
     "editors": ["core", "training", "methods", "measures"],
-    "leaderboard": ["records", "scores", "judging", "analyses measures submissions", "board claims", "report"],
+    "leaderboard": ["records", "scores", "judging", "analyses measures submissions", "board claims", "report", "chain"],
 }
 PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]
 

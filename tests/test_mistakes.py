@@ -175,6 +175,14 @@ leaderboard.figures                                       | name the subcommand 
 leaderboard.figures al                                    | did you mean "all"?
 leaderboard.figures all nowhere                           | no record.json below nowhere
 leaderboard.figures all --output x                        | did you mean --out?
+leaderboard.paper --base vitb17                           | vitb17 is no base of the paper; name vitb16 or vits16
+leaderboard.paper --base mini                             | with --data mini it is
+leaderboard.paper --data mini --scale row                 | --scale row is a row on real weights
+leaderboard.paper --until bild                            | no step is called "bild"; did you mean "build"?
+leaderboard.paper --only figure-3                         | no figure is called "figure-3"
+leaderboard.paper --scale smal                            | must be full, small or row, not "smal"
+leaderboard.paper --form-scratch                          | did you mean --from-scratch?
+leaderboard.paper --plan --data mini --out weights.pt     | weights.pt must be a folder, not a file
 leaderboard.bench bordr                                   | did you mean "border"?
 leaderboard.bench --bass mini                             | did you mean --base?
 leaderboard.bench --base nosuch                           | no base model is called "nosuch"

@@ -44,6 +44,7 @@ AS_THEY_STAND = {
 WEIGHTS = "weights from the Hub"
 ARCHIVES = "the authors' archives or ImageNet; tests/test_releasing.py and tests/benchmark build from stand-ins"
 MINUTES = "trains, tunes or measures for minutes; tests/PACKAGE/test_COMMAND.py runs it"
+ON_LOOPBACK = "the authors' archives and weights; tests/leaderboard/chain has them on loopback"
 ELSEWHERE = {
     "make demo": "installs; tests/test_makefile.py",
     "make help": "tests/test_makefile.py",
@@ -54,6 +55,8 @@ ELSEWHERE = {
     "python -m benchmark.fetch natural sensitive pug": "the network; tests/benchmark/fetching has servers on loopback",
     "python -m benchmark.build --natural Natural-Image-Subset.zip --oil-painting DIR --stage-light PUG_DIR "
     "--locality Sensitive-Images.zip --label-with vitb16": ARCHIVES,
+    "python -m leaderboard.paper --scale row --out out/row": ON_LOOPBACK,
+    "python -m leaderboard.paper --out out/paper": ON_LOOPBACK,
     "python -m leaderboard.submit ft --base vitb16 --data where2edit/vit-edit-bench --images imagenet/train": WEIGHTS,
     "python -m benchmark.locality --base vits16 --imagenet DIR --imagenet-r DIR --imagenet-sketch DIR": ARCHIVES,
     "python -m benchmark.hydrate FOLDER --imagenet DIR ... --pug DIR": ARCHIVES,

@@ -21,7 +21,7 @@ from benchmark.models.vit import Model, edits_at_once
 from benchmark.predict.benchmark import SCORE_BATCH
 from editors.core.flops import forward_flops
 from editors.measures.editing import LR, FixedSteps, failures
-from editors.measures.metatraining import RECIPE, Case, time_fit, lively_base
+from editors.measures.metatraining import RECIPE, Case, lively_base, time_fit
 from editors.methods.finetune import FineTuneConfig
 from leaderboard.judging.judge import Judge
 from leaderboard.measures.scoring import GROUP_ID, noise_benchmark, preprocessed, random_edit

@@ -160,7 +160,9 @@ def _figures(only: Sequence[str]) -> tuple[PaperFigure, ...]:
 
 def editors() -> list[str]:
     """The editors that the paper's GR-LR figures show, in the order of the figures."""
-    return list(dict.fromkeys(name for figure in read_list() if figure.drawn_as == "editors" for name in figure.editors))
+    return list(
+        dict.fromkeys(name for figure in read_list() if figure.drawn_as == "editors" for name in figure.editors)
+    )
 
 
 def trained_editors() -> list[str]:

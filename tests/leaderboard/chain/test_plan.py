@@ -29,7 +29,20 @@ def step(of: Plan, name: str) -> Step:
     return next(each for each in of.steps if each.name == name)
 
 
-EDITORS = "ft ft-l2 t-patcher kn spt rome lora ke mend hypernetwork ft-l1 random-mask".split()
+EDITORS = [
+    "ft",
+    "ft-l2",
+    "t-patcher",
+    "kn",
+    "spt",
+    "rome",
+    "lora",
+    "ke",
+    "mend",
+    "hypernetwork",
+    "ft-l1",
+    "random-mask",
+]
 STUDIES = ["pseudo", "lambda", "T", "inner-lr", "blocks"]
 
 
@@ -37,7 +50,7 @@ def test_the_whole_paper_step_by_step() -> None:
     bases = ["vitb16", "vits16"]
     assert names(plan()) == [
         *("fetch", "paint", "build"),
-        *(f"train {base} {editor}" for base in bases for editor in ("ke", "mend", "hypernetwork")),
+        *(f"train {base} {editor}" for base in bases for editor in TRAINED),
         *(f"edit {base} {editor}" for base in bases for editor in EDITORS),
         *("layers vitb16", "samples vitb16", "masks vitb16"),
         *(f"ablation vitb16 {study}" for study in STUDIES),
@@ -51,7 +64,7 @@ def test_the_mini_needs_no_archive_and_takes_the_networks_that_come_with_it() ->
     edits = [f"edit mini {editor}" for editor in EDITORS]
     assert made == [*edits, "layers mini", "samples mini", "masks mini", *(f"ablation mini {name}" for name in STUDIES)]
     from_scratch = names(plan(base="mini", data="mini", from_scratch=True))
-    assert from_scratch == [*(f"train mini {name}" for name in ("ke", "mend", "hypernetwork")), *made]
+    assert from_scratch == [*(f"train mini {name}" for name in TRAINED), *made]
 
 
 def test_every_step_is_of_commands_that_there_are_and_of_figures_that_there_are() -> None:
@@ -79,7 +92,9 @@ def test_a_part_is_planned_with_all_that_goes_first() -> None:
     ]
     assert names(plan(only=("figure-L",))) == ["fetch", "paint", "build", "ablation vitb16 T"]
     assert names(plan(only=("figure-H",))) == ["fetch", "train vitb16 hypernetwork"]
-    assert "edit vits16 ft" in names(plan(only=("figure-F",))) and "edit vitb16 ft" not in names(plan(only=("figure-F",)))
+    assert "edit vits16 ft" in names(plan(only=("figure-F",))) and "edit vitb16 ft" not in names(
+        plan(only=("figure-F",))
+    )
     assert names(plan(until="build")) == ["fetch", "paint", "build"]
     assert names(plan(until="report")) == names(plan())
 
@@ -117,7 +132,9 @@ def test_a_step_is_done_until_its_commands_or_what_it_needs_change(tmp_path: Pat
         before.note(each, 2.0)
     assert [name for name in names(before) if before.done(step(before, name))] == ["fetch", "paint", "build"]
     moved = shutil.copytree(tmp_path, tmp_path.with_name("moved"))
-    assert plan(moved, device="cuda", engine="ray", yes=True).done(before.steps[2]), "where and how fast changes nothing"
+    assert plan(moved, device="cuda", engine="ray", yes=True).done(before.steps[2]), (
+        "where and how fast changes nothing"
+    )
     changed = plan(tmp_path, allow_partial=True)
     assert changed.done(step(changed, "paint")) and not changed.done(step(changed, "build"))
     (tmp_path / "steps" / "paint.json").write_text("{")
@@ -147,7 +164,9 @@ def test_what_cannot_be_is_one_line(wishes: dict, message: str) -> None:
 def test_a_disk_that_is_too_small_is_named_before_anything_is_done(tmp_path: Path, monkeypatch) -> None:
     whole, usage = plan(tmp_path), shutil.disk_usage(tmp_path)
     monkeypatch.setattr(walk.shutil, "disk_usage", lambda path: usage._replace(free=int(59e9)))
-    with pytest.raises(UserError, match=r"need 60 GB of disk at most, and 59 GB are free; make room, or name another --out"):
+    with pytest.raises(
+        UserError, match=r"need 60 GB of disk at most, and 59 GB are free; make room, or name another --out"
+    ):
         walk.check_disk(whole, tmp_path / "not there")
     monkeypatch.setattr(walk.shutil, "disk_usage", lambda path: usage._replace(free=int(61e9)))
     walk.check_disk(whole, tmp_path)

@@ -29,20 +29,8 @@ def step(of: Plan, name: str) -> Step:
     return next(each for each in of.steps if each.name == name)
 
 
-EDITORS = [
-    "ft",
-    "ft-l2",
-    "t-patcher",
-    "kn",
-    "spt",
-    "rome",
-    "lora",
-    "ke",
-    "mend",
-    "hypernetwork",
-    "ft-l1",
-    "random-mask",
-]
+TRAINED = ["ke", "mend", "hypernetwork"]
+EDITORS = ["ft", "ft-l2", "t-patcher", "kn", "spt", "rome", "lora", *TRAINED, "ft-l1", "random-mask"]
 STUDIES = ["pseudo", "lambda", "T", "inner-lr", "blocks"]
 
 

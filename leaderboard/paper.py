@@ -20,14 +20,15 @@ from leaderboard.analyses.paper import Sources
 from leaderboard.chain.calibration import calibrate
 from leaderboard.chain.committed import Committed
 from leaderboard.chain.estimate import Estimate, in_words
-from leaderboard.chain.plan import ANALYSES, REPORT, RUNS, Plan, make_plan
+from leaderboard.chain.plan import ANALYSES, REPORT, RUNS, TRAINED, Plan, make_plan
+from leaderboard.chain.remarks import describe_data
 from leaderboard.chain.walk import CHAIN, Line, check_disk, list_steps, walk
-from leaderboard.chain.wishes import Scale, Wishes
+from leaderboard.chain.wishes import DATA, Scale, Wishes
 from leaderboard.report.folder import StepLine, write_report
 
 
 def main(
-    out: options.Out = Path("out/paper"),
+    out: options.OptionalOut = None,
     base: options.OptionalBase = None,
     data: options.OptionalData = None,
     scale: Scale = "full",
@@ -46,8 +47,8 @@ def main(
     First the plan is printed: the steps, what is done already, disk, and hours by a minute's calibration on this
     device. Stop it when you like: the same command goes on. Without --data the benchmark is fetched and built, without
     --base both of the paper's are edited. --data mini --base mini makes the report of the embedded benchmark from the
-    records that come with the project, and what they lack. OUT/report is the folder to hand on. docs/paper.md says what
-    all of it takes.
+    records that come with the project, and what they lack. OUT/report is the folder to hand on; without --out
+    it is out/paper, with the scale or the mini behind it. docs/paper.md says what all of it takes.
 
     Args:
         scale: full; small: a fifth of the editing samples, one base; row: one editor on 20 samples of one group.
@@ -56,9 +57,10 @@ def main(
         only: Figures and tables to make, as leaderboard.figures names them (figure-4, table-A), and what they need.
         from_scratch: Make again also what comes with the project: the mini's records and networks.
     """
-    wishes = Wishes(
-        out, base, data, scale, from_folder, from_scratch, allow_partial, engine, pick(device).type, yes
-    )  # fmt: skip
+    parts = [data and Path(data).name, scale if scale != "full" else None]
+    out = out or Path("out", "-".join(["paper", *filter(None, parts)]))
+    kind = pick(device).type
+    wishes = Wishes(out, base, data, scale, from_folder, from_scratch, allow_partial, engine, kind, yes)
     chain, committed = make_plan(wishes, until, only), Committed(wishes)
     holds(out, CHAIN, wishes.note)
     estimate = Estimate(chain, {name: calibrate(name, wishes.device) for name in wishes.bases})
@@ -71,9 +73,10 @@ def main(
         walk(lines, chain, estimate, lambda text: print(text, flush=True))
         if scale == "row" or until not in (None, REPORT):
             return
-        folders = [place for place in (out / RUNS, out / ANALYSES) if place.is_dir()]
+        folders = [place for place in (out / RUNS, out / ANALYSES, out / TRAINED) if place.is_dir()]
         sources = Sources.below([*folders, *committed.folders])
-        report = write_report(sources, out / REPORT, step_lines(lines, chain), figures=only)
+        notes = describe_data(out / DATA)
+        report = write_report(sources, out / REPORT, step_lines(lines, chain), notes, only)
         print(report.summary)
         print(f"open {report.page}")
 

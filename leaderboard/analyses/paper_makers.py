@@ -15,6 +15,7 @@ from benchmark.core.errors import UserError, listed, message_line
 from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, parse_json, read_csv
 from editors.core.registry import choose as choose_editor
+from editors.methods.hypernetwork.studies import NETWORKS
 from editors.training.pretrained import PretrainedEditor
 from leaderboard.analyses import ablation, figures, panels
 from leaderboard.analyses.iou import Overlap
@@ -203,9 +204,11 @@ def _training(figure: PaperFigure, sources: Sources, out: Path) -> str:
 def training_curve(figure: PaperFigure, sources: Sources) -> tuple[Path, dict[str, list[float]]]:
     """The file and the columns of the newest training curve beside a checkpoint, or of a shipped one.
 
+    Networks of ablations are none of these.
     Raises `NotThere` if there is none.
     """
-    beside = [path for path in sources.files(".csv") if path.with_suffix(".safetensors").is_file()]
+    curves_there = (path for path in sources.files(".csv") if path.parent.name != NETWORKS)
+    beside = [path for path in curves_there if path.with_suffix(".safetensors").is_file()]
     for path in [*beside, *_shipped(figure, sources)]:
         try:
             rows = list(read_csv(path, CURVE))

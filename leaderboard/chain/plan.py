@@ -24,7 +24,7 @@ from leaderboard.chain.wishes import DATA, Wishes
 
 FETCHED = "fetched"  # where sources lie, below --out
 STEPS = "steps"  # where finished steps are noted, below --out
-RUNS, ANALYSES = "runs", "analyses"  # where finished runs lie, below --out
+RUNS, ANALYSES, TRAINED = "runs", "analyses", "trained"  # where finished runs and networks lie, below --out
 REPORT = "report"
 HYPERNETWORK = "hypernetwork"  # the paper's own editor, whose masks and samples it looks at
 
@@ -235,7 +235,7 @@ def _words(wishes: Wishes, of: dict[Each, str], source: Callable[[str], str], ou
     problem, data, name = wishes.problem, wishes.data or f"{place}/{DATA}", of.get("base", next(iter(wishes.bases)))
     specs = {alias: spec or source(alias) for alias, spec in wishes.bases.items()}
     editor = of.get("editor", HYPERNETWORK)
-    network = f"{place}/trained/{name}/{editor}.safetensors"
+    network = f"{place}/{TRAINED}/{name}/{editor}.safetensors"
     is_trained = wishes.needs_networks and editor in trained_editors()
     images = problem.images or (source("imagenet") if "imagenet" in wishes.sources else data)
     has_knob = knob_of(built_in()[editor].Config) is not None

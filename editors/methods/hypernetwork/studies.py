@@ -15,6 +15,8 @@ from editors.methods.hypernetwork.bank import BankOptions
 from editors.methods.hypernetwork.recipe import preset
 from editors.training.studies import Study, StudyOptions
 
+NETWORKS = "hypernetworks"  # folder of the networks of studies
+
 
 def train_variant(
     name: str,
@@ -33,7 +35,7 @@ def train_variant(
     recipe = preset(options.recipe).but(iterations=options.iterations, **{field: value})
     settings = {**recipe.target_fields(), "base": base.weights_sha256, "pictures": source.signature}
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
-    checkpoint = folder / "hypernetworks" / f"{name}={value}-seed={seed}.safetensors"
+    checkpoint = folder / NETWORKS / f"{name}={value}-seed={seed}.safetensors"
     fit.train(base, source, recipe, BankOptions(folder / "banks" / digest, options.bank_size), checkpoint, seed)
     return checkpoint
 

@@ -134,7 +134,8 @@ def check_report(world: World, output: str) -> None:
     told = json.loads((report / "paper.json").read_text())
     assert len(told["steps"]) == len(world.notes()) and {step["state"] for step in told["steps"]} == {"done"}
     page = (report / "report.html").read_text()
-    assert "1.0-partial" in page
+    assert "1.0-partial" in page and "890-430 volleyball-basketball 4 instead of 123" in page
+    assert "17 oil painting 22 instead of 860" in page
     for name in ("figure-2b", "figure-4", "figure-5a", "figure-5b", "figure-6b", "figure-H", "figure-J", "figure-L"):
         assert (report / "figures" / f"{name}.svg").is_file(), name
     for name in ("table-A", "table-B"):

@@ -79,7 +79,9 @@ def test_a_part_is_planned_with_all_that_goes_first() -> None:
         f"edit mini {name}" for name in ("ft-l2", "hypernetwork", "ft-l1", "random-mask")
     ]
     assert names(plan(only=("figure-L",))) == ["fetch", "paint", "build", "ablation vitb16 T"]
-    assert names(plan(only=("figure-H",))) == ["fetch", "train vitb16 hypernetwork"]
+    trained = ["fetch", "paint", "build", "train vitb16 hypernetwork", "edit vitb16 hypernetwork"]
+    assert names(plan(only=("figure-H",))) == trained
+    assert names(plan(only=("figure-6b",))) == [*trained, "masks vitb16"]
     assert "edit vits16 ft" in names(plan(only=("figure-F",))) and "edit vitb16 ft" not in names(
         plan(only=("figure-F",))
     )

@@ -123,8 +123,6 @@ def test_from_loopback_to_the_report(world: World) -> None:
     # Nothing is left to do: only the report is made again, of the same runs.
     again = world.run(*whole, "--plan")
     assert again.returncode == 0 and "to do: 0 of" in again.stdout
-    other = world.run("--scale", "row")
-    assert other.returncode == 2 and "holds another chain (its scale is small, yours is row)" in last_line(other.stderr)
 
 
 def check_report(world: World, output: str) -> None:

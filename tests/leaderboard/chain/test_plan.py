@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.core.commands import PACKAGES, commands
 from benchmark.core.errors import UserError
+from benchmark.core.workdir import holds, working
 from leaderboard.analyses.paper import read_list
 from leaderboard.chain import walk
 from leaderboard.chain.plan import Plan, Step, make_plan
@@ -149,6 +151,18 @@ def test_what_cannot_be_is_one_line(wishes: dict, message: str) -> None:
     with pytest.raises(UserError) as refused:
         plan(**wishes)
     assert message in str(refused.value)
+
+
+def test_a_folder_holds_one_chain(tmp_path: Path) -> None:
+    small, row = (Wishes(tmp_path / "out", scale=scale) for scale in ("small", "row"))
+    with working(small.out, walk.CHAIN, small.note):
+        pass
+    assert holds(small.out, walk.CHAIN, replace(small, engine="ray", allow_partial=True).note)
+    with pytest.raises(UserError, match=r"holds another chain .its scale is small, yours is row.; name another --out"):
+        holds(row.out, walk.CHAIN, row.note)
+    (small.out / "chain.json").write_text(json.dumps({**small.note, "version": 2}))
+    with pytest.raises(UserError, match=r"holds another chain .its version is 2, yours is 1"):
+        holds(small.out, walk.CHAIN, small.note)
 
 
 def test_a_disk_that_is_too_small_is_named_before_anything_is_done(tmp_path: Path, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """python -m tests.records [--jobs N] [--out DIR]: make all records of leaderboard/results again, at one commit.
 
-``runs.txt`` lists the runs, on all editing samples of the mini and on a CPU, by `leaderboard.submit`. They are made in
+``runs.txt`` lists the runs, on a CPU, by `leaderboard.submit` on all editing samples of the mini, or by
+`leaderboard.analyse ablation` on some. They are made in
 DIR, out/records by default, several commands at a time, and the same call goes on where it was stopped. Once all are
 there, made by the commit that is checked out and without a changed file, they take the place of the folders in
 leaderboard/results that the list names; runs of others beside them stay, and samples are kept once for all.
@@ -31,10 +32,20 @@ KEPT = ("record.json", "run.json", "outcomes.parquet", "samples.parquet")  # of 
 
 
 class Job(NamedTuple):
-    """One call of `leaderboard.submit`: the folder of its results, and its words."""
+    """One call of a command: the folder of its results, and its words."""
 
     folder: str
     words: list[str]
+
+    @property
+    def command(self) -> str:
+        """The command, by its first word."""
+        return "leaderboard.analyse" if self.words[0] == "ablation" else "leaderboard.submit"
+
+    @property
+    def is_limited(self) -> bool:
+        """True if it edits some samples only."""
+        return "--limit" in self.words
 
     @property
     def missing(self) -> str:
@@ -53,7 +64,7 @@ def run(job: Job, out: Path) -> int:
     """Run one job, on one thread, with a log of its own; its exit code."""
     log = out / "logs" / f"{job.folder}-{slug(' '.join(job.words))}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "leaderboard.submit", *job.words, "--device", "cpu", "--out", str(out / job.folder)]
+    words = [sys.executable, "-m", job.command, *job.words, "--device", "cpu", "--out", str(out / job.folder)]
     start = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(words, stdout=file, stderr=file, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
@@ -62,10 +73,14 @@ def run(job: Job, out: Path) -> int:
     return done.returncode
 
 
-def gather(folder: Path, commit: str) -> list[tuple[Path, Record]]:
-    """The finished runs below a folder that this commit made, without a changed file."""
+def gather(folder: Path, commit: str, is_limited: bool = False) -> list[tuple[Path, Record]]:
+    """The finished runs below a folder that this commit made, without a changed file, on all samples unless limited."""
     runs = [(path.parent, record) for path, record in find_newest([folder]) if record.environment.commit == commit]
-    if changed := [str(path) for path, record in runs if record.environment.dirty or record.protocol.limit is not None]:
+    if changed := [
+        str(path)
+        for path, record in runs
+        if record.environment.dirty or (record.protocol.limit is not None) != is_limited
+    ]:
         raise SystemExit(
             f"{changed[0]}: made with changed files, or on some samples only; delete it and run this again"
         )
@@ -103,7 +118,8 @@ def main() -> int:
     shutil.rmtree(packed, ignore_errors=True)
     folders = list(dict.fromkeys(job.folder for job in jobs))
     for folder in folders:
-        pack(gather(options.out / folder, commit), packed / folder)
+        is_limited = any(job.is_limited for job in jobs if job.folder == folder)
+        pack(gather(options.out / folder, commit, is_limited), packed / folder)
     for name in (*folders, "samples"):
         shutil.rmtree(RESULTS / name, ignore_errors=True)
         shutil.copytree(packed / name, RESULTS / name)

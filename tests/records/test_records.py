@@ -10,6 +10,8 @@ from benchmark.data.dataset import Benchmark
 from benchmark.models.load import BaseModel
 from editors.core.base import knob_of
 from editors.core.registry import built_in, choose
+from leaderboard.chain.plan import make_plan
+from leaderboard.chain.wishes import Wishes
 from leaderboard.judging.evaluate import evaluate
 from leaderboard.judging.judge import Judge
 from leaderboard.judging.sampling import Settings
@@ -32,7 +34,12 @@ def test_every_editor_is_on_the_list_and_swept_if_it_has_a_knob(monkeypatch: pyt
                 job.words == [spec, "--sweep"] for job in jobs
             ), spec
     assert len({(job.folder, *job.words) for job in jobs}) == len(jobs)
-    assert not any("--limit" in job.words for job in jobs), "all editing samples"
+    limited = {job.folder for job in jobs if job.is_limited}
+    assert limited == {"mini-1-ablation"}, "all editing samples else"
+    steps = make_plan(Wishes(Path("out"), base="mini", data="mini"), only=("figure-J",))
+    (step,) = steps.steps
+    (pseudo,) = [job.words for job in jobs if job.words[:3] == ["ablation", "--what", "pseudo"]]
+    assert {*pseudo} <= {*steps.words(step)[0]}, "what leaderboard.paper runs"
 
 
 def test_runs_are_packed_with_their_samples_once(

@@ -15,11 +15,12 @@ from benchmark.core import options
 from benchmark.core.cli import run
 from benchmark.core.devices import pick
 from benchmark.core.terminal import show_table
+from benchmark.core.text import duration
 from benchmark.core.workdir import holds, working
 from leaderboard.analyses.paper import Sources
 from leaderboard.chain.calibration import calibrate
 from leaderboard.chain.committed import Committed
-from leaderboard.chain.estimate import Estimate, in_words
+from leaderboard.chain.estimate import Estimate
 from leaderboard.chain.plan import ANALYSES, REPORT, RUNS, TRAINED, Plan, make_plan
 from leaderboard.chain.remarks import describe_data
 from leaderboard.chain.walk import CHAIN, Line, check_disk, list_steps, walk
@@ -83,10 +84,10 @@ def main(
 
 def show_plan(lines: Sequence[Line], chain: Plan) -> None:
     """Print the steps with their states and times, and the sums."""
-    rows = [(line.step.name, line.state, in_words(line.seconds), line.step.row.does) for line in lines]
+    rows = [(line.step.name, line.state, duration(line.seconds), line.step.row.does) for line in lines]
     show_table(("step", "state", "time", "what"), rows, drop=("what",), n_text=4)
     to_do = [line for line in lines if line.state == "to do"]
-    hours = in_words(sum(line.seconds or 0 for line in to_do))
+    hours = duration(sum(line.seconds or 0 for line in to_do))
     unknown = sum(line.seconds is None for line in to_do)
     beside = f", beside {unknown} whose time is not known before" if unknown else ""
     print(

@@ -135,12 +135,3 @@ def _study_values(study: str) -> int:
     editor_class = built_in()[HYPERNETWORK]
     assert issubclass(editor_class, PretrainedEditor)
     return len(editor_class.studies()[study].values)
-
-
-def in_words(seconds: float | None) -> str:
-    """A duration: ``40 s``, ``12 min``, ``3.4 h``; a dash where it is not known."""
-    if seconds is None:
-        return "–"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from benchmark.core.commands import call
 from benchmark.core.errors import UserError
+from benchmark.core.text import duration
 from benchmark.core.workdir import Kind
 from leaderboard.chain.committed import Committed
-from leaderboard.chain.estimate import Estimate, in_words
+from leaderboard.chain.estimate import Estimate
 from leaderboard.chain.plan import Plan, Step
 
 CHAIN = Kind("chain", "chain.json")
@@ -61,7 +62,7 @@ def walk(lines: Sequence[Line], plan: Plan, estimate: Estimate, tell: Callable[[
     pace = 1.0  # of the steps so far: the time they took over the time estimated
     for number, line in enumerate(to_do, 1):
         left = sum(each.seconds or 0 for each in to_do[number - 1 :]) * pace
-        tell(f"[{number} of {len(to_do)}] {line.step.name}: {line.step.row.does} ({in_words(left)} left in all)")
+        tell(f"[{number} of {len(to_do)}] {line.step.name}: {line.step.row.does} ({duration(left)} left in all)")
         start = time.monotonic()
         for words in plan.words(line.step):
             call(words)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from benchmark.core.errors import listed
 from benchmark.core.readers import read_csv
-from benchmark.core.text import fill_template
+from benchmark.core.text import duration, fill_template
 from leaderboard.board.site import ASSETS as BOARD
 from leaderboard.claims.report import ClaimRow
 from leaderboard.claims.rules import FAILS, HOLDS, OPEN
@@ -145,15 +145,6 @@ def show_difference(score: Score, is_plain: bool) -> str:
         return f"{'+' * (score.value > 0)}{cell(score, interval=True)}"
     interval = "–" if score.low is None or score.high is None else f"{score.low:.3f}, {score.high:.3f}"
     return f"{score.value:+.3f} [{interval}]"
-
-
-def duration(seconds: float | None) -> str:
-    """A time in words: ``40 s``, ``12 min``, ``3.4 h``; a dash where it is not known."""
-    if seconds is None:
-        return "–"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _picture(folder: Path, line: FigureLine) -> str:

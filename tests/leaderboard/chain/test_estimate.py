@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.core.text import duration
 from leaderboard.chain.calibration import Speed, calibrate
 from leaderboard.chain.committed import RESULTS, Committed
-from leaderboard.chain.estimate import RUN, Estimate, in_words
+from leaderboard.chain.estimate import RUN, Estimate
 from leaderboard.chain.plan import make_plan
 from leaderboard.chain.walk import list_steps, walk
 from leaderboard.chain.wishes import Wishes
@@ -56,14 +57,6 @@ def test_the_time_of_training_is_that_of_its_targets_and_its_fit() -> None:
     assert seconds(paper, "fetch") is None and seconds(paper, "paint") is None
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(None, "–"), (0.4, "0 s"), (89, "89 s"), (600, "10 min"), (5400, "1.5 h"), (360_000, "100.0 h")],
-)
-def test_a_duration_in_words(value: float | None, words: str) -> None:
-    assert in_words(value) == words
-
-
 def test_a_calibration_is_kept_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIT_EDIT_BENCH_CACHE", str(tmp_path))
     speed = calibrate("mini", "cpu")
@@ -86,5 +79,5 @@ def test_the_mini_takes_what_was_estimated_within_half(tmp_path: Path, monkeypat
     walk(lines, plan, guess, print)
     expected = sum(line.seconds or 0 for line in lines)
     taken = sum(done.seconds for line in lines if (done := plan.done(line.step)))
-    print(f"estimated {in_words(expected)}, taken {in_words(taken)}")
+    print(f"estimated {duration(expected)}, taken {duration(taken)}")
     assert abs(math.log(taken / expected)) < math.log(1.5)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmark.core.text import duration
 from leaderboard.claims.rules import HOLDS
 from leaderboard.report.content import read_content
-from leaderboard.report.page import duration
 from tests.browser_checks import check_page, watch
 
 

@@ -46,7 +46,7 @@ from benchmark.subsets.tally import (
     Report,
     check_counts,
     check_report,
-    expected_counts,
+    describe_generated,
     find_differences,
     list_first,
     write_skipped,
@@ -88,7 +88,7 @@ def build(
     counts = Counter(_place(source, image) for source in sources for image in source.images)
     generated = [source for source in sources if source.is_made_again]
     report.made_again = frozenset(_place(source, image) for source in generated for image in source.images)
-    report.notes += _describe_generated(counts, report.made_again)
+    report.notes += describe_generated(counts, report.made_again)
     allow_partial |= not of_paper  # groups of one's own have the counts that they have
     if not allow_partial:
         check_counts(counts, report.made_again)
@@ -135,13 +135,6 @@ def _label(sources: list[Input], base: str, device: str, allow_partial: bool) ->
             f"{_describe_wide(wide, base)[0]} Was the locality set chosen with another base, or at other sizes?"
         )
     return sources, wide
-
-
-def _describe_generated(counts: Counter[str], made_again: frozenset[str]) -> list[str]:
-    differences = find_differences({**expected_counts(), **{group: counts[group] for group in made_again}})
-    return (
-        [f"Generated here, since the paper's choice is not published: {', '.join(differences)}."] if differences else []
-    )
 
 
 def _describe_wide(wide: list[str], base: str) -> list[str]:

@@ -64,6 +64,14 @@ def check_counts(counts: Mapping[str, int], made_again: Collection[str] = (), hi
         )
 
 
+def describe_generated(counts: Mapping[str, int], made_again: Collection[str]) -> list[str]:
+    """A sentence on groups that were generated here in another number than the paper's; none if there is no such."""
+    differences = find_differences({**expected_counts(), **{group: counts[group] for group in made_again}})
+    return (
+        [f"Generated here, since the paper's choice is not published: {', '.join(differences)}."] if differences else []
+    )
+
+
 def list_first(names: list[str]) -> str:
     """List the first `SHOWN` names, for a message."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

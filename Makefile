@@ -89,6 +89,6 @@ golden: .venv/for-tests ## remake what outcomes are compared with, where an issu
 records: .venv/for-tests ## make all records of leaderboard/results again, at this commit (hours; goes on where it was stopped)
 	@$(RUN) tests.records
 
-report: .venv/for-tests ## the paper's figures, tables and claims on the mini, and the docs' tables and pictures from the same runs
+report: .venv/for-tests ## the paper's figures and claims on the mini, and the docs' tables and pictures
 	@OMP_NUM_THREADS=1 $(RUN) leaderboard.paper --base mini --data mini --device cpu --out out/report-mini
 	@$(RUN) tests.records.docs

@@ -52,7 +52,7 @@ def main(
     it is out/paper, with the scale or the mini behind it. docs/paper.md says what all of it takes.
 
     Args:
-        scale: full; small: a fifth of the editing samples, one base; row: one editor on 20 samples of one group.
+        scale: Full; small: a fifth of the editing samples, one base; row: one editor on 20 samples of one group.
         plan: Print the plan, and stop.
         until: Last step, by its name in the plan; report is the last of all.
         only: Figures and tables to make, as leaderboard.figures names them (figure-4, table-A), and what they need.

@@ -10,6 +10,8 @@ from typing import Any
 from benchmark.images.source import ImageSource
 from benchmark.models.load import BaseModel
 
+NETWORKS = "hypernetworks"  # folder of the networks of studies, below that of a study
+
 
 @dataclass(frozen=True)
 class StudyOptions:

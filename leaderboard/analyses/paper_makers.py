@@ -15,8 +15,8 @@ from benchmark.core.errors import UserError, listed, message_line
 from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, parse_json, read_csv
 from editors.core.registry import choose as choose_editor
-from editors.methods.hypernetwork.studies import NETWORKS
 from editors.training.pretrained import PretrainedEditor
+from editors.training.studies import NETWORKS
 from leaderboard.analyses import ablation, figures, panels
 from leaderboard.analyses.iou import Overlap
 from leaderboard.analyses.layers import COMPONENTS, Position

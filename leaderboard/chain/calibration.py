@@ -20,12 +20,13 @@ from benchmark.models.load import noise_images, random_base
 from benchmark.models.vit import Model, edits_at_once
 from benchmark.predict.benchmark import SCORE_BATCH
 from editors.core.flops import forward_flops
+from editors.core.registry import choose
 from editors.measures.editing import LR, FixedSteps, failures
 from editors.measures.metatraining import RECIPE, Case, lively_base, time_fit
-from editors.methods.finetune import FineTuneConfig
 from leaderboard.judging.judge import Judge
 from leaderboard.measures.scoring import GROUP_ID, noise_benchmark, preprocessed, random_edit
 
+PLAIN = "ft"  # the editor whose costs those of others are compared with
 STEPS = 3  # of the timed edits
 REPEATS = 5
 LONG = 2.0  # seconds of a piece of work that is timed once
@@ -40,7 +41,7 @@ class Speed:
     """Seconds of a base's pieces of work on a device.
 
     step: of plain fine-tuning, a step of one edit among as many as are made at once.
-    judged: of one image that an edit is judged on.
+    judging: of one image that an edit is judged on.
     target: of one target of the hypernetwork's training.
     batch: of one batch of its fit.
     """
@@ -48,7 +49,7 @@ class Speed:
     base: str
     device: str
     step: float
-    judged: float
+    judging: float
     target: float
     batch: float
 
@@ -74,21 +75,26 @@ def _measure(base_name: str, device: torch.device) -> Speed:
     most = 10**9 if device.type != "cpu" else int(CPU_FLOPS / forward_flops(model))
     count = max(1, min(edits_at_once(model, device), most // (4 * STEPS)))
     images, labels = failures(model, count)
-    editor, edit, recipe = FixedSteps(FineTuneConfig(LR, STEPS)), random_edit(model), RECIPE.but(outer_steps=2)
+    plain = dataclasses.replace(choose(PLAIN, base_name).config, lr=LR, max_steps=STEPS)
+    editor, edit, recipe = FixedSteps(plain), random_edit(model), RECIPE.but(outer_steps=2)
+        FixedSteps(dataclasses.replace(choose(PLAIN, base_name).config, lr=LR, max_steps=STEPS)),
+        random_edit(model),
+        RECIPE.but(outer_steps=2),
+    )
     pixels = noise_images(model, max(4, min(SCORE_BATCH, most)))
     judge = Judge(preprocessed(base), noise_benchmark(pixels, len(pixels) // 2))
     case = Case.random(lively, max(1, min(edits_at_once(model, device), most // 24)), recipe)
 
     seconds = {
         "step": _time(lambda: editor.edit_many(model, images[:, None], labels[:, None], [0] * count), device),
-        "judged": _time(lambda: judge.predict(edit, GROUP_ID), device),
+        "judging": _time(lambda: judge.predict(edit, GROUP_ID), device),
         "target": _time(case.ours, device),
     }
     return Speed(
         base_name,
         device_name(device),
         step=seconds["step"] / count / STEPS,
-        judged=seconds["judged"] / len(pixels),
+        judging=seconds["judging"] / len(pixels),
         target=seconds["target"] / len(case.clean) * RECIPE.outer_steps / recipe.outer_steps,
         batch=time_fit(lively, RECIPE, device),
     )

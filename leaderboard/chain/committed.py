@@ -53,7 +53,7 @@ class Committed:
         if editor := step.of.get("editor"):
             return _specs(editor, step.of["base"]) <= {record.editor.spec for record in records}
         if study := step.of.get("study"):
-            figure = next(figure for figure in read_list() if figure.name == read_table().studies[study])
+            figure = next(figure for figure in read_list() if figure.name == read_table().studies[study].figure)
             return _values(study) <= {str(_value(record, figure)) for record in records}
         return False
 

@@ -15,11 +15,9 @@ from functools import cached_property
 from editors.core.base import knob_of
 from editors.core.masks import SPARSITIES
 from editors.core.registry import built_in, choose
-from editors.methods.hypernetwork.recipe import PRESETS
 from editors.training.pretrained import PretrainedEditor
 from leaderboard.analyses.ablation import SAMPLES
-from leaderboard.analyses.paper import read_list
-from leaderboard.chain.calibration import Speed
+from leaderboard.chain.calibration import PLAIN, Speed
 from leaderboard.chain.committed import RESULTS
 from leaderboard.chain.plan import HYPERNETWORK, Plan, Step
 from leaderboard.chain.table import read_table
@@ -27,10 +25,8 @@ from leaderboard.records.record import Record
 from leaderboard.records.runs import find_newest
 
 COSTS = RESULTS / "mini-1"  # the runs whose costs are compared
-PLAIN = "ft"
 PLACES = 20  # of three blocks in a row: ten of FFNs, ten of MSAs (paper, Fig. 2b)
 RUN = 4.0  # seconds that any run takes beside its edits: loading, its trial, prefixes
-EPISODE = 4  # steps of plain fine-tuning that an iteration of ke or mend takes for each image of its batch
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,10 @@ class Estimate:
         if "base" not in step.of:
             return None
         speed, row = self.speeds[step.of["base"]], step.row.name
+        problem = self.plan.wishes.problem
         if row == "train":
-            return self._training(step, speed)
+            work = problem.work[step.of["editor"]]
+            return work.targets * speed.target + work.batches * speed.batch + work.steps * speed.step
         if row == "edit":
             return sum(self._run(costs, self._edits(step), speed) for costs in self._settings(step))
         drawn = self._edits(step)
@@ -64,31 +62,18 @@ class Estimate:
         if row == "samples":
             return sum(count * self._run(costs, drawn, speed) for count in SAMPLES for costs in masks)
         if row == "masks":
-            return RUN + 2 * drawn * speed.judged
+            return RUN + 2 * drawn * speed.judging
         values = _study_values(step.of["study"])
-        figure = next(each for each in read_list() if each.name == read_table().studies[step.of["study"]])
-        has_own = figure.field in PRESETS["released"].target_fields()  # banks, but for the usual one
         is_first = step.name == next(each.name for each in self.plan.steps if "study" in each.of)
-        trainings = ((values - 1) * has_own + is_first) * self._option(step, "--bank-size") * speed.target
-        trainings += values * self._option(step, "--iterations") * speed.batch
+        banks = read_table().studies[step.of["study"]].banks + is_first
+        targets, batches = (self._option(step, name) for name in ("--bank-size", "--iterations"))
+        trainings = banks * targets * speed.target + values * batches * speed.batch
         return trainings + values * sum(self._run(costs, drawn, speed) for costs in masks)
-
-    def _training(self, step: Step, speed: Speed) -> float:
-        editor = step.of["editor"]
-        words = self._flat(step)
-        recipe = PRESETS["released"]
-        if editor == HYPERNETWORK:
-            iterations = _value(words, "--iterations", recipe.iterations)
-            bank = _value(words, "--bank-size", iterations * recipe.batch_size)
-            return bank * speed.target + iterations * speed.batch
-        defaults = {"ke": (200_000, 4), "mend": (20_000, 10)}[editor]
-        iterations, batch = _value(words, "--iterations", defaults[0]), _value(words, "--batch-size", defaults[1])
-        return iterations * batch * EPISODE * speed.step
 
     def _run(self, costs: Costs, edits: int, speed: Speed) -> float:
         problem = self.plan.wishes.problem
         edit = costs.edit * problem.steps * speed.step
-        return RUN + edits * (edit + costs.judging * problem.judged * speed.judged)
+        return RUN + edits * (edit + costs.judging * problem.judged_on * speed.judging)
 
     def _settings(self, step: Step) -> list[Costs]:
         editor = step.of.get("editor", PLAIN)

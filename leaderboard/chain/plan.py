@@ -58,7 +58,7 @@ class Done:
 
 
 class Words(dict[str, Any]):
-    """What stands for the words in braces; a list is several words of a command line, or none."""
+    """The values of the words in braces; a list is several words of a command line, or none."""
 
     def fill(self, command: str) -> list[str]:
         """The words of a command."""
@@ -171,7 +171,7 @@ def trained_editors() -> list[str]:
 
 
 def _each(row: Row, wishes: Wishes) -> list[dict[Each, str]]:
-    """What a row is made for, one dict a step."""
+    """The base, editor and study of each step of a row."""
     bases = list(wishes.bases)
     values: dict[Each, list[str]] = {
         "base": bases,
@@ -213,16 +213,16 @@ def _shows(step: Step, figures: Sequence[PaperFigure]) -> bool:
     base, editor, study = (step.of.get(kind) for kind in ("base", "editor", "study"))
     return any(
         figure.name in step.row.figures
-        and (study is None or read_table().studies[study] == figure.name)
+        and (study is None or read_table().studies[study].figure == figure.name)
         and (editor is None or not figure.editors or editor in figure.editors)
         and (base not in BASES or base == figure.base)
         for figure in figures
     )
 
 
-def _needed(steps: dict[str, Step], wanted: Sequence[Step]) -> list[Step]:
+def _needed(steps: dict[str, Step], chosen: Sequence[Step]) -> list[Step]:
     """These steps with all that go first, in order."""
-    names = {step.name for step in wanted}
+    names = {step.name for step in chosen}
     for step in reversed(steps.values()):
         if step.name in names:
             names |= {*step.needs}
@@ -230,7 +230,7 @@ def _needed(steps: dict[str, Step], wanted: Sequence[Step]) -> list[Step]:
 
 
 def _words(wishes: Wishes, of: dict[Each, str], source: Callable[[str], str], out: str | None = None) -> Words:
-    """What stands for the words in braces. With `out`, nothing that only says where or how fast it is computed."""
+    """The values of the words in braces. With `out`, nothing that only says where or how fast it is computed."""
     place = str(wishes.out) if out is None else out
     problem, data, name = wishes.problem, wishes.data or f"{place}/{DATA}", of.get("base", next(iter(wishes.bases)))
     specs = {alias: spec or source(alias) for alias, spec in wishes.bases.items()}

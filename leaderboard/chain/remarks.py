@@ -10,7 +10,7 @@ from benchmark.subsets.tally import find_differences
 
 
 def describe_data(folder: Path) -> list[str]:
-    """How a built data set differs from the paper's, and what its build decided; nothing of one that is not there.
+    """Say how a built data set differs from the paper's, and what its build decided; nothing of one that is not there.
 
     Raises `UserError` for a folder whose build.json cannot be read.
     """

@@ -47,6 +47,26 @@ class Row(Entry):
         return all(conditions & {*condition.split(" or ")} for condition in self.only)
 
 
+class Work(Entry):
+    """The work of a training, of which its hours are made."""
+
+    targets: int = 0
+    """Masks that the hypernetwork learns from."""
+    batches: int = 0
+    """Batches of its fit."""
+    steps: int = 0
+    """Steps that take as long as one of an edit by plain fine-tuning."""
+
+
+class Study(Entry):
+    """A study of the ablations."""
+
+    figure: str
+    """The figure that shows it."""
+    banks: int
+    """Banks that it needs beside the one that all studies share."""
+
+
 class Problem(Entry):
     """A benchmark with its bases, and the settings of the steps on it."""
 
@@ -62,9 +82,11 @@ class Problem(Entry):
     """Options of the ablations' trainings."""
     training: dict[str, str] = {}
     """Options of `editors.train`, by editor."""
+    work: dict[str, Work]
+    """The work of its training, by editor."""
     samples: int
     """Editing samples of the first base."""
-    judged: int
+    judged_on: int
     """Images that each edit is judged on, of its group and those that must not change."""
     steps: int
     """Steps of an edit by plain fine-tuning; of the paper's bases a guess."""
@@ -76,7 +98,7 @@ class Table(Entry):
     """All of `steps.yaml`."""
 
     steps: tuple[Row, ...]
-    studies: dict[str, str]
+    studies: dict[str, Study]
     sources: dict[str, tuple[str, ...]]
     problems: dict[str, Problem]
 

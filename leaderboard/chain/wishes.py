@@ -1,4 +1,4 @@
-"""What is asked of the chain, and what follows from it: the problem, its bases, and what must be made here."""
+"""The options of a chain and all that follows from them: the problem, its bases, and what must be made here."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Wishes:
 
     @property
     def conditions(self) -> frozenset[str]:
-        """What is so, as the ``only`` of a step asks for it."""
+        """The conditions that hold, as the ``only`` of a step asks for them."""
         so = {
             self.scale: True,
             "fetched": bool(self.sources),
@@ -108,7 +108,7 @@ class Wishes:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What tells this chain from another in the same folder."""
+        """The values that tell this chain from another in the same folder."""
         return {
             "version": VERSION,
             "base": self.base,

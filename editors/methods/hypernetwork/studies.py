@@ -13,9 +13,7 @@ from benchmark.models.load import BaseModel
 from editors.methods.hypernetwork import fit
 from editors.methods.hypernetwork.bank import BankOptions
 from editors.methods.hypernetwork.recipe import preset
-from editors.training.studies import Study, StudyOptions
-
-NETWORKS = "hypernetworks"  # folder of the networks of studies
+from editors.training.studies import NETWORKS, Study, StudyOptions
 
 
 def train_variant(

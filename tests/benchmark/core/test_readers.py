@@ -287,6 +287,7 @@ READ_ELSEWHERE = {
     "leaderboard/board/plot.py": "a figure made plain",
     "leaderboard/board/site.py": "packaged: its pages' files",
     "leaderboard/judging/plan.py": "settings made plain",
+    "leaderboard/report/page.py": "packaged: its page's files; its own pictures",
     "leaderboard/submissions/rerun.py": "settings made plain",
     "leaderboard/submissions/submission.py": "a checked record made plain",
     "leaderboard/judging/wire.py": "messages of an editor's process, checked there",

@@ -34,7 +34,8 @@ FEW = {  # in the table of steps
     "--groups 890-430 --limit 20": "--groups 890-430 --limit 2",
     "--limit 360": "--limit 2 --sparsities 0.95",
     "--bank-size 8 --iterations 2 --sparsities 0.95": "--bank-size 8 --iterations 2",
-    r"lambda: figure-K, T: figure-L, inner-lr: figure-M, blocks: figure-N": "T: figure-L",
+    r"  lambda: .*\n": "",
+    r"  inner-lr: .*\n  blocks: .*\n": "",
     r"gigabytes: \d+": "gigabytes: 0.1",
     r"samples: 4306": "samples: 10\n    training:\n      hypernetwork: --bank-size 8 --iterations 2\n"
     "      ke: --iterations 2 --warmup 1 --condition 8 --hidden 8\n      mend: --iterations 2 --rank 4",
@@ -48,7 +49,7 @@ def pictures(count: int, first: int) -> list[bytes]:
 
 
 def archives(folder: Path) -> dict[str, bytes]:
-    """What is served by its path: the authors' two archives and PUG's, in their layouts."""
+    """The files that are served, by path: the authors' two archives and PUG's, in their layouts."""
     folder.mkdir(parents=True)
     natural = released.natural(folder / "natural.zip", GROUPS).read_bytes()
     near = released.locality(folder / "near.zip", NEAR).read_bytes()

@@ -126,11 +126,11 @@ def test_from_loopback_to_the_report(world: World) -> None:
 
 
 def check_report(world: World, output: str) -> None:
-    """What the command ends with: all steps, a page that names what is partial, records that verify."""
+    """Check the command's end: all steps, a page that names what is partial, records that verify."""
     report = world.folder / "out/report"
     assert f"open {report.relative_to(world.folder)}/report.html" in output
-    told = json.loads((report / "paper.json").read_text())
-    assert len(told["steps"]) == len(world.notes()) and {step["state"] for step in told["steps"]} == {"done"}
+    content = json.loads((report / "paper.json").read_text())
+    assert len(content["steps"]) == len(world.notes()) and {step["state"] for step in content["steps"]} == {"done"}
     page = (report / "report.html").read_text()
     assert "1.0-partial" in page and "890-430 volleyball-basketball 4 instead of 123" in page
     assert "17 oil painting 22 instead of 860" in page

@@ -65,7 +65,7 @@ def test_every_step_is_of_commands_that_there_are_and_of_figures_that_there_are(
         assert {command.split()[0] for command in row.commands} <= known
         assert {*row.figures} <= figures and {*row.needs} <= {other.name for other in table.steps}
     assert figures == {figure for row in table.steps for figure in row.figures}, "each is made of something"
-    assert {*table.studies.values()} <= figures
+    assert {study.figure for study in table.studies.values()} <= figures
 
 
 def test_what_a_step_needs_is_its_own() -> None:

@@ -77,10 +77,6 @@ def _measure(base_name: str, device: torch.device) -> Speed:
     images, labels = failures(model, count)
     plain = dataclasses.replace(choose(PLAIN, base_name).config, lr=LR, max_steps=STEPS)
     editor, edit, recipe = FixedSteps(plain), random_edit(model), RECIPE.but(outer_steps=2)
-        FixedSteps(dataclasses.replace(choose(PLAIN, base_name).config, lr=LR, max_steps=STEPS)),
-        random_edit(model),
-        RECIPE.but(outer_steps=2),
-    )
     pixels = noise_images(model, max(4, min(SCORE_BATCH, most)))
     judge = Judge(preprocessed(base), noise_benchmark(pixels, len(pixels) // 2))
     case = Case.random(lively, max(1, min(edits_at_once(model, device), most // 24)), recipe)

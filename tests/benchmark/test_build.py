@@ -122,6 +122,21 @@ def test_every_count_that_differs_is_named_with_both_numbers(old: Path, inputs: 
     assert untouched(old)
 
 
+def test_pictures_that_were_generated_here_have_the_number_that_there_is(
+    old: Path, inputs: dict[str, Path], counted: None
+) -> None:
+    """The paper's choice of them is not published: any number is a best guess, and the card says partial."""
+    next(inputs["oil_painting"].rglob("*.png")).unlink()
+    with pytest.raises(UserError, match="17 oil painting 23 instead of 24"):
+        build(old, inputs)
+    (inputs["oil_painting"] / "metadata.jsonl").write_text("{}\n")
+    notes = build(old, inputs)
+    assert (notes["version"], notes["partial"]) == ("1.0-partial", True)
+    assert any(
+        "Generated here" in choice and "17 oil painting 23 instead of 24" in choice for choice in notes["choices"]
+    )
+
+
 def test_broken_images_are_listed_and_then_missing(old: Path, inputs: dict[str, Path], counted: None) -> None:
     broken = {"0001.png": b"<html>not found</html>", "0002.png": numbered(0)[:300], "0003.png": b""}
     for path in sorted(inputs["oil_painting"].rglob("*.png")):

@@ -14,6 +14,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.workdir import holds, working
 from leaderboard.analyses.paper import read_list
 from leaderboard.chain import walk
+from leaderboard.chain.committed import Committed
 from leaderboard.chain.plan import Plan, Step, make_plan
 from leaderboard.chain.table import read_table
 from leaderboard.chain.wishes import Wishes
@@ -151,6 +152,24 @@ def test_what_cannot_be_is_one_line(wishes: dict, message: str) -> None:
     with pytest.raises(UserError) as refused:
         plan(**wishes)
     assert message in str(refused.value)
+
+
+def test_committed_runs_are_taken_where_they_are_what_would_be_made() -> None:
+    def taken(**wishes) -> list[str]:
+        asked = Wishes(Path("out"), base="mini", data="mini", **wishes)
+        committed = Committed(asked)
+        return [each.name for each in make_plan(asked).steps if committed.has(each)]
+
+    edits, ablations = [f"edit mini {name}" for name in EDITORS], [f"ablation mini {name}" for name in STUDIES]
+    assert taken() == [*edits, *ablations]
+    assert not taken(from_scratch=True) and not taken(scale="small") and not taken(device="cuda")
+
+
+def test_committed_runs_of_another_protocol_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leaderboard.chain.committed.PROTOCOL", "3")
+    asked = Wishes(Path("out"), base="mini", data="mini")
+    committed = Committed(asked)
+    assert not any(map(committed.has, make_plan(asked).steps)) and not committed.folders
 
 
 def test_a_folder_holds_one_chain(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from leaderboard.records import outcomes, record
 from leaderboard.scores import metrics
 from tests.hub_server import ROOT
 from tests.records import docs
-from tests.records.shown import EXAMPLE, RESULTS, TABLES, committed
+from tests.records.shown import EXAMPLE, RESULTS, TABLES, committed, network
 
 RECORDS = sorted(RESULTS.rglob("record.json"))
 
@@ -54,6 +54,16 @@ def test_a_head_edit_loses_the_class_that_it_takes_from_and_hardly_anything_far_
     assert far.low > 0.9, "a random image that the base gets right stays right"
 
 
+def test_the_usual_network_of_each_ablation_is_one_and_the_same() -> None:
+    """Trained again for each study, from one bank and one seed: equal outcomes, to the last digit of every score."""
+    runs = {network(run): run for _, run in committed("mini-1-ablation").choose(["*,sparsity=0.95"])}
+    usual = [
+        runs[name].outcomes.sha256 for name in ("T=5", "inner-lr=0.001", "lambda=1.0", "blocks=5", "pseudo=cutmix")
+    ]
+    assert len(set(usual)) == 1
+    assert len({run.outcomes.sha256 for run in runs.values()}) == len(runs) - 4, "any other value gives other edits"
+
+
 def test_settings_that_are_shipped_for_the_mini_have_a_result() -> None:
     scored = {(result.editor.name, result.editor.spec) for result in map(record.read, RECORDS)}
     shipped = json.loads(SETTINGS.read_text(encoding="utf-8"))["mini"]
@@ -73,4 +83,4 @@ def test_results_have_their_samples_once_and_a_clone_stays_small() -> None:
 
 
 def test_there_are_results() -> None:
-    assert {path.parent.parent.name for path in RECORDS} == {"mini-1", "mini-1-lr"}
+    assert {path.parent.parent.name for path in RECORDS} == {"mini-1", "mini-1-lr", "mini-1-ablation"}

@@ -74,6 +74,7 @@ PICTURES = {  # GR-LR curves: the runs of each
     ),
     "editors-beyond": ("ft", "ft:*", "grace:*", "head-only*", "hypernetwork:s*", "mend:*", "random-mask:*"),
 }  # fmt: skip
+USUAL_NETWORK = "T=5"  # of the ablations; at the usual value of each study the same network was trained again
 SCORES = ("sr", "gr", "gr_pairs", "lr", "lr_taken", "lr_far")
 PAIRED = ("gr", "lr", "lr_taken", "lr_far")
 MASKS = (HYPERNETWORK, "random-mask:sparsity=0.95")  # the picture of their masks' overlap is iou
@@ -214,6 +215,25 @@ def masks() -> str:
     return markdown(["editor", "within a group", "across groups", "difference"], rows)
 
 
+def ablations() -> str:
+    """Networks that differ in one field of the recipe, at the paper's sparsity, and each minus the usual one."""
+    folder = committed("mini-1-ablation")
+    runs = {network(record): record for _, record in folder.choose(["*,sparsity=0.95"])}
+    usual = folder.resampled[runs[USUAL_NETWORK].editor.spec]
+    rows = []
+    for name, record in runs.items():
+        scores = paired.differences(folder.resampled[record.editor.spec], usual)
+        rows.append(
+            [name, *_scores(record, ("gr", "lr")), *(cell(scores[each], interval=True) for each in ("gr", "lr"))]
+        )
+    return markdown(["network", "GR all", "LR", f"GR minus {USUAL_NETWORK}'s", "LR minus its"], rows)
+
+
+def network(record: Record) -> str:
+    """The study and the value of the network that a run used, from its file's name."""
+    return Path(str(record.editor.config["checkpoint"])).name.partition("-seed")[0]
+
+
 def results() -> str:
     """Few editors for the README, without intervals."""
     rows = [
@@ -235,5 +255,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "differences-of-method": lambda: differences(PAIRS_OF_METHOD),
     "masks": masks,
     "ranking": ranks,
+    "ablations": ablations,
     "results": results,
 }

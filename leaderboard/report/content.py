@@ -156,9 +156,13 @@ def judge(sources: Sources, figures: Sequence[PaperFigure]) -> tuple[list[ClaimR
 
 
 def describe_runs(records: Sequence[Record]) -> list[Conditions]:
-    """The conditions of runs, those with most runs first."""
+    """The conditions of runs, those with most editors first, then those with most runs."""
     conditions = []
-    for group in sorted(group_comparable(records), key=len, reverse=True):
+
+    def width(group: Sequence[Record]) -> tuple[int, int]:
+        return len({record.editor.name for record in group}), len(group)
+
+    for group in sorted(group_comparable(records), key=width, reverse=True):
         record, created = group[0], sorted(record.created for record in group)
         environments = [record.environment for record in group]
         commits = [f"{each.commit or 'none'}{' + changes' * bool(each.dirty)}" for each in environments]

@@ -59,7 +59,7 @@ class World:
 
     def notes(self) -> dict[str, str]:
         """The notes of finished steps as they are, by file."""
-        return {path.name: path.read_text() for path in (self.folder / "out/steps").glob("*.json")}
+        return {path.name: path.read_text() for path in (self.folder / "out/steps").glob("[!.]*.json")}
 
     def records(self) -> dict[Path, int]:
         """The records so far, and when each was written."""

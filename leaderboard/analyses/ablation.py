@@ -95,10 +95,19 @@ def samples_label(count: int) -> str:
     return f"{count} sample{'s' if count > 1 else ''}"
 
 
+def partners_of(run: Outcomes) -> dict[int, Sequence[int]]:
+    """The partners of each edited sample, by its row."""
+    return dict(zip(run.edits["sample"], run.edits["partners"], strict=True))
+
+
+def with_partners_of(run: Outcomes, partners: Mapping[int, Sequence[int]]) -> Outcomes:
+    """Outcomes whose GR leaves out also these partners of each sample, which edits on more samples saw."""
+    return replace(run, edits=run.edits.assign(partners=run.edits["sample"].map(partners)))
+
+
 def on_common_images(record: Record, run: Outcomes, partners: Mapping[int, Sequence[int]]) -> Record:
     """The record with its GR over the images that neither its edits saw nor those on more samples, their `partners`."""
-    edits = run.edits.assign(partners=run.edits["sample"].map(partners))
-    gr = score_sections(metrics.compute_hits(replace(run, edits=edits)))["gr"]
+    gr = score_sections(metrics.compute_hits(with_partners_of(run, partners)))["gr"]
     return record.model_copy(update={"scores": {**record.scores, "gr": gr}})
 
 

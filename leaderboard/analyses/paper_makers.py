@@ -65,8 +65,7 @@ def _samples(figure: PaperFigure, sources: Sources, out: Path) -> str:
     """GR-LR curves, a line a number of editing samples, GR of the same images for all (Fig. 5b)."""
     runs = usual(choose(figure, sources, lambda record: record.protocol.samples_per_edit, 2, ("samples_per_edit",)))
     most = max(runs, key=lambda run: run[1].protocol.samples_per_edit)
-    edits = sources.outcomes(most).edits
-    partners = dict(zip(edits["sample"], edits["partners"], strict=True))
+    partners = ablation.partners_of(sources.outcomes(most))
     records = [ablation.on_common_images(run[1], sources.outcomes(run), partners) for run in runs]
     lines = _lines(records, lambda record: record.protocol.samples_per_edit, ablation.samples_label)
     _draw(figure, {"all groups": lines}, out)

@@ -12,7 +12,7 @@ import numpy as np
 
 from editors.core.base import knob_of
 from editors.core.registry import choose as choose_editor
-from leaderboard.analyses import paper_makers
+from leaderboard.analyses import ablation, paper_makers
 from leaderboard.analyses.paper import NotThere, PaperFigure, Run, Sources, choose, group_table
 from leaderboard.claims.table import Setting, in_words
 from leaderboard.records.outcomes import Outcomes
@@ -148,8 +148,8 @@ def gather(figure: PaperFigure, sources: Sources, groups: str, once: tuple[str, 
     outcomes = [sources.outcomes(run) for run in runs]
     if figure.drawn_as == "samples":
         most = max(range(len(runs)), key=lambda n: runs[n][1].protocol.samples_per_edit)
-        partners = dict(zip(outcomes[most].edits["sample"], outcomes[most].edits["partners"], strict=True))
-        outcomes = [replace_partners(each, partners) for each in outcomes]
+        partners = ablation.partners_of(outcomes[most])
+        outcomes = [ablation.with_partners_of(each, partners) for each in outcomes]
     outcomes = [_only(each, groups) for each in outcomes]
     scores = []
     for resampled in paired.resample_together(outcomes):
@@ -224,11 +224,6 @@ def _at_common_knobs(
     if not kept:
         raise NotThere(f"no knob value was run for every {field}")
     return [runs[n] for n in kept], [attributes[n] for n in kept]
-
-
-def replace_partners(run: Outcomes, partners: dict[int, Sequence[int]]) -> Outcomes:
-    """Outcomes whose GR leaves out all images that an edit on more samples saw (`ablation.on_common_images`)."""
-    return dataclasses.replace(run, edits=run.edits.assign(partners=run.edits["sample"].map(partners)))
 
 
 def _only(run: Outcomes, groups: str) -> Outcomes:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.core.errors import unknown
-from benchmark.core.readers import Unreadable, check_file, read_text
+from benchmark.core.readers import Unreadable, read_text
 from leaderboard.analyses.paper import BASES, PaperFigure, Sources, read_list
 from leaderboard.claims.report import ClaimReport, ClaimRow, NumberRow
 from leaderboard.claims.table import read_table
 from leaderboard.records.main_table import off_main_table
 from leaderboard.records.record import Record
 from leaderboard.records.runs import group_comparable
+from leaderboard.records.sections import first_problem
 from leaderboard.scores.tables import edits_of
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -111,13 +112,10 @@ def read_content(folder: Path) -> Content:
     from pydantic import ValidationError
 
     path = folder / CONTENT
-    check_file(path)
     try:
         content: Content = _adapter().validate_json(read_text(path))
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise Unreadable(path, f"is no report of this version: {where} {problem['msg']}", "make it again") from error
+        raise Unreadable(path, f"is no report of this version: {first_problem(error)}", "make it again") from error
     return content
 
 

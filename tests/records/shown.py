@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-import leaderboard
 from editors.core.registry import choose
 from leaderboard.analyse import On
 from leaderboard.analyses.iou import overlap
@@ -21,8 +20,7 @@ from leaderboard.records.runs import find_newest
 from leaderboard.records.sections import Score
 from leaderboard.scores import paired, ranking, tables
 from leaderboard.scores.tables import cell
-
-RESULTS = Path(leaderboard.__file__).parent / "results"
+from leaderboard.submissions.submission import RESULTS
 
 EXAMPLE = "editors/examples/weights.py:MyEditor"
 HYPERNETWORK = "hypernetwork:sparsity=0.95"

@@ -18,12 +18,12 @@ from benchmark.core.terminal import show_table
 from benchmark.core.text import duration
 from benchmark.core.workdir import holds, working
 from leaderboard.analyses.paper import Sources
-from leaderboard.chain.calibration import calibrate
+from leaderboard.chain.calibration import Speeds
 from leaderboard.chain.committed import Committed
 from leaderboard.chain.estimate import Estimate
 from leaderboard.chain.plan import ANALYSES, REPORT, RUNS, TRAINED, Plan, make_plan
 from leaderboard.chain.remarks import describe_data
-from leaderboard.chain.walk import CHAIN, Line, check_disk, list_steps, walk
+from leaderboard.chain.walk import CHAIN, COMMITTED, TO_DO, Line, check_disk, gigabytes, list_steps, walk
 from leaderboard.chain.wishes import DATA, Scale, Wishes
 from leaderboard.report.folder import StepLine, write_report
 
@@ -64,14 +64,13 @@ def main(
     wishes = Wishes(out, base, data, scale, from_folder, from_scratch, allow_partial, engine, kind, yes)
     chain, committed = make_plan(wishes, until, only), Committed(wishes)
     holds(out, CHAIN, wishes.note)
-    estimate = Estimate(chain, {name: calibrate(name, wishes.device) for name in wishes.bases})
-    lines = list_steps(chain, committed, estimate)
-    show_plan(lines, chain)
+    lines = list_steps(chain, committed, Estimate(chain, Speeds(wishes.device)))
+    show_plan(lines)
     if plan:
         return
     with working(out, CHAIN, wishes.note):
-        check_disk(chain, out)
-        walk(lines, chain, estimate, lambda text: print(text, flush=True))
+        check_disk(lines, out)
+        walk(lines, chain, lambda text: print(text, flush=True))
         if scale == "row" or until not in (None, REPORT):
             return
         folders = [place for place in (out / RUNS, out / ANALYSES, out / TRAINED) if place.is_dir()]
@@ -82,16 +81,16 @@ def main(
         print(f"open {report.page}")
 
 
-def show_plan(lines: Sequence[Line], chain: Plan) -> None:
+def show_plan(lines: Sequence[Line]) -> None:
     """Print the steps with their states and times, and the sums."""
     rows = [(line.step.name, line.state, duration(line.seconds), line.step.row.does) for line in lines]
     show_table(("step", "state", "time", "what"), rows, drop=("what",), n_text=4)
-    to_do = [line for line in lines if line.state == "to do"]
+    to_do = [line for line in lines if line.state == TO_DO]
     hours = duration(sum(line.seconds or 0 for line in to_do))
     unknown = sum(line.seconds is None for line in to_do)
     beside = f", beside {unknown} whose time is not known before" if unknown else ""
     print(
-        f"to do: {len(to_do)} of {len(lines)} steps, {hours} (rough){beside}; at most {chain.gigabytes:.0f} GB of disk"
+        f"to do: {len(to_do)} of {len(lines)} steps, {hours} (rough){beside}; at most {gigabytes(lines):.0f} GB of disk"
     )
 
 
@@ -101,7 +100,7 @@ def step_lines(lines: Sequence[Line], chain: Plan) -> list[StepLine]:
         StepLine(
             line.step.name,
             line.step.row.does,
-            line.state if line.state == "committed" else "done",
+            line.state if line.state == COMMITTED else "done",
             tuple(chain.shown(line.step)),
             done.seconds if (done := chain.done(line.step)) else None,
         )

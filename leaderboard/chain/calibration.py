@@ -6,9 +6,11 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -54,19 +56,41 @@ class Speed:
     batch: float
 
 
+class Speeds(dict[str, Speed]):
+    """The speeds of bases on a device by alias, each measured when it is first asked for."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self._device = device
+
+    def __missing__(self, base_name: str) -> Speed:
+        self[base_name] = calibrate(base_name, self._device)
+        return self[base_name]
+
+
 def calibrate(base_name: str, device: str) -> Speed:
     """The speed of a base on a device; what was measured today on this machine is not measured again."""
     torch_device = pick(device)
     kind = device_name(torch_device)
     cache = cache_folder() / "speed" / f"{base_name}-{hashlib.sha256(kind.encode()).hexdigest()[:12]}.json"
-    try:
-        if time.time() - cache.stat().st_mtime < A_DAY:
-            return Speed(**read_json(cache))
-    except (OSError, Unreadable, TypeError):
-        log.info("%s on %s: a minute's calibration", base_name, kind)
+    if (kept := _kept(cache)) is not None:
+        return kept
+    log.info("%s on %s: a minute's calibration", base_name, kind)
     speed = _measure(base_name, torch_device)
     write_text(cache, json.dumps(dataclasses.asdict(speed), indent=2) + "\n")
     return speed
+
+
+def _kept(cache: Path) -> Speed | None:
+    """The speed that was kept today; None for an older one, and for a file that holds none."""
+    try:
+        if time.time() - cache.stat().st_mtime > A_DAY:
+            return None
+        speed = Speed(**read_json(cache))
+        seconds = (speed.step, speed.judging, speed.target, speed.batch)
+        return speed if all(math.isfinite(each) and each > 0 for each in seconds) else None
+    except (OSError, Unreadable, TypeError):
+        return None
 
 
 def _measure(base_name: str, device: torch.device) -> Speed:

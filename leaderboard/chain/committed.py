@@ -6,21 +6,20 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import leaderboard
 from benchmark.data.dataset import load
 from editors.core.base import knob_of
-from editors.core.registry import built_in, choose
-from editors.training.pretrained import PretrainedEditor
+from editors.core.registry import choose
 from leaderboard.analyses import paper_makers
+from leaderboard.analyses.ablation import find_study
 from leaderboard.analyses.paper import PaperFigure, read_list
 from leaderboard.chain.plan import HYPERNETWORK, Step
 from leaderboard.chain.table import read_table
 from leaderboard.chain.wishes import Wishes
 from leaderboard.records.record import PROTOCOL, SCORING, Record
 from leaderboard.records.runs import find_newest
-
-RESULTS = Path(leaderboard.__file__).parent / "results"
+from leaderboard.submissions.submission import RESULTS
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class Committed:
     def _records(self) -> dict[str, list[Record]]:
         """Records of the protocol, scores, data and device of this chain, by row."""
         records: dict[str, list[Record]] = defaultdict(list)
-        problem, wishes = self.wishes.problem, self.wishes
-        if wishes.from_scratch or wishes.scale != "full" or not wishes.is_mini or not wishes.data:
+        wishes = self.wishes
+        if wishes.from_scratch or wishes.scale != "full" or not wishes.problem.committed or wishes.data is None:
             return records
         fingerprint = load(wishes.data).fingerprint
-        for row, name in problem.committed.items():
+        for row, name in wishes.problem.committed.items():
             if not (folder := RESULTS / name).is_dir():
                 continue
             for _, record in find_newest([folder]):
@@ -54,7 +53,7 @@ class Committed:
             return _specs(editor, step.of["base"]) <= {record.editor.spec for record in records}
         if study := step.of.get("study"):
             figure = next(figure for figure in read_list() if figure.name == read_table().studies[study].figure)
-            return _values(study) <= {str(_value(record, figure)) for record in records}
+            return set(map(str, study_values(step))) <= {str(_value(record, figure)) for record in records}
         return False
 
     @property
@@ -70,10 +69,9 @@ def _specs(editor: str, base: str) -> set[str]:
     return {chosen.spec} if knob is None else {chosen.at_knob(value).spec for value in knob.sweep}
 
 
-def _values(study: str) -> set[str]:
-    editor_class = built_in()[HYPERNETWORK]
-    assert issubclass(editor_class, PretrainedEditor)
-    return {str(value) for value in editor_class.studies()[study].values}
+def study_values(step: Step) -> tuple[Any, ...]:
+    """The values that the study of a step of the ablations takes."""
+    return find_study(choose(HYPERNETWORK, step.of["base"]), step.of["study"]).values
 
 
 def _value(record: Record, figure: PaperFigure) -> object:

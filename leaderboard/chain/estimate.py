@@ -8,21 +8,21 @@ on another base needs) is in the table of steps. Bytes over a line, and pictures
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from editors.core.base import knob_of
 from editors.core.masks import SPARSITIES
-from editors.core.registry import built_in, choose
-from editors.training.pretrained import PretrainedEditor
+from editors.core.registry import choose
 from leaderboard.analyses.ablation import SAMPLES
 from leaderboard.chain.calibration import PLAIN, Speed
-from leaderboard.chain.committed import RESULTS
+from leaderboard.chain.committed import study_values
 from leaderboard.chain.plan import HYPERNETWORK, Plan, Step
 from leaderboard.chain.table import read_table
 from leaderboard.records.record import Record
 from leaderboard.records.runs import find_newest
+from leaderboard.submissions.submission import RESULTS
 
 COSTS = RESULTS / "mini-1"  # the runs whose costs are compared
 PLACES = 20  # of three blocks in a row: ten of FFNs, ten of MSAs (paper, Fig. 2b)
@@ -42,7 +42,7 @@ class Estimate:
     """The time that the steps of a plan take, with the speed of each base by its alias."""
 
     plan: Plan
-    speeds: dict[str, Speed]
+    speeds: Mapping[str, Speed]
 
     def seconds(self, step: Step) -> float | None:
         """Seconds of a step from its beginning to its end; None where nothing is known of it."""
@@ -63,7 +63,7 @@ class Estimate:
             return sum(count * self._run(costs, drawn, speed) for count in SAMPLES for costs in masks)
         if row == "masks":
             return RUN + 2 * drawn * speed.judging
-        values = _study_values(step.of["study"])
+        values = len(study_values(step))
         is_first = step.name == next(each.name for each in self.plan.steps if "study" in each.of)
         banks = read_table().studies[step.of["study"]].banks + is_first
         targets, batches = (self._option(step, name) for name in ("--bank-size", "--iterations"))
@@ -104,7 +104,7 @@ class Estimate:
         return _value(self._flat(step), name, 0)
 
     def _flat(self, step: Step) -> list[str]:
-        return [word for command in self.plan.shown(step) for word in command.split()]
+        return [word for words in self.plan.words(step) for word in words]
 
 
 def _value(words: Sequence[str], name: str, default: int) -> int:
@@ -114,9 +114,3 @@ def _value(words: Sequence[str], name: str, default: int) -> int:
 
 def _knob_value(record: Record) -> float | None:
     return record.editor.config.get(record.editor.knob) if record.editor.knob else None
-
-
-def _study_values(study: str) -> int:
-    editor_class = built_in()[HYPERNETWORK]
-    assert issubclass(editor_class, PretrainedEditor)
-    return len(editor_class.studies()[study].values)

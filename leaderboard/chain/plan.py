@@ -7,10 +7,11 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, listed, unknown
 from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, read_json
 from benchmark.fetching.collection import value_of
@@ -38,8 +39,6 @@ class Step:
     """What it is made for: base (its alias), editor, study."""
     needs: tuple[str, ...]
     """Names of the steps that go first."""
-    commands: tuple[str, ...]
-    """Its commands in the row's words, but for what is known before anything is fetched."""
     digest: str
     """Hash of its commands and of the digests of what it needs, without the place of the folder."""
 
@@ -85,33 +84,41 @@ class Plan:
 
     wishes: Wishes
     steps: tuple[Step, ...]
-    figures: tuple[PaperFigure, ...]
-    """What the report shows."""
 
     def words(self, step: Step) -> list[list[str]]:
         """The commands of a step, word by word; what is not fetched yet stands where it will lie."""
 
+        values = self._values(step)
+        return [values.fill(command) for command in step.row.commands]
+
+    def _values(self, step: Step) -> Words:
         def place(name: str) -> str:
             try:
                 return value_of(self.wishes.out / FETCHED, name)
             except UserError:
                 return sources()[name].value.replace("{path}", str(self.wishes.out / FETCHED / name))
 
-        words = _words(self.wishes, step.of, place)
-        return [words.fill(command) for command in step.commands]
+        return _words(self.wishes, step.of, place)
 
     def shown(self, step: Step) -> list[str]:
         """The commands of a step as a person types them."""
         return [f"python -m {shlex.join(words)}" for words in self.words(step)]
 
     def done(self, step: Step) -> Done | None:
-        """The note of a finished step; None if it has not ended, or did so with other commands or on other things."""
+        """The note of a finished step; None without one.
+
+        None also if it ended with other commands or on other things, or if what it left is gone.
+        """
         try:
             note = read_json(self._note(step))
             done = Done(str(note["digest"]), float(note["seconds"]))
         except (Unreadable, KeyError, TypeError, ValueError):
             return None
-        return done if done.digest == step.digest else None
+        return done if done.digest == step.digest and self.leaves(step).exists() else None
+
+    def leaves(self, step: Step) -> Path:
+        """The file or folder that is there once the step has ended."""
+        return Path(*self._values(step).fill(step.row.leaves))
 
     def note(self, step: Step, seconds: float) -> None:
         """Note that a step has ended."""
@@ -121,17 +128,11 @@ class Plan:
     def _note(self, step: Step) -> Path:
         return self.wishes.out / STEPS / f"{step.name.replace(' ', '-')}.json"
 
-    @property
-    def gigabytes(self) -> float:
-        """Disk that the steps that are not done take, at most; each row once."""
-        rows = {step.row.name: step.row.gigabytes for step in self.steps if self.done(step) is None}
-        return sum(rows.values())
-
 
 def make_plan(wishes: Wishes, until: str | None = None, only: Sequence[str] = ()) -> Plan:
     """The plan of a chain, up to the last step of the row `until`, or what the figures `only` need.
 
-    Raises `UserError` for a row or figure that there is not.
+    Raises `UserError` for a row or figure that there is not, and where no step makes these figures.
     """
     figures = _figures(only)
     steps: dict[str, Step] = {}
@@ -141,13 +142,16 @@ def make_plan(wishes: Wishes, until: str | None = None, only: Sequence[str] = ()
                 step = _make(row, of, wishes, steps)
                 steps[step.name] = step
     kept = _needed(steps, [step for step in steps.values() if not only or _shows(step, figures)])
+    if not kept:
+        asked = listed(only, "or")
+        raise UserError(f"no step of this chain makes {asked}; ask for others, or leave --scale or --base out")
     rows = list(dict.fromkeys(step.row.name for step in steps.values()))
     if until is not None:
         if until not in [*rows, REPORT]:
             raise unknown("step", until, [*rows, REPORT])
         last = [*rows, REPORT].index(until)
         kept = [step for step in kept if rows.index(step.row.name) <= last]
-    return Plan(wishes, tuple(kept), figures)
+    return Plan(wishes, tuple(kept))
 
 
 def _figures(only: Sequence[str]) -> tuple[PaperFigure, ...]:
@@ -158,6 +162,7 @@ def _figures(only: Sequence[str]) -> tuple[PaperFigure, ...]:
     return tuple(known[name] for name in dict.fromkeys(only)) or tuple(known.values())
 
 
+@cache
 def editors() -> list[str]:
     """The editors that the paper's GR-LR figures show, in the order of the figures."""
     return list(
@@ -165,6 +170,7 @@ def editors() -> list[str]:
     )
 
 
+@cache
 def trained_editors() -> list[str]:
     """Those of them that take a trained network."""
     return [name for name in editors() if issubclass(built_in()[name], PretrainedEditor)]
@@ -198,7 +204,7 @@ def _make(row: Row, of: dict[Each, str], wishes: Wishes, before: dict[str, Step]
     commands = [words.fill(command) for command in row.commands]
     content = [commands, [before[name].digest for name in needs]]
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    return Step(row, of, tuple(needs), row.commands, digest)
+    return Step(row, of, tuple(needs), digest)
 
 
 def _is_own(row: Row, of: dict[Each, str], kind: Each, value: str) -> bool:
@@ -240,11 +246,9 @@ def _words(wishes: Wishes, of: dict[Each, str], source: Callable[[str], str], ou
     images = problem.images or (source("imagenet") if "imagenet" in wishes.sources else data)
     has_knob = knob_of(built_in()[editor].Config) is not None
     fetching = ["--from-folder", str(wishes.from_folder)] if wishes.from_folder else []
-    settings = {
-        "fetching": [*fetching, *(["--yes"] if wishes.yes else [])] if out is None else [],
-        "device": wishes.device,
-        "engine": wishes.engine if out is None else "",
-    }
+    if wishes.yes:
+        fetching.append("--yes")
+    is_whole = out is None
     return Words(
         out=place,
         source=Sourced(source),
@@ -252,7 +256,6 @@ def _words(wishes: Wishes, of: dict[Each, str], source: Callable[[str], str], ou
         data=data,
         labeller=specs.get(wishes.labeller) or source(wishes.labeller),
         base=specs[name],
-        name=name,
         editor_name=editor,
         editor=f"{editor}:checkpoint={network}" if is_trained else editor,
         hypernetwork=f"{HYPERNETWORK}:checkpoint={network}" if is_trained else HYPERNETWORK,
@@ -267,5 +270,7 @@ def _words(wishes: Wishes, of: dict[Each, str], source: Callable[[str], str], ou
         drawn=shlex.split(problem.drawn),
         bank=shlex.split(problem.bank),
         training=shlex.split(problem.training.get(editor, "")),
-        **settings,
+        fetching=fetching if is_whole else [],
+        device=wishes.device if is_whole else "",
+        engine=wishes.engine if is_whole else "",
     )

@@ -6,18 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from benchmark.core.yamls import read_yaml
+from leaderboard.claims.table import Entry
 
 TABLE = Path(__file__).parent / "steps.yaml"
 Each = Literal["base", "first", "editor", "trained", "study"]
-
-
-class Entry(BaseModel):
-    """A part of the table; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Row(Entry):
@@ -34,7 +29,7 @@ class Row(Entry):
     commands: tuple[str, ...]
     """Commands, with words in braces for what differs."""
     leaves: str
-    """What is there afterwards, below ``--out``."""
+    """What is there afterwards, in the same words."""
     figures: tuple[str, ...] = ()
     """Entries of `analyses/paper.json` that are made of it."""
     gigabytes: float = 0.0
@@ -80,7 +75,7 @@ class Problem(Entry):
     """Options of the analyses that edit a part of the samples."""
     bank: str
     """Options of the ablations' trainings."""
-    training: dict[str, str] = {}
+    training: dict[str, str] = Field(default_factory=dict)
     """Options of `editors.train`, by editor."""
     work: dict[str, Work]
     """The work of its training, by editor."""
@@ -90,7 +85,7 @@ class Problem(Entry):
     """Images that each edit is judged on, of its group and those that must not change."""
     steps: int
     """Steps of an edit by plain fine-tuning; of the paper's bases a guess."""
-    committed: dict[str, str] = {}
+    committed: dict[str, str] = Field(default_factory=dict)
     """Folders of `leaderboard/results` that hold finished runs of a row's steps."""
 
 

@@ -17,6 +17,8 @@ from leaderboard.chain.estimate import Estimate
 from leaderboard.chain.plan import Plan, Step
 
 CHAIN = Kind("chain", "chain.json")
+TO_DO = "to do"  # states of a step, as the plan prints them
+COMMITTED = "committed"
 SPARE = 2  # gigabytes of disk that are left over
 
 
@@ -36,38 +38,45 @@ def list_steps(plan: Plan, committed: Committed, estimate: Estimate) -> list[Lin
         if (done := plan.done(step)) is not None:
             lines.append(Line(step, "done", done.seconds))
         elif committed.has(step):
-            lines.append(Line(step, "committed", None))
+            lines.append(Line(step, COMMITTED, None))
         else:
-            lines.append(Line(step, "to do", estimate.seconds(step)))
+            lines.append(Line(step, TO_DO, estimate.seconds(step)))
     return lines
 
 
-def check_disk(plan: Plan, folder: Path) -> None:
-    """Raise `UserError` where the disk cannot take what the plan's steps leave."""
+def gigabytes(lines: Sequence[Line]) -> float:
+    """Disk that the steps to do take, at most; each row of the table once."""
+    rows = {line.step.row.name: line.step.row.gigabytes for line in lines if line.state == TO_DO}
+    return sum(rows.values())
+
+
+def check_disk(lines: Sequence[Line], folder: Path) -> None:
+    """Raise `UserError` where the disk cannot take what the steps to do leave."""
+    needed = gigabytes(lines) + SPARE
     place = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
-    if free < plan.gigabytes + SPARE:
+    if free < needed:
         raise UserError(
-            f"{folder}: the steps to do need {plan.gigabytes + SPARE:.0f} GB of disk at most, and {free:.0f} GB are "
+            f"{folder}: the steps to do need {needed:.0f} GB of disk at most, and {free:.0f} GB are "
             "free; make room, or name another --out"
         )
 
 
-def walk(lines: Sequence[Line], plan: Plan, estimate: Estimate, tell: Callable[[str], None]) -> None:
+def walk(lines: Sequence[Line], plan: Plan, tell: Callable[[str], None]) -> None:
     """Make the steps that are to be made, in order; `tell` gets a line before each.
 
     Raises `SystemExit` where a command ends in an error, which it has then printed.
     """
-    to_do = [line for line in lines if line.state == "to do"]
-    pace = 1.0  # of the steps so far: the time they took over the time estimated
+    to_do = [line for line in lines if line.state == TO_DO]
+    expected = taken = 0.0  # seconds of the steps so far whose time was estimated
     for number, line in enumerate(to_do, 1):
+        pace = taken / expected if expected else 1.0
         left = sum(each.seconds or 0 for each in to_do[number - 1 :]) * pace
         tell(f"[{number} of {len(to_do)}] {line.step.name}: {line.step.row.does} ({duration(left)} left in all)")
         start = time.monotonic()
         for words in plan.words(line.step):
             call(words)
-        taken = time.monotonic() - start
-        plan.note(line.step, taken)
-        known = [(each, plan.done(each.step)) for each in to_do[:number] if each.seconds]
-        if expected := sum(each.seconds or 0 for each, _ in known):
-            pace = sum(done.seconds for _, done in known if done is not None) / expected
+        seconds = time.monotonic() - start
+        plan.note(line.step, seconds)
+        if line.seconds:
+            expected, taken = expected + line.seconds, taken + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -64,8 +65,10 @@ def test_a_calibration_is_kept_for_a_day(tmp_path: Path, monkeypatch: pytest.Mon
     start = time.perf_counter()
     assert calibrate("mini", "cpu") == speed and time.perf_counter() - start < 1
     (file,) = (tmp_path / "speed").iterdir()
-    file.write_text("{}")
-    assert calibrate("mini", "cpu").base == "mini", "a damaged one is measured again"
+    for damaged in ("{}", json.dumps({**vars(speed), "step": "a"}), json.dumps({**vars(speed), "batch": -1})):
+        file.write_text(damaged)
+        assert calibrate("mini", "cpu").base == "mini", "a damaged one is measured again"
+        assert json.loads(file.read_text())["batch"] > 0
 
 
 @pytest.mark.slow
@@ -76,7 +79,7 @@ def test_the_mini_takes_what_was_estimated_within_half(tmp_path: Path, monkeypat
     plan = make_plan(wishes, only=("figure-5a",))
     guess = Estimate(plan, {"mini": calibrate("mini", "cpu")})
     lines = list_steps(plan, Committed(wishes), guess)
-    walk(lines, plan, guess, print)
+    walk(lines, plan, print)
     expected = sum(line.seconds or 0 for line in lines)
     taken = sum(done.seconds for line in lines if (done := plan.done(line.step)))
     print(f"estimated {duration(expected)}, taken {duration(taken)}")

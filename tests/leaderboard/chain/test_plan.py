@@ -14,7 +14,9 @@ from benchmark.core.errors import UserError
 from benchmark.core.workdir import holds, working
 from leaderboard.analyses.paper import read_list
 from leaderboard.chain import walk
+from leaderboard.chain.calibration import Speed
 from leaderboard.chain.committed import Committed
+from leaderboard.chain.estimate import Estimate
 from leaderboard.chain.plan import Plan, Step, make_plan
 from leaderboard.chain.table import read_table
 from leaderboard.chain.wishes import Wishes
@@ -119,21 +121,31 @@ def test_weights_and_data_of_ones_own_are_not_fetched(tmp_path: Path) -> None:
     assert f"vitb16={tmp_path}/own.npz" in own.words(step(own, "layers vitb16"))[0]
 
 
+def make_what_it_leaves(of: Plan, *steps: str) -> None:
+    """Files where these steps leave theirs."""
+    for name in steps:
+        path = of.leaves(step(of, name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
 def test_a_step_is_done_until_its_commands_or_what_it_needs_change(tmp_path: Path) -> None:
     before = plan(tmp_path)
     for each in before.steps[:3]:
         before.note(each, 2.0)
+    assert not any(before.done(each) for each in before.steps), "nothing is there"
+    make_what_it_leaves(before, "fetch", "paint", "build")
     assert [name for name in names(before) if before.done(step(before, name))] == ["fetch", "paint", "build"]
-    moved = shutil.copytree(tmp_path, tmp_path.with_name("moved"))
-    assert plan(moved, device="cuda", engine="ray", yes=True).done(before.steps[2]), (
-        "where and how fast changes nothing"
-    )
+    moved = plan(shutil.copytree(tmp_path, tmp_path.with_name("moved")), device="cuda", engine="ray", yes=True)
+    assert moved.done(step(moved, "build")), "where and how fast changes nothing"
     changed = plan(tmp_path, allow_partial=True)
     assert changed.done(step(changed, "paint")) and not changed.done(step(changed, "build"))
     (tmp_path / "steps" / "paint.json").write_text("{")
     assert before.done(step(before, "paint")) is None
     note = json.loads((tmp_path / "steps" / "fetch.json").read_text())
     assert note["commands"][0].startswith("python -m benchmark.fetch natural sensitive pug")
+    (tmp_path / "data/vit-edit-bench/build.json").unlink()
+    assert before.done(step(before, "build")) is None, "what it left is gone"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +157,8 @@ def test_a_step_is_done_until_its_commands_or_what_it_needs_change(tmp_path: Pat
         ({"data": "mini", "scale": "row"}, "--scale row is a row on real weights"),
         ({"data": "mini", "from_folder": Path("x")}, "--from-folder has nothing to give"),
         ({"until": "bild"}, 'no step is called "bild"; did you mean "build"?'),
+        ({"only": ("figure-4",), "scale": "row"}, "no step of this chain makes figure-4; ask for others"),
+        ({"only": ("figure-F",), "base": "vitb16"}, "no step of this chain makes figure-F; ask for others"),
         ({"only": ("figure-5",)}, 'no figure is called "figure-5"; did you mean'),
     ],
 )
@@ -186,13 +200,20 @@ def test_a_folder_holds_one_chain(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_named_before_anything_is_done(tmp_path: Path, monkeypatch) -> None:
     whole, usage = plan(tmp_path), shutil.disk_usage(tmp_path)
+
+    def lines(of: Plan) -> list[walk.Line]:
+        speeds = dict.fromkeys(of.wishes.bases, Speed("a", "b", 1, 1, 1, 1))
+        return walk.list_steps(of, Committed(of.wishes), Estimate(of, speeds))
+
     monkeypatch.setattr(walk.shutil, "disk_usage", lambda path: usage._replace(free=int(59e9)))
-    with pytest.raises(
-        UserError, match=r"need 60 GB of disk at most, and 59 GB are free; make room, or name another --out"
-    ):
-        walk.check_disk(whole, tmp_path / "not there")
+    message = "need 60 GB of disk at most, and 59 GB are free; make room, or name another --out"
+    with pytest.raises(UserError, match=message):
+        walk.check_disk(lines(whole), tmp_path / "not there")
     monkeypatch.setattr(walk.shutil, "disk_usage", lambda path: usage._replace(free=int(61e9)))
-    walk.check_disk(whole, tmp_path)
+    walk.check_disk(lines(whole), tmp_path)
     whole.note(step(whole, "fetch"), 1.0)
+    make_what_it_leaves(whole, "fetch")
     monkeypatch.setattr(walk.shutil, "disk_usage", lambda path: usage._replace(free=int(16e9)))
-    walk.check_disk(whole, tmp_path)
+    walk.check_disk(lines(whole), tmp_path)
+    mini = plan(tmp_path, base="mini", data="mini")
+    assert walk.gigabytes(lines(mini)) == 2, "what is committed takes none: layers and samples are to do"

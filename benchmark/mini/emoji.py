@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ASSETS = Path(__file__).parents[1] / "assets" / "mini"
-SIDE = 80  # pixels a side of a rendered drawing; a view of it has 64
+SIDE = 80  # pixels of a rendered drawing of the mini, whose views have 64
 
 
 @dataclass(frozen=True)
@@ -102,34 +102,36 @@ def list_drawings(classes_file: Path = ASSETS / "classes.json") -> list[Drawing]
     return drawings
 
 
-def render(cache: Path, drawings: list[Drawing] | None = None) -> tuple[list[Drawing], np.ndarray]:
-    """Render `drawings`, by default all: return them and their pixels, (n, 80, 80, 4) uint8 with straight alpha.
+def render(
+    cache: Path, drawings: list[Drawing] | None = None, side: int = SIDE
+) -> tuple[list[Drawing], np.ndarray]:
+    """Render `drawings`, by default all: return them and their pixels, (n, side, side, 4) uint8 with straight alpha.
 
     Packages and renderings are kept in `cache`; only what is missing there is fetched and rendered.
     """
     import numpy as np
 
     drawings = list_drawings() if drawings is None else drawings
-    pixels = np.empty((len(drawings), SIDE, SIDE, 4), np.uint8)
+    pixels = np.empty((len(drawings), side, side, 4), np.uint8)
     for style in dict.fromkeys(d.style for d in drawings):
         positions = [i for i, d in enumerate(drawings) if d.style == style]
-        image_of = _render_style(STYLES[style], cache, sorted({drawings[i].icon for i in positions}))
+        image_of = _render_style(STYLES[style], cache, sorted({drawings[i].icon for i in positions}), side)
         for i in positions:
             pixels[i] = image_of[drawings[i].icon]
     return drawings, pixels
 
 
-def _render_style(style: Style, cache: Path, icons: list[str]) -> dict[str, np.ndarray]:
+def _render_style(style: Style, cache: Path, icons: list[str], side: int) -> dict[str, np.ndarray]:
     import numpy as np
 
-    cache_file = cache / f"{style.name}-{style.version}-{SIDE}px.npz"
+    cache_file = cache / f"{style.name}-{style.version}-{side}px.npz"
     if cache_file.exists():
         with np.load(cache_file) as saved:
             if set(icons) <= set(saved.files):
                 return {icon: saved[icon] for icon in icons}
     archive = fetch(style, cache)
     load = _read_webp if style.name == "fluent-3d" else _read_iconify
-    image_of = {icon: np.asarray(image) for icon, image in load(archive, icons)}
+    image_of = {icon: np.asarray(image) for icon, image in load(archive, icons, side)}
     temporary = cache_file.with_suffix(".part.npz")
     np.savez_compressed(temporary, allow_pickle=False, **image_of)
     temporary.replace(cache_file)
@@ -168,18 +170,18 @@ def _read_members(archive: Path, names: set[str]) -> dict[str, bytes]:
     return contents
 
 
-def _read_webp(archive: Path, icons: list[str]):
+def _read_webp(archive: Path, icons: list[str], side: int):
     from PIL import Image
 
     names = {f"package/assets/{icon}.webp": icon for icon in icons}
     for name, data in _read_members(archive, set(names)).items():
         image = Image.open(io.BytesIO(data)).convert("RGBA")
         # Premultiplied while it shrinks, or the colour of transparent pixels bleeds into the outline.
-        small = image.convert("RGBa").resize((SIDE, SIDE), Image.Resampling.LANCZOS).convert("RGBA")
+        small = image.convert("RGBa").resize((side, side), Image.Resampling.LANCZOS).convert("RGBA")
         yield names[name], small
 
 
-def _read_iconify(archive: Path, icons: list[str]):
+def _read_iconify(archive: Path, icons: list[str], side: int):
     from PIL import Image
 
     book = json.loads(_read_members(archive, {"package/icons.json"})["package/icons.json"])
@@ -197,13 +199,13 @@ def _read_iconify(archive: Path, icons: list[str]):
         entry = book["icons"][parent]
         width = entry.get("width", book.get("width", 16))
         height = entry.get("height", book.get("height", 16))
-        side = max(width, height)  # a square box, the icon in its middle
-        left = entry.get("left", 0) - (side - width) / 2
-        top = entry.get("top", 0) - (side - height) / 2
+        box = max(width, height)  # a square, the icon in its middle
+        left = entry.get("left", 0) - (box - width) / 2
+        top = entry.get("top", 0) - (box - height) / 2
         svg = (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-            f'color="#222" viewBox="{left} {top} {side} {side}" width="{SIDE}" height="{SIDE}">'
+            f'color="#222" viewBox="{left} {top} {box} {box}" width="{side}" height="{side}">'
             f"{entry['body']}</svg>"
         )
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE, skip_system_fonts=True)
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=side, height=side, skip_system_fonts=True)
         yield icon, Image.open(io.BytesIO(bytes(png))).convert("RGBA")

@@ -24,12 +24,13 @@ NEAR = 0.02  # mean absolute difference, in 0..1, below which two small grey-bac
 
 
 def find_families(drawings: Sequence[Drawing], pixels: np.ndarray) -> list[int]:
-    """Give each drawing a family number; `pixels` are (n, 80, 80, 4) uint8, straight alpha."""
+    """Give each drawing a family number; `pixels` are (n, s, s, 4) uint8, straight alpha, s a multiple of 20."""
     import numpy as np
 
     rgba = pixels.astype(np.float32) / 255
     on_grey = rgba[..., :3] * rgba[..., 3:] + 0.5 * (1 - rgba[..., 3:])
-    small = on_grey.reshape(len(pixels), 20, 4, 20, 4, 3).mean((2, 4)).reshape(len(pixels), -1)
+    cell = pixels.shape[1] // 20
+    small = on_grey.reshape(len(pixels), 20, cell, 20, cell, 3).mean((2, 4)).reshape(len(pixels), -1)
     family = list(range(len(drawings)))
     by_label: dict[int, list[int]] = {}
     for i, drawing in enumerate(drawings):

@@ -1,6 +1,6 @@
-"""Views: a drawing placed on a background, as a 64 x 64 RGB image.
+"""Views: a drawing placed on a background, as a square RGB image.
 
-One function makes every image of the mini, for training and for the data alike. Two regimes: `plain` varies
+One function makes every image of the embedded sets, for training and for the data alike. Two regimes: `plain` varies
 the placement a little, `wide` a lot. All randomness comes from the generator that is passed in.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-SIZE = 64  # pixels a side
+SIDE = 64  # pixels of a view of the mini
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,17 @@ def premultiply(pixels: np.ndarray) -> torch.Tensor:
     return rgba.contiguous()
 
 
-def make_views(drawings: torch.Tensor, regime: Regime, random: torch.Generator) -> torch.Tensor:
+def make_views(drawings: torch.Tensor, regime: Regime, random: torch.Generator, side: int = SIDE) -> torch.Tensor:
     """Make one random view of each drawing.
 
     Args:
         drawings: (n, 4, s, s) float32, premultiplied.
         regime: how far placement and colour vary.
         random: the only source of randomness; on the CPU.
+        side: pixels of a view's side; the same numbers place a drawing at any.
 
     Returns:
-        (n, 3, 64, 64) uint8.
+        (n, 3, side, side) uint8.
     """
     import torch
     import torch.nn.functional as F
@@ -70,24 +71,24 @@ def make_views(drawings: torch.Tensor, regime: Regime, random: torch.Generator) 
     rows = torch.stack([mirror * cos, mirror * (shear * cos - sin), sin, cos + shear * sin], 1)
     theta = torch.cat([rows.view(n, 2, 2), torch.empty(n, 2, 1)], 2)
     theta[:, :, 2:] = -theta[:, :, :2] @ shift[:, :, None]
-    grid = F.affine_grid(theta, [n, 4, SIZE, SIZE], align_corners=False)
+    grid = F.affine_grid(theta, [n, 4, side, side], align_corners=False)
     placed = F.grid_sample(drawings, grid, mode="bilinear", align_corners=False)
 
     gain = 1 + uniform(-1, 1, 3)[:, :, None, None] * regime.colour
     ink = torch.minimum(placed[:, :3] * gain, placed[:, 3:])
-    views = ink + (1 - placed[:, 3:]) * _make_backgrounds(n, uniform)
+    views = ink + (1 - placed[:, 3:]) * _make_backgrounds(n, uniform, side)
     return views.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _make_backgrounds(n: int, uniform) -> torch.Tensor:
-    """(n, 3, 64, 64): half of them flat, half a linear gradient between two light colours."""
+def _make_backgrounds(n: int, uniform, side: int) -> torch.Tensor:
+    """(n, 3, side, side): half of them flat, half a linear gradient between two light colours."""
     import torch
 
     first, second = uniform(0.4, 1, 3), uniform(0.4, 1, 3)
     flat = (uniform(0, 1) < 0.5)[:, None]
     second = torch.where(flat, first, second)
     turn = uniform(0, 2 * math.pi)
-    axis = torch.linspace(-0.5, 0.5, SIZE)
+    axis = torch.linspace(-0.5, 0.5, side)
     slope = turn.cos()[:, None, None] * axis + turn.sin()[:, None, None] * axis[:, None] + 0.5
     along = slope.clamp(0, 1)[:, None]
     return first[:, :, None, None] * (1 - along) + second[:, :, None, None] * along

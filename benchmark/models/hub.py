@@ -7,14 +7,17 @@ from pathlib import Path
 from benchmark.core.hub import from_hub
 
 
-def fetch_weights(name: str, timm_name: str) -> Path | None:
-    """The file of a model's weights in the Hub's cache, fetched where it is not; None for what timm alone can fetch."""
+def fetch_weights(name: str, timm_name: str, advice: str | None = None) -> Path | None:
+    """The file of a model's weights in the Hub's cache, fetched where it is not; None for what timm alone can fetch.
+
+    `advice` is the way out where they cannot be had.
+    """
     from timm.models import get_pretrained_cfg
 
     config = get_pretrained_cfg(timm_name)
     if config is None or not config.hf_hub_id or config.custom_load == "hf":
         return None
-    advice = (
+    advice = advice or (
         f"download its model.safetensors elsewhere and name it as {name}=FILE; "
         "the mini base models need no download (mini, mini-strong; for a search --pair mini,mini-strong)"
     )

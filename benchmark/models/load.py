@@ -3,9 +3,10 @@
 A base model is written on the command line as one of
 
 - an alias: ``mini``, ``mini-strong`` (shipped here), ``vitb16``, ``vits16``, ``clip-vitb16``;
+- ``dinov2-mini``, ``dinov2-mini-strong``: a head that is shipped here on DINOv2's ViT-S/14, from the Hub or the cache;
 - any timm ViT name: ``vit_base_patch16_224.augreg_in1k``, also as ``timm/NAME`` and ``hf-hub:timm/NAME``;
-- ``NAME=FILE``: the architecture and preprocessing of NAME, the weights of a local file;
-- a folder in timm's own layout (``config.json`` and ``model.safetensors``).
+- ``NAME=FILE``: the architecture and preprocessing of NAME, the weights of a local file (of a probe: its backbone's);
+- a folder in timm's own layout (``config.json`` and ``model.safetensors``), or a probe's (see `probes`).
 
 A path may hold ``=`` and ``,``: where several readings are possible, the one whose folder or file exists wins.
 """
@@ -32,7 +33,8 @@ from benchmark.models.checks import check_sizes, check_timm_config
 from benchmark.models.convert import check_config, is_transformers
 from benchmark.models.hub import fetch_weights
 from benchmark.models.identity import hash_weights, model_identity, precision_of, probe_logits
-from benchmark.models.names import ASSETS, EMBEDDED, folder_of, split_spec, timm_name
+from benchmark.models.names import folder_of, split_spec, timm_name
+from benchmark.models.probes import backbone_name, find_backbone, is_probe, with_head
 from benchmark.models.weights import (
     check_finite,
     check_head,
@@ -102,9 +104,12 @@ def load_base(
     folder = folder_of(name)
     architecture = f"local-dir:{folder}" if folder else timm_name(name)
     blank = _blank(architecture, folder, any_classes)
-    if path is None:
+    head = folder if is_probe(folder) else None
+    if path is None and head is not None:
+        path = find_backbone(backbone_name(head), name)
+    elif path is None:
         path = weights_file(folder) if folder else fetch_weights(name, architecture)
-    module, remarks = _filled(architecture, blank, path)
+    module, remarks = _filled(architecture, blank, path, head)
     check_finite(module.state_dict(), path or name)
     preprocessing = _find_preprocessing(name, module)
     module = module.to(device=pick(device), dtype=dtype).eval().requires_grad_(False)
@@ -169,8 +174,13 @@ def _check_folder(folder: Path) -> None:
     check_sizes(config.get("model_args"), str(folder / "config.json"))
 
 
-def _filled(architecture: str, blank: Any, path: Path | None) -> tuple[nn.Module, tuple[str, ...]]:
-    """The model with the weights of a file, and remarks on what was done to them; without one, as timm finds them."""
+def _filled(
+    architecture: str, blank: Any, path: Path | None, head: Path | None
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model with the weights of a file, and remarks on what was done to them; without one, as timm finds them.
+
+    `head` is the folder of a probe, whose backbone the file is.
+    """
     import timm
 
     if path is None:
@@ -181,6 +191,8 @@ def _filled(architecture: str, blank: Any, path: Path | None) -> tuple[nn.Module
     if is_transformers(weights.tensors) and getattr(blank, "blocks", None):
         check_config(path.with_name("config.json"), blank.blocks[0].attn.num_heads)
     weights = fit_names(weights, expected, path)
+    if head is not None:
+        weights = with_head(weights, head, path)
     heads = config.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     check_head(weights.tensors, expected, heads, config.get("label_offset") or 0, path)
@@ -205,7 +217,8 @@ def random_base(name: str, seed: int = 0, device: str = "cpu", dtype: torch.dtyp
     import timm
 
     torch.manual_seed(seed)
-    architecture = f"local-dir:{ASSETS / name}" if name in EMBEDDED else timm_name(name)
+    folder = folder_of(name)
+    architecture = f"local-dir:{folder}" if folder else timm_name(name)
     module = timm.create_model(architecture, pretrained=False)
     module = module.to(device=pick(device), dtype=dtype).eval().requires_grad_(False)
     return BaseModel(f"random {name}", module, _find_preprocessing(name, module), hash_weights(module))

@@ -11,14 +11,15 @@ from pathlib import Path
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import near_path
 
-ASSETS = Path(__file__).parents[1] / "assets" / "mini" / "models"
+ASSETS = Path(__file__).parents[1] / "assets"
 TIMM_NAMES = {
     "vitb16": "vit_base_patch16_224.augreg_in21k_ft_in1k",
     "vits16": "vit_small_patch16_224.augreg_in21k_ft_in1k",
     "clip-vitb16": "vit_base_patch16_clip_224.openai_ft_in1k",
 }
 EMBEDDED = ("mini", "mini-strong")
-AS_FILE = f"NAME=FILE, where NAME is {', '.join(TIMM_NAMES)}, mini, mini-strong or timm's, as vit_base_patch16_224"
+PROBES = ("dinov2-mini", "dinov2-mini-strong")  # heads are embedded, their backbone is the Hub's: see `probes`
+AS_FILE = f"NAME=FILE, where NAME is {', '.join(TIMM_NAMES)}, mini, mini-strong, dinov2-mini or timm's, as vit_base_patch16_224"
 
 
 def split_spec(spec: str) -> tuple[str, Path | None]:
@@ -54,9 +55,11 @@ def _readings(spec: str) -> Iterator[tuple[str, str | None]]:
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of an embedded model, or a folder with a ``config.json`` that is named by its path."""
+    """The folder of an embedded model or head, or a folder with a ``config.json`` that is named by its path."""
     if name in EMBEDDED:
-        return ASSETS / name
+        return ASSETS / "mini" / "models" / name
+    if name in PROBES:
+        return ASSETS / "real" / "models" / name
     path = Path(name)
     return path if (path / "config.json").is_file() else None
 
@@ -74,7 +77,7 @@ def timm_name(name: str) -> str:
         raise UserError(f"{name}: is a file; name the architecture, too: {AS_FILE}")
     near = near_path(Path(name))
     paths = [str(near)] if near else []
-    known = [*EMBEDDED, *TIMM_NAMES, *paths, *(timm.list_models("vit_*") if name.startswith("vit_") else ())]
+    known = [*EMBEDDED, *PROBES, *TIMM_NAMES, *paths, *(timm.list_models("vit_*") if name.startswith("vit_") else ())]
     raise unknown(
         "base model",
         name,

@@ -1,12 +1,12 @@
-"""Make the embedded mini benchmark again: its base models, and its drawings' images.
+"""Make the embedded sets again: the mini's base models, and the images of both.
 
     python -m benchmark.rebuild models --which mini --out out/mini/models/mini
-    python -m benchmark.rebuild drawings --step pool --work out/mini
+    python -m benchmark.rebuild drawings --which mini --step pool
     python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
-    python -m benchmark.rebuild drawings --step assemble --work out/mini
-    python -m benchmark.rebuild drawings --step further --out benchmark/assets/mini      # locality_taken, locality_far
+    python -m benchmark.rebuild drawings --which mini --step assemble
+    python -m benchmark.rebuild drawings --which mini --step further --out benchmark/assets/mini   # locality_taken, locality_far
 
-Both need `pip install "resvg-py==0.5.0"` and npm, which fetches the drawings' packages.
+So is `real`, whose heads are trained by benchmark.probe. All need `pip install "resvg-py==0.5.0"` and npm, which fetches the drawings' packages.
 """
 
 from __future__ import annotations
@@ -27,27 +27,32 @@ if TYPE_CHECKING:
 
 def drawings(
     step: Literal["pool", "assemble", "further"],
-    work: Path = Path("out/mini"),
-    out: options.Out = Path("out/mini/assets"),
+    which: Literal["mini", "real"] = "mini",
+    work: Path | None = None,
+    out: options.OptionalOut = None,
 ) -> None:
     """Draw the pool of images, which mad.search then mines, or assemble all splits from its tables.
 
-    OUT is a folder and gets the assets; if it is benchmark/assets/mini itself, the card's tables are filled, too.
+    OUT is a folder and gets the assets, by default WORK/assets; if it is benchmark/assets/mini itself, the card's tables
+    are filled, too.
 
     Args:
         step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined,
             further makes locality_taken and locality_far alone, beside the splits in OUT.
-        work: Folder for what lies between the two steps; mad.search writes to WORK/search.
+        which: What to make: mini, for the model mini, or real, for dinov2-mini.
+        work: Folder for what lies between the two steps, by default out/WHICH; mad.search writes to WORK/search.
     """
-
-    from benchmark.mini.art import Art, Plan
+    from benchmark.mini.art import PLANS, Art
     from benchmark.mini.build import add_further, assemble, make_pool
 
-    plan, art = Plan(), Art.load()
+    plan = PLANS[which]
+    art = Art.load(plan)
+    work = work or Path("out") / which
+    out = out or work / "assets"
     if step == "pool":
         views = make_pool(art, plan, work / "pool")
         print(f"{len(views)} views of {views['drawing'].nunique()} drawings in {work / 'pool'}; next:")
-        print(f"python -m mad.search --pair mini,mini-strong --pool {work / 'pool'} --out {work / 'search'}")
+        print(f"python -m mad.search --pair {plan.base},{plan.rival} --pool {work / 'pool'} --out {work / 'search'}")
     elif step == "further":
         _show(add_further(art, plan, out))
     elif not (work / "pool.parquet").is_file():
@@ -75,7 +80,7 @@ def models(
     with one thread. Without --iterations, there are as many as in the model's recipe.
 
     Args:
-        which: Model to train.
+        which: What to make.
         threads: Threads of the CPU.
     """
     from benchmark.core.devices import pick

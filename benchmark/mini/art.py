@@ -1,7 +1,8 @@
-"""The drawings of the mini, views of them, and the sizes and seeds by which it is made."""
+"""The drawings of the embedded sets, views of them, and the models, sizes and seeds by which each set is made."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.mini.emoji import Drawing
+    from benchmark.models.load import BaseModel
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes and seeds that make version mini-1."""
+    """The models, sizes and seeds that make one embedded set; by default those of version mini-1."""
 
+    version: str = "mini-1"
+    base: str = "mini"
+    rival: str = "mini-strong"  # the stronger model, which stands for the two people who verify labels, too
+    side: int = 64  # pixels of a view
+    drawn: int = 80  # pixels of a rendered drawing
     plain_views: int = 12  # of each shift drawing, in the pool
     wide_views: int = 4
     pair_groups: int = 16
@@ -37,32 +44,55 @@ class Plan:
     seed: int = 11
 
 
+PLANS = {
+    "mini": Plan(),
+    "real": Plan(
+        version="real-1",
+        base="dinov2-mini",
+        rival="dinov2-mini-strong",
+        side=98,
+        drawn=120,
+        dev_groups=8,
+        style_images=48,
+        locality=240,
+        dev_locality=96,
+        train=480,
+        a_class=5,
+        far=96,
+        pool=0,  # it is drawn again by a command
+        seed=12,
+    ),
+}  # fixed before anything was mined
+
+
 @dataclass(frozen=True)
 class Art:
     """All drawings: style and class, pixels, and families of drawings that are nearly one picture."""
 
     drawings: list[Drawing]
-    pixels: torch.Tensor  # (n, 4, 80, 80) float32, premultiplied
+    pixels: torch.Tensor  # (n, 4, s, s) float32, premultiplied
     families: list[int]
+    side: int  # pixels of a view
 
     @classmethod
-    def load(cls) -> Art:
+    def load(cls, plan: Plan) -> Art:
+        """Render all drawings at the plan's resolution."""
         from benchmark.mini.emoji import render
         from benchmark.mini.selection import find_families
         from benchmark.mini.views import premultiply
 
-        drawings, straight = render(cache_folder() / "emoji")
-        return cls(drawings, premultiply(straight), find_families(drawings, straight))
+        drawings, straight = render(cache_folder() / "emoji", side=plan.drawn)
+        return cls(drawings, premultiply(straight), find_families(drawings, straight), plan.side)
 
     def make_views(self, chosen: list[int], regime: str, seed: int) -> tuple[list[dict], np.ndarray]:
-        """Make one view of each chosen drawing: its columns, and pixels (n, 64, 64, 3) uint8."""
+        """Make one view of each chosen drawing: its columns, and pixels (n, side, side, 3) uint8."""
         import torch
 
         from benchmark.mini.views import REGIMES, make_views
 
         random = torch.Generator().manual_seed(seed)
         batches = torch.tensor(chosen).split(256)
-        images = torch.cat([make_views(self.pixels[batch], REGIMES[regime], random) for batch in batches])
+        images = torch.cat([make_views(self.pixels[batch], REGIMES[regime], random, self.side) for batch in batches])
         return [self._columns(i, f"{regime}-{seed}") for i in chosen], images.permute(0, 2, 3, 1).numpy()
 
     def _columns(self, i: int, view: str) -> dict:
@@ -71,16 +101,23 @@ class Art:
         return {**columns, "position": i, "source_id": f"{d.icon}#{view}"}
 
 
-def predict_views(views: pd.DataFrame, cache: Path | None = None) -> pd.DataFrame:
-    """Add both models' predictions and `mini`'s margin to a table of views, from their encoded images."""
-    from benchmark.images.memory import EncodedImages
+@functools.cache
+def load_pair(plan: Plan) -> tuple[BaseModel, BaseModel]:
+    """The plan's base and rival."""
     from benchmark.models.load import load_base
+
+    return load_base(plan.base), load_base(plan.rival)
+
+
+def predict_views(views: pd.DataFrame, plan: Plan, cache: Path | None = None) -> pd.DataFrame:
+    """Add both models' predictions and the base's margin to a table of views, from their encoded images."""
+    from benchmark.images.memory import EncodedImages
     from benchmark.predict.engine import predict
 
     pool = EncodedImages.of("views", views["data"].tolist())
-    predictions = predict([load_base("mini"), load_base("mini-strong")], pool, cache=cache, progress=cache is not None)
+    predictions = predict(list(load_pair(plan)), pool, cache=cache, progress=cache is not None)
     return views.reset_index(drop=True).assign(
-        base_prediction=predictions["mini_label"],
-        strong_prediction=predictions["mini-strong_label"],
-        margin=predictions["mini_margin"],
+        base_prediction=predictions[f"{plan.base}_label"],
+        strong_prediction=predictions[f"{plan.rival}_label"],
+        margin=predictions[f"{plan.base}_margin"],
     )

@@ -1,6 +1,6 @@
-"""Build the mini benchmark, version mini-1, from pinned npm packages and the two embedded models.
+"""Build an embedded set from pinned npm packages and two models: a `Plan` says which, and how much.
 
-`make_pool` draws several views of every drawing in the styles that `mini` never saw, `mad.search` mines them, and
+`make_pool` draws several views of every drawing in the styles that the base never saw, `mad.search` mines them, and
 `assemble` freezes groups, locality, dev and training splits; `add_further` adds two more without a change of these.
 `benchmark.rebuild drawings` is the command. Same seeds, same weights: same data.
 """
@@ -20,7 +20,6 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
-from benchmark.data.dataset import MINI_VERSION
 from benchmark.mini.art import Art, Plan, predict_views
 from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES
 from benchmark.mini.further import APART, make_further
@@ -89,26 +88,26 @@ def choose_edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd
 
 
 def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed: int) -> pd.DataFrame:
-    """Make wide views that both models get right, `mini` with a margin below 0.05.
+    """Make wide views that both models get right, the base with a margin below 0.05.
 
     Each round makes one new view of each chosen drawing, until there are `count`; at most three of one drawing.
     """
     import pandas as pd
     import torch
+    from PIL import Image
 
+    from benchmark.mini.art import load_pair
     from benchmark.mini.packing import encode
-    from benchmark.mini.train import normalise
-    from benchmark.models.load import load_base
     from benchmark.predict.engine import top2
 
-    module = load_base("mini").module
+    base = load_pair(plan)[0]
     rows: list[dict] = []
     per_drawing: Counter[int] = Counter()
     for number in range(plan.rounds):
         unfinished = [i for i in chosen if per_drawing[i] < plan.a_drawing]
         columns, images = art.make_views(unfinished, "wide", seed * 1000 + number)
-        tensors = torch.from_numpy(images).permute(0, 3, 1, 2)
-        top = [top2(module, normalise(batch)) for batch in tensors.split(64)]
+        tensors = torch.stack([base.preprocessing(Image.fromarray(image)) for image in images])
+        top = [top2(base.module, batch) for batch in tensors.split(64)]
         predictions, _, margins = (torch.cat(batches).numpy() for batches in zip(*top, strict=True))
         close = [
             {**row, "data": encode(image)}
@@ -116,7 +115,7 @@ def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed
             if prediction == row["label"] and margin < plan.margin - 1e-4  # far from what rounding could change
         ]
         if close:
-            views = predict_views(pd.DataFrame(close))
+            views = predict_views(pd.DataFrame(close), plan)
             sure = views[(views["strong_prediction"] == views["label"]) & (views["margin"] < plan.margin)]
             rows += sure.to_dict("records")
             per_drawing = Counter(row["position"] for row in rows)
@@ -144,12 +143,12 @@ def make_training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> p
 
 
 def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> dict[str, pd.DataFrame]:
-    """Choose, write and return all splits; write the NOTICE and, if `out` is the package's, the card's tables."""
+    """Choose, write and return all splits; write the NOTICE and, if `out` is the mini's, the card's tables."""
     from benchmark.mini.packing import format_notice
     from benchmark.mini.selection import assign_families
     from benchmark.predict.store import predictions_folder
 
-    pool = predict_views(pool, predictions_folder())
+    pool = predict_views(pool, plan, predictions_folder())
     splits = dict(zip(("edit", "dev_edit"), choose_edit_splits(pool, search, plan), strict=True))
     used_families = {family for split in splits.values() for family in split["family"]}
 
@@ -170,7 +169,7 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
     rest = pool[~pool["image"].isin(shown)].head(plan.pool)  # the pool is in random order
     splits["pool"] = rest.drop(columns=["base_prediction", "strong_prediction", "margin"])
     splits |= make_further(art, splits, plan)
-    write_text(out / "NOTICE", format_notice())
+    write_text(out / "NOTICE", format_notice(plan))
     _write(splits, plan, out)
     return splits
 
@@ -191,7 +190,7 @@ def _write(splits: dict[str, pd.DataFrame], plan: Plan, out: Path) -> None:
 
     for name, table in splits.items():
         write_split(table, _split_file(out, name))
-    write_text(out / "build.json", json.dumps({"version": MINI_VERSION, "plan": asdict(plan)}, indent=2) + "\n")
+    write_text(out / "build.json", json.dumps({"version": plan.version, "plan": asdict(plan)}, indent=2) + "\n")
     if out.resolve() == ASSETS:
         fill_tables(out)
 

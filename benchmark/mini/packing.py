@@ -1,4 +1,4 @@
-"""The mini in the Hub's layout: encoded images, one schema, parquet files, licence notes."""
+"""An embedded set in the Hub's layout: encoded images, one schema, parquet files, licence notes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from benchmark.mini.art import Plan
+
 
 def encode(view: np.ndarray) -> bytes:
-    """Encode a (64, 64, 3) uint8 image as lossless WebP, a quarter smaller than PNG here."""
+    """Encode a (side, side, 3) uint8 image as lossless WebP, a quarter smaller than PNG here."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -68,16 +70,16 @@ def _null_for_nan(value: object) -> object:
     return None if value != value else value
 
 
-def format_notice() -> str:
+def format_notice(plan: Plan) -> str:
     """The NOTICE: every style's source, version, licence and credit."""
     lines = [
-        "The images of the mini benchmark, and the two models trained on them, are made from emoji art.",
+        f"The images of {plan.version}, and what was trained on them of {plan.base} and {plan.rival}, are made from emoji art.",
         "Each drawing was scaled, turned, sheared, mirrored and slightly recoloured, and placed on a plain or",
         "gradient background. Column `licence` of the data says which licence an image is under, column",
         "`attribution` whom to credit. The licence texts are in licences/.",
         "",
         "Share-alike: images in the styles marked * may be passed on, changed or not, only under CC-BY-SA-4.0.",
-        "The weights of both models are offered under CC-BY-SA-4.0, since `mini-strong` learned from those, too.",
+        f"What was trained is offered under CC-BY-SA-4.0, since {plan.rival} learned from those, too.",
         "",
     ]
     for s in STYLES.values():

@@ -27,6 +27,7 @@ class Plan:
     rival: str = "mini-strong"  # the stronger model, which stands for the two people who verify labels, too
     side: int = 64  # pixels of a view
     drawn: int = 80  # pixels of a rendered drawing
+    quality: int | None = None  # of the encoded images; None: nothing is lost
     plain_views: int = 12  # of each shift drawing, in the pool
     wide_views: int = 4
     pair_groups: int = 16
@@ -52,6 +53,7 @@ PLANS = {
         rival="dinov2-mini-strong",
         side=98,
         drawn=120,
+        quality=95,  # lossless images would be twice as large
         dev_groups=8,
         style_images=48,
         locality=240,

@@ -45,7 +45,7 @@ def make_pool(art: Art, plan: Plan, folder: Path) -> pd.DataFrame:
     rows = []
     for number, regime in enumerate(regimes):
         columns, images = art.make_views(shift, regime, seed=plan.seed * 1000 + number)
-        rows += [{**row, "data": encode(image)} for row, image in zip(columns, images, strict=True)]
+        rows += [{**row, "data": encode(image, plan.quality)} for row, image in zip(columns, images, strict=True)]
     views = pd.DataFrame(rows).sample(frac=1, random_state=plan.seed).reset_index(drop=True)
     views.insert(0, "image", [f"{i // 1000:02d}/{i:05d}.webp" for i in range(len(views))])
     with replacing_folder(folder) as new:
@@ -110,7 +110,7 @@ def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed
         top = [top2(base.module, batch) for batch in tensors.split(64)]
         predictions, _, margins = (torch.cat(batches).numpy() for batches in zip(*top, strict=True))
         close = [
-            {**row, "data": encode(image)}
+            {**row, "data": encode(image, plan.quality)}
             for row, image, prediction, margin in zip(columns, images, predictions, margins, strict=True)
             if prediction == row["label"] and margin < plan.margin - 1e-4  # far from what rounding could change
         ]
@@ -137,7 +137,7 @@ def make_training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> p
     number = 0
     while len(rows) < plan.train:
         columns, images = art.make_views(chosen, ("plain", "wide")[number % 2], seed * 1000 + number)
-        rows += [{**row, "data": encode(image)} for row, image in zip(columns, images, strict=True)]
+        rows += [{**row, "data": encode(image, plan.quality)} for row, image in zip(columns, images, strict=True)]
         number += 1
     return pd.DataFrame(rows[: plan.train]).sample(frac=1, random_state=plan.seed)
 

@@ -85,6 +85,6 @@ def _make_right_views(art: Art, chosen: list[int], plan: Plan, seed: int, number
     from benchmark.mini.packing import encode
 
     columns, images = art.make_views(chosen, ("plain", "wide")[number % 2], seed * 1000 + number)
-    rows = [{**row, "data": encode(image)} for row, image in zip(columns, images, strict=True)]
+    rows = [{**row, "data": encode(image, plan.quality)} for row, image in zip(columns, images, strict=True)]
     views = predict_views(pd.DataFrame(rows), plan)
     return views[(views["base_prediction"] == views["label"]) & (views["margin"] > SURE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.core.lazy import lazy
@@ -47,14 +48,15 @@ __all__ = [
 ]
 
 
-def _embedded(split: str | None) -> ImageSource:
+def _open_embedded(name: str, split: str | None) -> ImageSource:
     from benchmark.data.embedded import open_embedded
 
-    return open_embedded(split)
+    return open_embedded(name, split)
 
 
-for _name in ("mini", "mini-dev", "the embedded pool"):  # by the pool's title, too, which a search writes down
-    register(_name, _embedded)
+for _name in ("mini", "mini-dev", "real", "real-dev"):
+    register(_name, partial(_open_embedded, _name))
+register("the embedded pool", partial(_open_embedded, "mini"))  # its title, which a search writes down
 
 tell_moved(
     modules={"benchmark.dataset": "from benchmark import load"},

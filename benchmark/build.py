@@ -199,7 +199,7 @@ def _describe(name: str, sources: list[Input], report: Report, publish: bool, di
 
 def _add_mini(folder: Path) -> None:
     """Copy the embedded mini benchmark, with its licences."""
-    from benchmark.data.dataset import MINI
+    from benchmark.data.packaged import MINI
 
     (folder / "mini").mkdir()
     for file in sorted(MINI.glob("*.parquet")):

@@ -18,8 +18,9 @@ from benchmark.core import options
 from benchmark.core.files import replacing
 from benchmark.core.terminal import console
 from benchmark.core.text import printable
-from benchmark.data.dataset import EMBEDDED, Benchmark, LabelledImages, load
+from benchmark.data.dataset import Benchmark, LabelledImages, load
 from benchmark.data.groups import PAPER_LOCALITY
+from benchmark.data.packaged import EMBEDDED
 from benchmark.data.scored import FAR, LOCALITY, TAKEN
 from benchmark.images.decode import BrokenImage, decode
 from benchmark.images.sheets import FAINT, Cell, Line, contact_sheet, thumbnail

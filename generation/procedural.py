@@ -30,7 +30,8 @@ from benchmark.core.files import write_text
 from benchmark.core.staging import recover, replacing_folder
 from benchmark.core.versions import library_versions
 from benchmark.core.workdir import Kind, check_replaceable
-from benchmark.data.dataset import MINI, MINI_VERSION, LabelledImages, read_split
+from benchmark.data.dataset import LabelledImages, read_split
+from benchmark.data.packaged import MINI, MINI_VERSION
 from benchmark.images.memory import EncodedImages
 from benchmark.mini.emoji import list_drawings
 from benchmark.mini.packing import encode, write_split

@@ -29,6 +29,7 @@ from benchmark.core.stopping import going_on
 from benchmark.core.versions import library_versions
 from benchmark.core.workdir import LOCK
 from benchmark.data import dataset
+from benchmark.data.packaged import EMBEDDED
 from benchmark.models.load import load_base
 from editors.core.base import knob_of
 from editors.core.registry import SETTINGS, ChosenEditor, choose
@@ -135,8 +136,8 @@ def main(
     if not rates:
         raise UserError("--rates needs one learning rate or more; leave it out to try the usual ones")
     benchmark = dataset.load(data)
-    if benchmark.source == "mini":  # by whatever name
-        raise UserError("mini is what is scored; settings are chosen on mini-dev")
+    if benchmark.source in EMBEDDED and EMBEDDED[benchmark.source].is_scored:  # by whatever name
+        raise UserError(f"{benchmark.source} is what is scored; settings are chosen on {benchmark.source}-dev")
     judge = Judge(load_base(base, device=pick(device)), benchmark)
     with cannot_write(out):
         out.mkdir(parents=True, exist_ok=True)

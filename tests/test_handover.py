@@ -12,7 +12,8 @@ from PIL import Image
 
 from benchmark import locality
 from benchmark.build import build
-from benchmark.data.dataset import MINI, read_split
+from benchmark.data.dataset import read_split
+from benchmark.data.packaged import MINI
 from benchmark.images.folder import ImageFolder
 from benchmark.labels.imagenet import synsets
 from mad.review.export import write_groups

@@ -22,6 +22,7 @@ from benchmark.core.text import name_key, printable
 from benchmark.data.boundary import MARGIN, passes_rule
 from benchmark.data.hub import locate
 from benchmark.data.manifest import check_counts, paper_counted, read_build
+from benchmark.data.packaged import EMBEDDED
 from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
 from benchmark.data.split import read_rows
 from benchmark.data.twins import check_twins
@@ -33,12 +34,6 @@ from benchmark.labels.columns import UNKNOWN
 if TYPE_CHECKING:
     import torch
 
-MINI = Path(__file__).parents[1] / "assets" / "mini" / "data"
-MINI_VERSION = "mini-1"
-EMBEDDED = {
-    "mini": {EDIT: "edit", LOCALITY: "locality", TAKEN: "locality_taken", FAR: "locality_far"},
-    "mini-dev": {EDIT: "dev_edit", LOCALITY: "dev_locality"},
-}  # from the splits of a benchmark to those of the data
 log = logging.getLogger(__name__)
 
 CHOSEN_WITH = "vitb16"  # the base whose top-1 classes and margins chose the released D_l (paper, 5.1; SPEC, 2)
@@ -238,8 +233,8 @@ class Benchmark:
 
 
 def load(name: str) -> Benchmark:
-    """Load a benchmark: ``mini`` (embedded), ``mini-dev`` (to choose settings on), a folder in the Hub's layout, or
-    OWNER/NAME or OWNER/NAME@REVISION on the Hub.
+    """Load a benchmark: ``mini`` or ``real`` (embedded), ``mini-dev`` or ``real-dev`` (to choose settings on), a folder
+    in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the Hub.
 
     A folder goes before the Hub's data set of that name, as for `load_dataset`; in a fresh clone ``where2edit/...`` is
     the mini. The version of what `benchmark.build` made stands in its ``build.json``; any other's is "local".
@@ -249,8 +244,9 @@ def load(name: str) -> Benchmark:
     """
     name = embedded_in(Path(name)) or name
     if name in EMBEDDED:
-        embedded = {split: read_split(MINI, own_name) for split, own_name in EMBEDDED[name].items()}
-        return Benchmark.of(name, MINI_VERSION, embedded, source=name)
+        known = EMBEDDED[name]
+        embedded = {split: read_split(known.data, own_name) for split, own_name in known.splits.items()}
+        return Benchmark.of(name, known.version, embedded, source=name)
     folder, own_name, source = locate(name)
     if not (folder / "data").is_dir():
         hint = (
@@ -277,7 +273,7 @@ def load(name: str) -> Benchmark:
 def scored_files(name: str) -> list[Path]:
     """The files that hold what edits are judged on, with labels, of `load`'s `name`: all but the training images."""
     name = embedded_in(Path(name)) or name
-    data = MINI if name in EMBEDDED else locate(name)[0] / "data"
+    data = EMBEDDED[name].data if name in EMBEDDED else locate(name)[0] / "data"
     return sorted(file for file in data.glob("*.parquet") if not file.name.startswith("train-"))
 
 

@@ -1,31 +1,36 @@
-"""The embedded benchmark's images: one split of them, or a pool to mine, without labels."""
+"""The embedded benchmarks' images: one split of them, or a pool to mine, without labels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from benchmark.data.dataset import MINI, read_split
+from benchmark.data.dataset import read_split
+from benchmark.data.packaged import EMBEDDED
 from benchmark.images.memory import EncodedImages
 from benchmark.images.source import ImageSource
 
-EMBEDDED_TITLE = "the embedded pool"
+EMBEDDED_TITLE = "the embedded pool"  # of the mini
 EMBEDDED_SPLITS = ("pool", "edit", "dev_edit")
 
 
-def open_embedded(split: str | None = None) -> ImageSource:
-    """The mini benchmark's images of one split; without one, all of `EMBEDDED_SPLITS` without labels.
+def open_embedded(name: str, split: str | None = None) -> ImageSource:
+    """The images of one split of an embedded benchmark; without one, all of `EMBEDDED_SPLITS` without labels.
 
-    The pool holds each image once, in the order of the data set.
+    The pool holds each image once, in the order of the data set. Of `real` it is what was mined and chosen alone.
     """
+    data = EMBEDDED[name].data
     if split is not None:
-        return read_split(MINI, split).source
+        return read_split(data, split).source
     hashes: list[str] = []
     chunks: list[pa.Array] = []
-    for name in EMBEDDED_SPLITS:
-        images = read_split(MINI, name).source
+    for part in EMBEDDED_SPLITS:
+        if not any(data.glob(f"{part}-*.parquet")):
+            continue
+        images = read_split(data, part).source
         assert isinstance(images, EncodedImages)
         hashes += images.ids
         chunks += images.encoded.chunks
     first = np.sort(np.unique(hashes, return_index=True)[1])
-    return EncodedImages(EMBEDDED_TITLE, hashes, pa.chunked_array(chunks)).take(first)
+    title = EMBEDDED_TITLE if name.startswith("mini") else f"the embedded images of {name}"
+    return EncodedImages(title, hashes, pa.chunked_array(chunks)).take(first)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import EMBEDDED, MINI, LabelledImages, read_split, require_labels
+from benchmark.data.dataset import LabelledImages, read_split, require_labels
 from benchmark.data.hub import describe
+from benchmark.data.packaged import EMBEDDED
 from benchmark.images.card import embedded_in
 from benchmark.images.decode import BrokenImage
 from benchmark.images.open import open_images
@@ -29,7 +30,7 @@ def training_images(source: str, left_out: Collection[str] = ()) -> LabelledImag
     random. Images whose hashes are in `left_out` are left out. Raises `UserError` if no others are there.
     """
     source = embedded_in(Path(source)) or source
-    data = MINI if source in EMBEDDED else Path(source) / "data"
+    data = EMBEDDED[source].data if source in EMBEDDED else Path(source) / "data"
     if not data.is_dir():
         images = _draw(open_images(source, labelled=True))
     elif any(data.glob("train-*.parquet")):

@@ -102,9 +102,7 @@ def list_drawings(classes_file: Path = ASSETS / "classes.json") -> list[Drawing]
     return drawings
 
 
-def render(
-    cache: Path, drawings: list[Drawing] | None = None, side: int = SIDE
-) -> tuple[list[Drawing], np.ndarray]:
+def render(cache: Path, drawings: list[Drawing] | None = None, side: int = SIDE) -> tuple[list[Drawing], np.ndarray]:
     """Render `drawings`, by default all: return them and their pixels, (n, side, side, 4) uint8 with straight alpha.
 
     Packages and renderings are kept in `cache`; only what is missing there is fetched and rendered.

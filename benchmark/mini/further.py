@@ -46,7 +46,9 @@ def make_further(art: Art, splits: Mapping[str, pd.DataFrame], plan: Plan) -> di
 
     views = pilot[~pilot["label"].isin(classes) | pilot["family"].isin(for_far)]
     if len(views) < plan.far:
-        raise UserError(f"{plan.base} gets only {len(views)} views right of drawings that are free, fewer than {plan.far}")
+        raise UserError(
+            f"{plan.base} gets only {len(views)} views right of drawings that are free, fewer than {plan.far}"
+        )
     order = ["label", "drawing", "source_id"]
     return {TAKEN: taken.sort_values(order), FAR: views.sample(plan.far, random_state=plan.seed).sort_values(order)}
 

@@ -174,9 +174,7 @@ def _check_folder(folder: Path) -> None:
     check_sizes(config.get("model_args"), str(folder / "config.json"))
 
 
-def _filled(
-    architecture: str, blank: Any, path: Path | None, head: Path | None
-) -> tuple[nn.Module, tuple[str, ...]]:
+def _filled(architecture: str, blank: Any, path: Path | None, head: Path | None) -> tuple[nn.Module, tuple[str, ...]]:
     """The model with the weights of a file, and remarks on what was done to them; without one, as timm finds them.
 
     `head` is the folder of a probe, whose backbone the file is.

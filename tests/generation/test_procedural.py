@@ -15,7 +15,8 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.core.stopping import how_to_go_on
-from benchmark.data.dataset import MINI, load, read_split
+from benchmark.data.dataset import load, read_split
+from benchmark.data.packaged import MINI
 from benchmark.data.schema import features
 from benchmark.data.training import training_images
 from benchmark.images.decode import decode

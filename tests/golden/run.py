@@ -23,7 +23,8 @@ import torch
 from benchmark import build
 from benchmark.core.cli import run
 from benchmark.core.files import CACHE
-from benchmark.data.dataset import MINI, load
+from benchmark.data.dataset import load
+from benchmark.data.packaged import MINI
 from benchmark.models.load import load_base
 from benchmark.models.vit import forward
 from editors.core.registry import choose

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import MINI, load, read_split
+from benchmark.data.dataset import load, read_split
+from benchmark.data.packaged import MINI
 from benchmark.data.training import training_images
 from benchmark.labels.imagenet import full_names, synsets
 from tests.conftest import PREPROCESSING, rows_of, write_split

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import MINI, LabelledImages, read_split
+from benchmark.data.dataset import LabelledImages, read_split
+from benchmark.data.packaged import MINI
 from benchmark.labels import imagenet
 from benchmark.mini import emoji, selection
 from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES, STYLES

@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import sha256
-from benchmark.data.dataset import MINI
+from benchmark.data.packaged import MINI
 from benchmark.data.schema import FLICKR, IMAGENET_ANY, PUG, STABLE_DIFFUSION, features
 from benchmark.publish import card, croissant
 from benchmark.publish.publish import without_pixels

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.build import confirm
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import MINI
+from benchmark.data.packaged import MINI
 from benchmark.data.schema import FLICKR, IMAGENET, IMAGENET_ANY, PUG, STABLE_DIFFUSION
 from benchmark.publish import publish
 from tests.benchmark.publish.test_card import folder_of, table_of

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import UserError
-from benchmark.data.dataset import MINI, read_split
+from benchmark.data.dataset import read_split
+from benchmark.data.packaged import MINI
 from editors.training.images import open_training_images
 from tests.conftest import png, rows_of, write_split
 from tests.hub_server import HubServer

@@ -1,0 +1,44 @@
+"""The data sets that the package itself holds, by the names under which `load` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
+
+ASSETS = Path(__file__).parents[1] / "assets"
+MINI = ASSETS / "mini" / "data"
+MINI_VERSION = "mini-1"
+REAL = ASSETS / "real" / "data"
+REAL_VERSION = "real-1"
+SCORED = {EDIT: "edit", LOCALITY: "locality", TAKEN: "locality_taken", FAR: "locality_far"}
+DEV = {EDIT: "dev_edit", LOCALITY: "dev_locality"}
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """One name.
+
+    version: of the images.
+    data: the folder of its parquet files.
+    splits: from the splits of a benchmark to those of the data.
+    """
+
+    version: str
+    data: Path
+    splits: Mapping[str, str]
+
+    @property
+    def is_scored(self) -> bool:
+        """Return whether editors are scored on it; else settings are chosen on it."""
+        return self.splits is SCORED
+
+
+EMBEDDED = {
+    "mini": Packaged(MINI_VERSION, MINI, SCORED),
+    "mini-dev": Packaged(MINI_VERSION, MINI, DEV),
+    "real": Packaged(REAL_VERSION, REAL, SCORED),
+    "real-dev": Packaged(REAL_VERSION, REAL, DEV),
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from leaderboard.judging.sampling import Settings
 LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 TRIALS = "trials"  # in OUT, as long as it works
 ENOUGH = 0.95  # of the best success rate: "most methods reach nearly 100 %" (paper, 4.2)
+COARSE, CLOSE = 4.0, 2.6  # factors between learning rates: at first, and around the best in the end
 
 
 def choose_settings(
@@ -51,13 +53,14 @@ def choose_settings(
     scratch: Path,
     rates: Sequence[float] = LEARNING_RATES,
     border: Border | None = None,
+    refine: bool = False,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The learning rate, then the knob's default at that rate, with the best (GR + LR) / 2 on the dev groups.
 
     Only settings that reach 95 % of the best success rate among those tried are candidates. An earlier choice plays no
     part: both begin at the editor's own defaults, and the scores compared are not rounded. Returns the chosen values
     and a row for each trial. Behind a `border` the editor works in another process. `scratch` gets the runs of the
-    trials, from which a stopped choice goes on.
+    trials, from which a stopped choice goes on. With `refine` further learning rates are tried (see `next_rates`).
 
     Raises `UserError` where no edit succeeds at any value: the best would be the one that changes least.
     """
@@ -74,16 +77,47 @@ def choose_settings(
     if knob is not None:
         steps.append(knob)
     for field, values in steps:
-        rows = [_try(chosen_editor, field, value, judge, settings, scratch, border) for value in values]
+        rows: list[dict[str, Any]] = []
+        while values:
+            rows += [_try(chosen_editor, field, value, judge, settings, scratch, border) for value in values]
+            chosen[field] = _best(rows, name, field)
+            done = [row["config"][field] for row in rows]
+            values = next_rates(done, chosen[field]) if refine and field == "lr" else ()
         trials.extend(rows)
-        enough = ENOUGH * max(row["SR"] for row in rows)
-        if not enough:
-            shown = ", ".join(f"{value:g}" for value in values)
-            raise UserError(f"{name}: no edit succeeds at any {field} of {shown}, so none is best; try other --rates")
-        best = max((row for row in rows if row["SR"] >= enough), key=lambda row: row["GR"] + row["LR"])
-        chosen[field] = best["config"][field]
         chosen_editor = replace(chosen_editor, config=replace(chosen_editor.config, **{field: chosen[field]}))
     return chosen, trials
+
+
+def _best(rows: Sequence[Mapping[str, Any]], name: str, field: str) -> float:
+    """The best value of a field among its trials (see `choose_settings`). Raises `UserError` if no edit succeeds."""
+    enough = ENOUGH * max(row["SR"] for row in rows)
+    if not enough:
+        shown = ", ".join(f"{row['config'][field]:g}" for row in rows)
+        raise UserError(f"{name}: no edit succeeds at any {field} of {shown}, so none is best; try other --rates")
+    best = max((row for row in rows if row["SR"] >= enough), key=lambda row: row["GR"] + row["LR"])
+    value: float = best["config"][field]
+    return value
+
+
+def next_rates(tried: Sequence[float], best: float) -> list[float]:
+    """The learning rates to try next, so that the best is at no end and has neighbours within a factor of `CLOSE`.
+
+    Beyond an end by the factor between the two values there; between neighbours their geometric mean.
+    """
+    rates = sorted(tried)
+    at = rates.index(best)
+    if len(rates) == 1:
+        return [_rounded(best / COARSE), _rounded(best * COARSE)]
+    if at == 0:
+        return [_rounded(best**2 / rates[1])]
+    if at == len(rates) - 1:
+        return [_rounded(best**2 / rates[-2])]
+    neighbours = [rate for rate in (rates[at - 1], rates[at + 1]) if max(rate / best, best / rate) > CLOSE]
+    return [_rounded(math.sqrt(rate * best)) for rate in neighbours]
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.2g}")
 
 
 def _try(
@@ -120,6 +154,7 @@ def main(
     limit: options.Limit = 96,
     seed: options.Seed = 0,
     rates: tuple[Positive, ...] = LEARNING_RATES,
+    refine: bool = False,
     device: options.Device = "auto",
     out: options.Out = Path("out/tuned"),
 ) -> None:
@@ -132,6 +167,7 @@ def main(
     Args:
         editors: Editors to choose for.
         rates: Learning rates to try; where the best is the first or the last of them, try more.
+        refine: Try more learning rates, until the best is at no end, and then between it and its neighbours.
     """
     if not rates:
         raise UserError("--rates needs one learning rate or more; leave it out to try the usual ones")
@@ -143,13 +179,15 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
     how = f"the same command goes on with the trials in {out / TRIALS}"
     with locked(out / LOCK, out, "wait for it to end, or name another --out"), going_on(lambda: how):
-        _tune(editors, judge, Settings(seed, limit), rates, out)
+        _tune(editors, judge, Settings(seed, limit), rates, out, refine)
     print(f"{out / SETTINGS.name}: these settings; {out / 'tuned'}: all trials")
     names = " ".join(editors)
     print(f"to use them: python -m leaderboard.submit {names} --base {base} --settings {out / SETTINGS.name}")
 
 
-def _tune(editors: Sequence[str], judge: Judge, settings: Settings, rates: Sequence[float], out: Path) -> None:
+def _tune(
+    editors: Sequence[str], judge: Judge, settings: Settings, rates: Sequence[float], out: Path, refine: bool
+) -> None:
     """Choose settings for each editor and write them; the runs of all trials are kept until the last one's."""
     source = judge.benchmark.source
     border = Border(dataset.scored_files(source))
@@ -159,7 +197,7 @@ def _tune(editors: Sequence[str], judge: Judge, settings: Settings, rates: Seque
     shared |= {"libraries": library_versions(), "code": hash_sources([Path(__file__)])}
     scratch = out / TRIALS / _hash(shared)
     for name in editors:
-        chosen, trials = choose_settings(name, judge, settings, scratch, rates, border)
+        chosen, trials = choose_settings(name, judge, settings, scratch, rates, border, refine)
         known.setdefault(base_name, {})[name] = chosen
         write_text(path, json.dumps(known, indent=2) + "\n")
         log = out / "tuned" / f"{slug(base_name)}-{slug(name)}.json"

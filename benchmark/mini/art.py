@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.files import cache_folder
@@ -56,11 +55,11 @@ PLANS = {
         quality=95,  # lossless images would be twice as large
         dev_groups=8,
         style_images=48,
-        locality=240,
-        dev_locality=96,
+        locality=200,
+        dev_locality=64,
         train=480,
         a_class=5,
-        far=96,
+        far=80,
         pool=0,  # it is drawn again by a command
         seed=12,
     ),
@@ -111,13 +110,13 @@ def load_pair(plan: Plan) -> tuple[BaseModel, BaseModel]:
     return load_base(plan.base), load_base(plan.rival)
 
 
-def predict_views(views: pd.DataFrame, plan: Plan, cache: Path | None = None) -> pd.DataFrame:
+def predict_views(views: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Add both models' predictions and the base's margin to a table of views, from their encoded images."""
     from benchmark.images.memory import EncodedImages
     from benchmark.predict.engine import predict
 
     pool = EncodedImages.of("views", views["data"].tolist())
-    predictions = predict(list(load_pair(plan)), pool, cache=cache, progress=cache is not None)
+    predictions = predict(list(load_pair(plan)), pool, cache=None, progress=False)
     return views.reset_index(drop=True).assign(
         base_prediction=predictions[f"{plan.base}_label"],
         strong_prediction=predictions[f"{plan.rival}_label"],

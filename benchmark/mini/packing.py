@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def encode(view: np.ndarray, quality: int | None = None) -> bytes:
-    """Encode a (side, side, 3) uint8 image as WebP of this quality; without one lossless, a quarter smaller than PNG."""
+    """Encode a (side, side, 3) uint8 image as WebP of this quality; without one lossless, smaller than PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -74,7 +74,7 @@ def _null_for_nan(value: object) -> object:
 def format_notice(plan: Plan) -> str:
     """The NOTICE: every style's source, version, licence and credit."""
     lines = [
-        f"The images of {plan.version}, and what was trained on them of {plan.base} and {plan.rival}, are made from emoji art.",
+        f"The images of {plan.version}, and what {plan.base} and {plan.rival} learned, are made from emoji art.",
         "Each drawing was scaled, turned, sheared, mirrored and slightly recoloured, and placed on a plain or",
         "gradient background. Column `licence` of the data says which licence an image is under, column",
         "`attribution` whom to credit. The licence texts are in licences/.",

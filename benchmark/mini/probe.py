@@ -1,8 +1,8 @@
 """Linear probes on DINOv2's ViT-S/14: the heads of `dinov2-mini` and `dinov2-mini-strong`.
 
 `make` is what `benchmark.probe` calls. Both heads are one multinomial logistic regression on the class token of the
-frozen backbone, as it reaches a head in timm. `dinov2-mini` sees the three styles that `mini` sees. `dinov2-mini-strong`
-sees all ten: like `mini-strong` it is an oracle-like reference, not an example of better generalisation.
+frozen backbone, as it reaches a head in timm. `dinov2-mini` sees the three styles that `mini` sees. Its rival
+`dinov2-mini-strong` sees all ten: like `mini-strong` it is an oracle-like reference, not an example of better generalisation.
 
 The styles, the views and the penalty below were fixed and committed before any image was mined with these models. The
 penalty has the least cross-entropy, of 1e-5, 1e-4 and 1e-3, on one of the three styles when it learns the other two.
@@ -98,7 +98,7 @@ def fit_head(
 
 
 def load_backbone(file: Path | None) -> tuple[nn.Module, str]:
-    """The frozen backbone at `SIDE` pixels, and the hash of its tensors; of the cached file, or the Hub's, by default."""
+    """The frozen backbone at `SIDE` pixels, and the hash of its tensors; by default of the cached file or the Hub's."""
     import timm
 
     from benchmark.models.probes import find_backbone, hash_backbone

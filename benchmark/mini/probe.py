@@ -2,7 +2,8 @@
 
 `make` is what `benchmark.probe` calls. Both heads are one multinomial logistic regression on the class token of the
 frozen backbone, as it reaches a head in timm. `dinov2-mini` sees the three styles that `mini` sees. Its rival
-`dinov2-mini-strong` sees all ten: like `mini-strong` it is an oracle-like reference, not an example of better generalisation.
+`dinov2-mini-strong` sees all ten: like `mini-strong` it is an oracle-like reference, not an example of better
+generalisation.
 
 The styles, the views and the penalty below were fixed and committed before any image was mined with these models. The
 penalty has the least cross-entropy, of 1e-5, 1e-4 and 1e-3, on one of the three styles when it learns the other two.
@@ -121,7 +122,7 @@ def normalise(views: torch.Tensor) -> torch.Tensor:
 
 
 def compute_features(module: nn.Module, key: str, pixels: torch.Tensor, recipe: ProbeRecipe) -> torch.Tensor:
-    """What a head is given of all views of these drawings, (views, n, 384), from the cache where it lies there.
+    """The inputs of a head for all views of these drawings, (views, n, 384), from the cache where they lie there.
 
     Args:
         module: the backbone.

@@ -80,7 +80,7 @@ def with_head(weights: Weights, folder: Path, path: Path) -> Weights:
 
 
 def backbone_tensors(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """What a probe takes of a file: all but head and position embedding."""
+    """The part of a file that a probe takes: all but head and position embedding."""
     return {name: tensor for name, tensor in tensors.items() if name not in (*OWN, UNUSED)}
 
 

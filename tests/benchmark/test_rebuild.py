@@ -19,7 +19,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A drawing of noise a style instead of the packages' drawings."""
     pixels = np.random.default_rng(0).integers(0, 256, (len(emoji.STYLES), 80, 80, 4), dtype=np.uint8)
     few = [emoji.Drawing(style, "icon", number, "A") for number, style in enumerate(emoji.STYLES)]
-    monkeypatch.setattr(emoji, "render", lambda cache: (few, pixels))
+    monkeypatch.setattr(emoji, "render", lambda cache, side=80: (few, pixels))
 
 
 def test_a_model_is_trained_and_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def main(
     quick, and goes on where it was. Prints the accuracy on new views of each style.
 
     Args:
-        model: Model to train.
+        model: Base model whose head is trained.
         backbone: File of the backbone's weights, if not the cached one or the Hub's.
         threads: Threads of the CPU.
     """

@@ -42,4 +42,4 @@ def test_the_pool_is_drawn_before_it_is_mined(tmp_path: Path, capsys: pytest.Cap
     assert len(list((tmp_path / "work/pool").rglob("*.webp"))) == 16 * shift
     with pytest.raises(SystemExit):
         run(rebuild.main, [*words, "--step", "assemble", "--out", str(tmp_path / "assets")])
-    assert "groups.csv is missing" in capsys.readouterr().err and not (tmp_path / "assets").exists()
+    assert "predictions.parquet is missing" in capsys.readouterr().err and not (tmp_path / "assets").exists()

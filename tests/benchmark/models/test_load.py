@@ -148,9 +148,9 @@ def test_unknown_names_suggest_the_nearest() -> None:
 
 @pytest.mark.parametrize("name", ["mini", "mini-strong"])
 def test_the_embedded_models_load_as_any_timm_model(name: str) -> None:
-    from benchmark.models.names import ASSETS
+    from benchmark.models.names import folder_of
 
     base = load_base(name)
-    theirs = timm.create_model(f"local-dir:{ASSETS / name}", pretrained=True)
+    theirs = timm.create_model(f"local-dir:{folder_of(name)}", pretrained=True)
     assert hash_weights(theirs) == base.weights_sha256
     assert base.module.head.out_features == 1000 and base.preprocessing.size == 64

@@ -9,7 +9,7 @@ what ``load_dataset("where2edit/vit-edit-bench")`` loads from the folder that ho
     README.md, croissant.json    the card, and the same for machines
     data/edit-<subset>-*.parquet, data/locality-*.parquet    4,306 and 2,071 rows, images unchanged
     data/locality_taken-*.parquet, data/locality_far-*.parquet    if they are given: further images that must not change
-    mini/                        a copy of the embedded mini benchmark
+    mini/, real/                 copies of the embedded benchmarks
     build.json, skipped.csv, SHA256SUMS    the inputs and counts, the files left out and why, checksums
 
 It is made beside the old folder, which stays as it is until all of the new one is on the disk, and is replaced only
@@ -102,7 +102,7 @@ def build(
         check_report(report, out, allow_partial)
         notes = _describe(name, sources, report, publish, bool(wide or find_differences(report.counts)))
         if of_paper:
-            _add_mini(folder)
+            _add_embedded(folder)
         _finish(folder, notes, report)
     return notes
 
@@ -197,15 +197,16 @@ def _describe(name: str, sources: list[Input], report: Report, publish: bool, di
     }
 
 
-def _add_mini(folder: Path) -> None:
-    """Copy the embedded mini benchmark, with its licences."""
-    from benchmark.data.packaged import MINI
+def _add_embedded(folder: Path) -> None:
+    """Copy the embedded benchmarks, with their licences."""
+    from benchmark.data.packaged import MINI, SETS
 
-    (folder / "mini").mkdir()
-    for file in sorted(MINI.glob("*.parquet")):
-        shutil.copyfile(file, folder / "mini" / file.name)
-    shutil.copyfile(MINI.parent / "NOTICE", folder / "mini" / "NOTICE")
-    shutil.copytree(MINI.parent / "licences", folder / "mini" / "licences")
+    for name, data in SETS.items():
+        (folder / name).mkdir()
+        for file in sorted(data.glob("*.parquet")):
+            shutil.copyfile(file, folder / name / file.name)
+        shutil.copyfile(data.parent / "NOTICE", folder / name / "NOTICE")
+        shutil.copytree(MINI.parent / "licences", folder / name / "licences")  # both are made of the same art
 
 
 def _finish(folder: Path, notes: dict[str, Any], report: Report) -> None:

@@ -34,8 +34,8 @@ def drawings(
 ) -> None:
     """Draw the pool of images, which mad.search then mines, or assemble all splits from its tables.
 
-    OUT is a folder and gets the assets, by default WORK/assets; if it is benchmark/assets/mini itself, the card's
-    tables are filled, too.
+    OUT is a folder and gets the assets, by default WORK/assets; if it is the set's own folder in
+    benchmark/assets, the card's tables are filled, too.
 
     Args:
         step: Step: pool draws the views to mine into WORK/pool, assemble freezes all splits from what was mined,

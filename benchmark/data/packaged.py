@@ -13,6 +13,7 @@ MINI = ASSETS / "mini" / "data"
 MINI_VERSION = "mini-1"
 REAL = ASSETS / "real" / "data"
 REAL_VERSION = "real-1"
+SETS = {"mini": MINI, "real": REAL}  # each is a config of the data set
 SCORED = {EDIT: "edit", LOCALITY: "locality", TAKEN: "locality_taken", FAR: "locality_far"}
 DEV = {EDIT: "dev_edit", LOCALITY: "dev_locality"}
 

@@ -43,6 +43,11 @@ class Plan:
     pool: int = 1700  # images left in the embedded pool beside `edit` and `dev_edit`
     seed: int = 11
 
+    @property
+    def name(self) -> str:
+        """The name by which commands know the set."""
+        return self.version.partition("-")[0]
+
 
 PLANS = {
     "mini": Plan(),

@@ -20,8 +20,9 @@ from benchmark.core.errors import UserError
 from benchmark.core.files import replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
+from benchmark.data.packaged import ASSETS as SHIPPED
 from benchmark.mini.art import Art, Plan, predict_views
-from benchmark.mini.emoji import ASSETS, BASE_STYLES, SHIFT_STYLES
+from benchmark.mini.emoji import BASE_STYLES, SHIFT_STYLES
 from benchmark.mini.further import APART, make_further
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def make_training_split(art: Art, chosen: list[int], plan: Plan, seed: int) -> p
 
 
 def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path, out: Path) -> dict[str, pd.DataFrame]:
-    """Choose, write and return all splits; write the NOTICE and, if `out` is the mini's, the card's tables."""
+    """Choose, write and return all splits; write the NOTICE and, if `out` is the package's, the card's tables."""
     from benchmark.mini.packing import format_notice
     from benchmark.mini.selection import assign_families
 
@@ -204,8 +205,8 @@ def _write(splits: dict[str, pd.DataFrame], plan: Plan, out: Path) -> None:
     for name, table in splits.items():
         write_split(table, _split_file(out, name))
     write_text(out / "build.json", json.dumps({"version": plan.version, "plan": asdict(plan)}, indent=2) + "\n")
-    if out.resolve() == ASSETS:
-        fill_tables(out)
+    if out.resolve() == SHIPPED / plan.name:
+        fill_tables(out, plan)
 
 
 def _split_file(out: Path, split: str) -> Path:

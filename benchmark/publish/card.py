@@ -14,6 +14,7 @@ from benchmark.core.files import write_text
 from benchmark.core.readers import Unreadable, read_text
 from benchmark.core.text import escape
 from benchmark.data.manifest import read_build
+from benchmark.data.packaged import SETS
 from benchmark.data.scored import EDIT, LOCALITY, UNGROUPED
 from benchmark.publish.publish import read_rows
 from benchmark.publish.texts import (
@@ -26,6 +27,7 @@ from benchmark.publish.texts import (
     MINI,
     OWN_ABOUT,
     OWN_LOCALITY,
+    REAL,
     USE,
 )
 from benchmark.subsets.subset import Subset, subsets
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 PRETTY_NAME = "Vision Transformer editing benchmark"
 TITLE = "A benchmark for editing Vision Transformers"
 HUB_NAME = "where2edit/vit-edit-bench"
-MINI_SPLITS = (EDIT, *UNGROUPED, "dev_edit", "dev_locality", "train", "pool")
+EMBEDDED_SPLITS = (EDIT, *UNGROUPED, "dev_edit", "dev_locality", "train", "pool")
 MANY = 12  # sources of one subset; more of them are counted, not listed
 COUNTED = ["subset", "label", "label_origin", "source", "licence"]
 
@@ -68,7 +70,7 @@ def configs(folder: Path) -> list[Config]:
     all_configs: list[Config] = [
         ("full", [(split, f"data/{split}-*.parquet") for split in (EDIT, *UNGROUPED)]),
         *((name, [(EDIT, f"data/edit-{name}-*.parquet")]) for name in subsets() if name not in UNGROUPED),
-        ("mini", [(split, f"mini/{split}-*.parquet") for split in MINI_SPLITS]),
+        *((name, [(split, f"{name}/{split}-*.parquet") for split in EMBEDDED_SPLITS]) for name in SETS),
     ]
     present = [(name, [split for split in splits if any(folder.glob(split[1]))]) for name, splits in all_configs]
     return [(name, splits) for name, splits in present if splits]
@@ -196,7 +198,7 @@ def _columns(build: dict[str, Any]) -> str:
 
 def _origin(build: dict[str, Any]) -> str:
     origins = {subset.name.replace("_", " "): subset.origin for subset in _subsets(build)}
-    origins |= {"mini": MINI} if _is_papers(build) else {LOCALITY: OWN_LOCALITY}
+    origins |= {"mini": MINI, "real": REAL} if _is_papers(build) else {LOCALITY: OWN_LOCALITY}
     return "\n".join(f"- **{name}**: {origin}".replace("\n", "\n  ") for name, origin in origins.items())
 
 

@@ -23,13 +23,14 @@ from benchmark.core import checksums
 from benchmark.core.arrays import open_parquet
 from benchmark.core.errors import UserError, message_line
 from benchmark.core.files import walk
+from benchmark.data.packaged import SETS
 from benchmark.data.schema import IMAGENET, IMAGENET_R, IMAGENET_SKETCH, PUG
 from benchmark.subsets.subset import subsets
 
 log = logging.getLogger(__name__)
 
 KEPT_BACK = ("ImageNet", "PUG")  # how a source begins whose images stay at home whatever their subset
-DRAWN = "npm:"  # how the source of every image of the mini begins
+DRAWN = "npm:"  # how the source of every embedded image begins
 _IMAGENET = "https://image-net.org"
 _IMAGENET_R = "https://github.com/hendrycks/imagenet-r"
 _IMAGENET_SKETCH = "https://github.com/HaohanWang/ImageNet-Sketch"
@@ -42,7 +43,7 @@ HOW_TO_GET = {
 ANYWHERE = f"{_IMAGENET} (validation set), {_IMAGENET_R} or {_IMAGENET_SKETCH}"
 GET_IT = "; get it from "
 NEEDED = {"image", "label", "label_origin", "subset", "source", "source_id", "licence", "attribution", "sha256"}
-STALE = ["data/*.parquet", "mini/*.parquet"]  # removed from the Hub if the new folder lacks them
+STALE = [f"{folder}/*.parquet" for folder in ("data", *SETS)]  # removed from the Hub if the new folder lacks them
 
 
 def without_pixels(table: pa.Table) -> pa.Table:

@@ -32,12 +32,13 @@ COLUMNS = """| column | meaning |
 | `source`, `source_id` | where the image comes from, and its name there |
 | `licence`, `attribution` | of this image |
 | `sha256` | of the file's bytes |
-| `drawing` | what the image is a view of (the mini's drawings, PUG's assets): its views are not independent |
+| `drawing` | what the image is a view of (drawings of `mini` and `real`, PUG's assets): its views are not independent |
 
 What does not apply to an image, or is not known of it, is null."""
 
 OWN_LOCALITY = "images that the base model gets right with a small margin (`benchmark.locality`)."
 MINI = "emoji drawings by several designers, for trying things out; its licences and credits are in its rows."
+REAL = "other views of these drawings, mined for a head on DINOv2's ViT-S/14 (`dinov2-mini`)."
 
 
 LABELS = "All labels are ImageNet-1k classes. Where each comes from is counted here."

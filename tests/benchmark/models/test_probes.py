@@ -74,9 +74,9 @@ def test_another_backbone_is_said(probe: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_backbone_is_refused(probe: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="do not load into|no backbone"):
+    with pytest.raises(UserError, match=r"do not load into|no backbone"):
         load_base(f"{probe}={write(tmp_path / 'other.safetensors', {'x.weight': torch.zeros(3, 3)})}")
-    with pytest.raises(UserError, match="cannot be had|no weights of it on the Hub"):
+    with pytest.raises(UserError, match=r"cannot be had|no weights of it on the Hub"):
         load_base(str(probe))
     save_file({"head.weight": torch.zeros(1000, 24)}, str(probe / probes.HEAD))
     with pytest.raises(UserError, match="names no backbone"):

@@ -7,9 +7,9 @@ OUT := out/demo
 .DEFAULT_GOAL := demo
 
 # The tested versions; remake with: uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
-#   --extra dev --extra rebuild --extra ray --extra browser --extra board pyproject.toml -o constraints.txt
+#   --extra dev --extra rebuild --extra onnx --extra ray --extra browser --extra board pyproject.toml -o constraints.txt
 LOCKED := -c constraints.txt -e
-FOR_TESTS := ".[dev,ray,browser,board]"# a name, because make takes what $(call) is given apart at each comma
+FOR_TESTS := ".[dev,onnx,ray,browser,board]"# a name, because make takes what $(call) is given apart at each comma
 
 # $(call environment,FOLDER): a virtual environment of a Python that will do. One without its Python, or whose installation
 # did not end, is made again; any other is left as it is.

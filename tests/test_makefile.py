@@ -84,7 +84,7 @@ def test_uv_installs_and_a_second_make_does_not(clone: Path) -> None:
 
 def test_the_tests_need_more(clone: Path) -> None:
     assert make(clone, ".venv/for-tests", "PYTHON=./new").returncode == 0
-    assert asked(clone)[-1].endswith("-c constraints.txt -e .[dev,ray,browser,board]")
+    assert asked(clone)[-1].endswith("-c constraints.txt -e .[dev,onnx,ray,browser,board]")
 
 
 def test_pip_installs_where_uv_cannot_be_had(clone: Path) -> None:

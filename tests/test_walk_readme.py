@@ -55,6 +55,8 @@ ELSEWHERE = {
     "python -m benchmark.fetch natural sensitive pug": "the network; tests/benchmark/fetching has servers on loopback",
     "python -m benchmark.build --natural Natural-Image-Subset.zip --oil-painting DIR --stage-light PUG_DIR "
     "--locality Sensitive-Images.zip --label-with vitb16": ARCHIVES,
+    "python -m benchmark.fetch dinov2-mini": WEIGHTS,
+    "python -m leaderboard.submit ft head-only --base dinov2-mini --data real --limit 18": WEIGHTS,
     "python -m leaderboard.paper --scale row --out out/row": ON_LOOPBACK,
     "python -m leaderboard.paper --out out/paper": ON_LOOPBACK,
     "python -m leaderboard.submit ft --base vitb16 --data where2edit/vit-edit-bench --images imagenet/train": WEIGHTS,

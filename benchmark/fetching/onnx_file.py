@@ -61,7 +61,7 @@ def read_backbone(file: Path) -> dict[str, torch.Tensor]:
         import onnx
         from onnx import numpy_helper
     except ModuleNotFoundError:
-        raise UserError('onnx is missing: pip install "vit-edit-bench[onnx]", or onnx alone') from None
+        raise UserError('onnx is missing: pip install "onnx>=1.16"') from None
     graph: Any = onnx.load(str(file)).graph
     stored = {each.name: torch.from_numpy(np.array(numpy_helper.to_array(each))) for each in graph.initializer}
     maker = {output: node for node in graph.node for output in node.output}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,9 +75,44 @@ def test_where_no_rate_works_none_is_chosen(tmp_path: Path, monkeypatch: pytest.
         tune.choose_settings("ft-l2", JUDGE, Settings(), tmp_path, (1e-9, 1e-8))
 
 
+def test_further_rates_are_tried_until_the_best_is_between_close_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peak = 3e-2
+    tried: list[float] = []
+
+    def evaluate(trial, judge, settings, out, border) -> SimpleNamespace:
+        tried.append(trial.config.lr)
+        gr = 1 - abs(math.log(trial.config.lr / peak)) / 100
+        return SimpleNamespace(scores={"sr": Score(value=1.0), "gr": Score(value=gr), "lr": Score(value=0.5)})
+
+    monkeypatch.setattr(tune, "evaluate", evaluate)
+    coarse = (2.5e-4, 1e-3, 4e-3)
+    chosen, _ = tune.choose_settings("ft", JUDGE, Settings(), tmp_path, coarse, refine=True)
+    assert tried == [*coarse, 1.6e-2, 6.4e-2, 8e-3, 3.2e-2] and chosen == {"lr": 3.2e-2}
+    tried.clear()
+    assert tune.choose_settings("ft", JUDGE, Settings(), tmp_path, coarse)[0] == {"lr": 4e-3} and len(tried) == 3
+
+
+@pytest.mark.parametrize(
+    ("rates", "best", "next_ones"),
+    [
+        ([1e-3], 1e-3, [2.5e-4, 4e-3]),
+        ([1e-3, 4e-3], 1e-3, [2.5e-4]),
+        ([2.5e-4, 1e-3, 4e-3], 1e-3, [5e-4, 2e-3]),
+        ([5e-4, 1e-3, 4e-3], 1e-3, [2e-3]),
+        ([4e-3, 5e-4, 1e-3, 2e-3], 1e-3, []),
+    ],
+)
+def test_the_next_rates(rates: list[float], best: float, next_ones: list[float]) -> None:
+    assert tune.next_rates(rates, best) == next_ones
+
+
 def test_what_is_scored_is_refused() -> None:
     with pytest.raises(UserError, match="mini-dev"):
         tune.main(data="mini")
+    with pytest.raises(UserError, match="real is what is scored; settings are chosen on real-dev"):
+        tune.main(data="real")
 
 
 def test_what_was_chosen_is_written_to_out_beside_what_is_there_and_printed_as_a_spec(
@@ -100,10 +136,11 @@ def test_what_was_chosen_is_written_to_out_beside_what_is_there_and_printed_as_a
 @pytest.mark.parametrize("log", sorted((Path(registry.__file__).parent / "tuned").glob("*.json")), ids=lambda p: p.stem)
 def test_committed_settings_are_what_was_chosen_on_dev_data(log: Path) -> None:
     log_fields = json.loads(log.read_text())
-    base, _, name = log.stem.partition("-")
-    assert json.loads(registry.SETTINGS.read_text())[base][name] == log_fields["chosen"]
-    assert log_fields["data"] == "mini-dev"
-    dev, scored = load("mini-dev"), load("mini")
+    settings = json.loads(registry.SETTINGS.read_text())
+    base = max((name for name in settings if log.stem.startswith(f"{name}-")), key=len)
+    assert settings[base][log.stem.removeprefix(f"{base}-")] == log_fields["chosen"]
+    assert log_fields["data"] == {"mini": "mini-dev", "dinov2-mini": "real-dev"}[base]
+    dev, scored = load(log_fields["data"]), load(log_fields["data"].removesuffix("-dev"))
     assert set(dev.edit.table["drawing"]).isdisjoint(scored.edit.table["drawing"])
     assert {"SR", "GR", "LR", "config"} <= log_fields["tried"][0].keys()
 

@@ -24,6 +24,7 @@ ROW = re.compile(r"^\| `(?P<case>\w+)`: (?P<commands>[^|]+?) \|", flags=re.MULTI
 ONE_FILE = "writes one file, if --json names it"
 FOR_THE_PROJECT = "makes again what the package holds, from files that neither the package nor its users have"
 WITHOUT_A_CASE = {
+    "benchmark.probe": FOR_THE_PROJECT,
     "benchmark.rebuild drawings": FOR_THE_PROJECT,
     "benchmark.rebuild models": FOR_THE_PROJECT,
     "mad.rebuild wordnet": FOR_THE_PROJECT,

@@ -15,14 +15,15 @@ from benchmark.core.ranges import Count, CountOrZero, Ge, Le, Positive, SeedNumb
 
 # what is edited, and what it is judged on
 _BASE = Doc(
-    "Base model: mini, mini-strong, dinov2-mini, vitb16, vits16, clip-vitb16, any timm ViT, a timm folder, or NAME=FILE,"
-    " weights of the model that NAME, one of these aliases or timm's name, describes."
+    "Base model: mini, mini-strong, dinov2-mini, vitb16, vits16, clip-vitb16, any timm ViT, a timm folder, or NAME=FILE"
+    ", weights of the model that NAME, one of these aliases or timm's name, describes."
     " A path may hold = and a comma: a file that exists wins."
 )
 Base: TypeAlias = Annotated[str, _BASE]
 OptionalBase: TypeAlias = Annotated[str | None, _BASE]
 _DATA = Doc(
-    "Benchmark: mini, mini-dev, real, real-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the Hub."
+    "Benchmark: mini, mini-dev, real, real-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the"
+    " Hub."
 )
 Data: TypeAlias = Annotated[str, _DATA]
 OptionalData: TypeAlias = Annotated[str | None, _DATA]

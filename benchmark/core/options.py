@@ -22,8 +22,8 @@ _BASE = Doc(
 Base: TypeAlias = Annotated[str, _BASE]
 OptionalBase: TypeAlias = Annotated[str | None, _BASE]
 _DATA = Doc(
-    "Benchmark: mini, mini-dev, real, real-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on the"
-    " Hub."
+    "Benchmark: mini, mini-dev, real, real-dev, a folder in the Hub's layout, or OWNER/NAME or OWNER/NAME@REVISION on"
+    " the Hub."
 )
 Data: TypeAlias = Annotated[str, _DATA]
 OptionalData: TypeAlias = Annotated[str | None, _DATA]

@@ -18,7 +18,7 @@ WIDTH, PATCHES = 6, 4
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, torch.Tensor]]:
-    """A file of one block of `WIDTH`, and what its tensors are called there; linear weights have no name of their own."""
+    """A file of one block of `WIDTH`, and its tensors by name; a linear layer's weight has only its bias's name."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 

@@ -179,9 +179,10 @@ def assemble(art: Art, plan: Plan, pool: pd.DataFrame, search: Path, work: Path,
     splits["locality"] = make_near_boundary(art, sure["locality"], plan.locality, plan, seed=plan.seed + 2)
     splits["dev_locality"] = make_near_boundary(art, sure["dev_locality"], plan.dev_locality, plan, seed=plan.seed + 3)
 
-    shown = set(splits["edit"]["image"]) | set(splits["dev_edit"]["image"])
-    rest = pool[~pool["image"].isin(shown)].head(plan.pool)  # the pool is in random order
-    splits["pool"] = rest.drop(columns=["base_prediction", "strong_prediction", "margin"])
+    if plan.pool:
+        shown = set(splits["edit"]["image"]) | set(splits["dev_edit"]["image"])
+        rest = pool[~pool["image"].isin(shown)].head(plan.pool)  # the pool is in random order
+        splits["pool"] = rest.drop(columns=["base_prediction", "strong_prediction", "margin"])
     splits |= make_further(art, splits, plan)
     write_text(out / "NOTICE", format_notice(plan))
     _write(splits, plan, out)

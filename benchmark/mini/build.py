@@ -131,7 +131,10 @@ def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed
         ]
         if close:
             views = predict_views(pd.DataFrame(close), plan)
-            sure = views[(views["strong_prediction"] == views["label"]) & (views["margin"] < plan.margin)]
+            is_right = (views[["base_prediction", "strong_prediction"]] == views[["label", "label"]].to_numpy()).all(
+                axis=1
+            )
+            sure = views[is_right & (views["margin"] < plan.margin)]  # as they are encoded
             rows += sure.to_dict("records")
             per_drawing = Counter(row["position"] for row in rows)
         log.info("round %d: %d of %d near-boundary images", number + 1, len(rows), count)

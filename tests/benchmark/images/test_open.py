@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,8 @@ import pytest
 from PIL import Image
 
 from benchmark.core.errors import UserError
-from benchmark.data import dataset, embedded
 from benchmark.data.embedded import open_embedded
+from benchmark.data.packaged import EMBEDDED
 from benchmark.images.decode import BrokenImage
 from benchmark.images.folder import ImageFolder
 from benchmark.images.open import open_images
@@ -45,7 +46,7 @@ def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[by
         }
         (tmp_path / "mini").mkdir(exist_ok=True)
         pq.write_table(pa.table(table), tmp_path / "mini" / f"{split}-00000-of-00001.parquet")
-    monkeypatch.setattr(embedded, "MINI", tmp_path / "mini")
+    monkeypatch.setitem(EMBEDDED, "mini", replace(EMBEDDED["mini"], data=tmp_path / "mini"))
     return images
 
 
@@ -149,7 +150,7 @@ def test_a_crawl_is_its_images_known_by_content(tmp_path: Path) -> None:
 
 
 def test_the_open_embedded_has_every_picture_once(splits) -> None:
-    pool = open_embedded()
+    pool = open_embedded("mini")
     encoded = [splits["pool"][0], splits["pool"][1], splits["edit"][0], splits["dev_edit"][0]]
     assert pool.ids == [hashlib.sha256(data).hexdigest() for data in encoded]
     assert pool.open(2).getpixel((0, 0)) == (4, 5, 6)
@@ -168,8 +169,7 @@ def test_a_crawl_goes_before_the_open_embedded(splits, tmp_path: Path, monkeypat
         assert open_images(name).title == "the embedded pool"
 
 
-@pytest.mark.skipif(not dataset.MINI.is_dir(), reason="the mini benchmark is not built")
 def test_the_real_open_embedded_opens() -> None:
-    pool = open_embedded()
+    pool = open_embedded("mini")
     assert len(pool) == len(set(pool.ids)) > 1000
     assert pool.open(0).mode == pool.open(len(pool) - 1).mode == "RGB"

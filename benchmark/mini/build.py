@@ -109,8 +109,8 @@ def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed
     """
     import pandas as pd
     import torch
-    from PIL import Image
 
+    from benchmark.images.memory import EncodedImages
     from benchmark.mini.art import load_pair
     from benchmark.mini.packing import encode
     from benchmark.predict.engine import top2
@@ -121,20 +121,19 @@ def make_near_boundary(art: Art, chosen: list[int], count: int, plan: Plan, seed
     for number in range(plan.rounds):
         unfinished = [i for i in chosen if per_drawing[i] < plan.a_drawing]
         columns, images = art.make_views(unfinished, "wide", seed * 1000 + number)
-        tensors = torch.stack([base.preprocessing(Image.fromarray(image)) for image in images])
+        made = [{**row, "data": encode(image, plan.quality)} for row, image in zip(columns, images, strict=True)]
+        encoded = EncodedImages.of("views", [row["data"] for row in made])
+        tensors = torch.stack([base.preprocessing(encoded.require(position)) for position in range(len(made))])
         top = [top2(base.module, batch) for batch in tensors.split(64)]
         predictions, _, margins = (torch.cat(batches).numpy() for batches in zip(*top, strict=True))
         close = [
-            {**row, "data": encode(image, plan.quality)}
-            for row, image, prediction, margin in zip(columns, images, predictions, margins, strict=True)
+            row
+            for row, prediction, margin in zip(made, predictions, margins, strict=True)
             if prediction == row["label"] and margin < plan.margin - 1e-4  # far from what rounding could change
         ]
         if close:
             views = predict_views(pd.DataFrame(close), plan)
-            is_right = (views[["base_prediction", "strong_prediction"]] == views[["label", "label"]].to_numpy()).all(
-                axis=1
-            )
-            sure = views[is_right & (views["margin"] < plan.margin)]  # as they are encoded
+            sure = views[(views["strong_prediction"] == views["label"]) & (views["margin"] < plan.margin)]
             rows += sure.to_dict("records")
             per_drawing = Counter(row["position"] for row in rows)
         log.info("round %d: %d of %d near-boundary images", number + 1, len(rows), count)

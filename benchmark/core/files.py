@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError, nearest
 
+ASSETS = Path(__file__).parents[1] / "assets"  # the embedded benchmarks and models
 CACHE = "VIT_EDIT_BENCH_CACHE"
 MAKE_ROOM = "make room there or mend its rights, then repeat it: what was there is as it was"
 UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished(\.[^.]*)?")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.core.files import ASSETS
 from benchmark.data.scored import EDIT, FAR, LOCALITY, TAKEN
 
-ASSETS = Path(__file__).parents[1] / "assets"
 MINI = ASSETS / "mini" / "data"
 MINI_VERSION = "mini-1"
 REAL = ASSETS / "real" / "data"

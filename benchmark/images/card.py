@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-ASSETS = Path(__file__).parents[1] / "assets"
+from benchmark.core.files import ASSETS
 
 
 def embedded_in(folder: Path) -> str | None:

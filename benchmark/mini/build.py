@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 from benchmark.core.arrays import read_parquet
 from benchmark.core.checksums import write_checksums
 from benchmark.core.errors import UserError
-from benchmark.core.files import replacing, write_text
+from benchmark.core.files import ASSETS, replacing, write_text
 from benchmark.core.staging import replacing_folder
 from benchmark.core.workdir import Kind, check_replaceable
-from benchmark.data.packaged import ASSETS as SHIPPED
 from benchmark.mini.art import Art, Plan, predict_views
 from benchmark.mini.emoji import BASE_STYLES, SHIFT_STYLES
 from benchmark.mini.further import APART, make_further
@@ -208,7 +207,7 @@ def _write(splits: dict[str, pd.DataFrame], plan: Plan, out: Path) -> None:
     for name, table in splits.items():
         write_split(table, _split_file(out, name))
     write_text(out / "build.json", json.dumps({"version": plan.version, "plan": asdict(plan)}, indent=2) + "\n")
-    if out.resolve() == SHIPPED / plan.name:
+    if out.resolve() == ASSETS / plan.name:
         fill_tables(out, plan)
 
 

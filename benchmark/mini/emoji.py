@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.core import files
 from benchmark.core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-ASSETS = Path(__file__).parents[1] / "assets" / "mini"
+ASSETS = files.ASSETS / "mini"
 SIDE = 80  # pixels of a rendered drawing of the mini, whose views have 64
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.files import near_path
+from benchmark.core.files import ASSETS, near_path
 
-ASSETS = Path(__file__).parents[1] / "assets"
 TIMM_NAMES = {
     "vitb16": "vit_base_patch16_224.augreg_in21k_ft_in1k",
     "vits16": "vit_small_patch16_224.augreg_in21k_ft_in1k",

@@ -26,7 +26,7 @@ from benchmark.models.identity import (
     probes_agree,
 )
 from benchmark.models.load import BaseModel, load_base
-from benchmark.models.names import ASSETS
+from benchmark.models.names import folder_of
 from benchmark.predict.benchmark import predict_samples
 from tests.conftest import PREPROCESSING, small_vit
 
@@ -90,7 +90,7 @@ def test_what_belongs_to_a_machine_or_a_moment_is_not() -> None:
 
 
 def test_it_is_the_same_in_another_process_and_folder(tmp_path: Path) -> None:
-    shutil.copytree(ASSETS / "mini", tmp_path / "copy")
+    shutil.copytree(folder_of("mini"), tmp_path / "copy")
     here = load_base("mini").identity
     assert load_base(str(tmp_path / "copy")).identity == here
     words = [sys.executable, "-c", EXPECTED]

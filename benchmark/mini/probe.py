@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.files import cache_folder, write_bytes, write_text
+from benchmark.core.errors import UserError
+from benchmark.core.files import cache_folder, like, write_bytes, write_text
 from benchmark.mini.emoji import BASE_STYLES, STYLES, render
 from benchmark.mini.views import REGIMES, make_views
 
@@ -105,6 +106,8 @@ def load_backbone(file: Path | None) -> tuple[nn.Module, str]:
     from benchmark.models.probes import find_backbone, hash_backbone
     from benchmark.models.weights import read_weights
 
+    if file is not None and not file.is_file():
+        raise UserError(f"{file}: no such file of weights{like(file)}; benchmark.fetch dinov2-mini brings one")
     tensors = read_weights(file or find_backbone(BACKBONE, "dinov2-mini")).tensors
     overlay = {"source": "", "state_dict": dict(tensors)}
     module: Any = timm.create_model(

@@ -96,7 +96,7 @@ def test_it_is_fast_and_small_enough(built: tuple[Path, float, int]) -> None:
 def test_the_documented_call_loads_it(built: tuple[Path, float, int]) -> None:
     tmp, *_ = built
     loaded = json.loads(command(tmp, "-c", LOAD).splitlines()[-1])
-    assert loaded["configs"] == ["full", "natural", "oil_painting", "stage_light", "mini"]
+    assert loaded["configs"] == ["full", "natural", "oil_painting", "stage_light", "mini", "real"]
     assert loaded["splits"] == {"edit": 4306, "locality": 2071}
     assert loaded["same"] and loaded["types"] == ["Image", "ClassLabel"] and loaded["names"] == list(synsets())
     assert loaded["image"][2:] == [890, "volleyball", "volleyball-basketball"]

@@ -40,7 +40,7 @@ def test_what_a_search_wrote_is_read_and_its_pool_opened(models, pictures: Path,
 def test_the_embedded_pool_is_opened(search_folder: Path) -> None:
     from benchmark.data.embedded import open_embedded
 
-    pool = open_embedded()
+    pool = open_embedded("mini")
     note = {"command": {"pool": pool.title}, "pool": {"images": len(pool)}}
     (search_folder / "search.json").write_text(json.dumps(note))
     (search_folder / "membership.csv").write_text(f"group_id,image\n890-430,{pool.ids[7]}\n")

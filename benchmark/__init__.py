@@ -10,6 +10,7 @@ from benchmark.core.moved import tell_moved
 from benchmark.core.notes import install
 from benchmark.core.shadows import check_sisters
 from benchmark.core.versions import VERSION
+from benchmark.data.packaged import EMBEDDED
 from benchmark.images.open import register
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def _open_embedded(name: str, split: str | None) -> ImageSource:
     return open_embedded(name, split)
 
 
-for _name in ("mini", "mini-dev", "real", "real-dev"):
+for _name, _known in EMBEDDED.items():
     register(_name, partial(_open_embedded, _name))
-register("the embedded pool", partial(_open_embedded, "mini"))  # its title, which a search writes down
+    register(_known.title, partial(_open_embedded, _name))  # which a search writes down
 
 tell_moved(
     modules={"benchmark.dataset": "from benchmark import load"},

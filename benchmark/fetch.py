@@ -28,6 +28,7 @@ from benchmark.core.terminal import show_table
 from benchmark.fetching.collection import choose_sources, fetch_sources, path_of, states, value_of
 from benchmark.fetching.row_groups import COUNTS, describe_counts
 from benchmark.fetching.source import Source
+from benchmark.models.names import PROBES
 from benchmark.models.probes import keep_backbone
 
 
@@ -57,15 +58,10 @@ def main(
         return
     if from_onnx is not None:
         chosen = made_of_onnx(chosen, from_onnx)
-    try:
-        fetch_sources(out, chosen, lambda new: agree(new, yes), from_folder)
-    except UserError as error:
-        if from_onnx is None and any(source.backbone for source in chosen):
-            raise UserError(f"{error}; or make dinov2-mini of an ONNX file with --from-onnx, see --help") from error
-        raise
+    fetch_sources(out, chosen, lambda new: agree(new, yes), from_folder)
     for source in chosen:
-        if source.backbone:
-            keep_backbone(source.backbone, path_of(out, source.name) / "model.safetensors")
+        if source.name in PROBES:  # from now on its heads find it without being told a file
+            keep_backbone(PROBES[source.name], path_of(out, source.name) / "model.safetensors")
         print(f"{source.name}: {source.command} {value_of(out, source.name)}")
         if (counts := path_of(out, source.name) / COUNTS).is_file():
             print(describe_counts(counts))
@@ -75,7 +71,7 @@ def made_of_onnx(chosen: Sequence[Source], file: Path) -> list[Source]:
     """The chosen source with an ONNX file as its origin. Raises `UserError` if more or others are chosen."""
     from benchmark.fetching.onnx_file import OnnxFile
 
-    if [bool(source.backbone) for source in chosen] != [True]:
+    if [source.name in PROBES for source in chosen] != [True]:
         raise UserError("--from-onnx has a backbone in it and nothing else; name dinov2-mini alone")
     return [replace(chosen[0], origin=OnnxFile(file))]
 

@@ -10,7 +10,6 @@ from benchmark.data.packaged import EMBEDDED
 from benchmark.images.memory import EncodedImages
 from benchmark.images.source import ImageSource
 
-EMBEDDED_TITLE = "the embedded pool"  # of the mini
 EMBEDDED_SPLITS = ("pool", "edit", "dev_edit")
 
 
@@ -32,5 +31,4 @@ def open_embedded(name: str, split: str | None = None) -> ImageSource:
         hashes += images.ids
         chunks += images.encoded.chunks
     first = np.sort(np.unique(hashes, return_index=True)[1])
-    title = EMBEDDED_TITLE if name.startswith("mini") else f"the embedded images of {name}"
-    return EncodedImages(title, hashes, pa.chunked_array(chunks)).take(first)
+    return EncodedImages(EMBEDDED[name].title, hashes, pa.chunked_array(chunks)).take(first)

@@ -29,12 +29,14 @@ class Repository:
     patterns: of the files' paths, where ``*`` matches ``/``, too; of each at least one file must match.
     left_out: patterns of files that are not fetched all the same.
     is_model: whether it is a model's repository; else a data set's.
+    otherwise: another way to the files, in words, beside the usual ones.
     """
 
     name: str
     patterns: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     is_model: bool = False
+    otherwise: str = ""
 
     @property
     def address(self) -> str:
@@ -50,7 +52,8 @@ class Repository:
         """See `Origin.fetch`."""
         from huggingface_hub import snapshot_download
 
-        with from_hub(self.address, advice(self.address)), cannot_write(folder):
+        advised = f"{advice(self.address)}, or {self.otherwise}" if self.otherwise else advice(self.address)
+        with from_hub(self.address, advised), cannot_write(folder):
             files = self.list_files(entry)
             folder.mkdir(parents=True, exist_ok=True)
             missing = [file for file in files if not _has_size(folder / file.path, file.size)]

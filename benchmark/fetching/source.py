@@ -49,7 +49,6 @@ class Source:
     licence: its name, with the address where it is stated.
     terms: what who fetches it agrees to, in a sentence.
     by_name_only: left out where no names are given, since another source or a smaller part of it does.
-    backbone: of the heads that are embedded, as timm calls it; once fetched, they find it without being told a file.
     """
 
     name: str
@@ -61,7 +60,6 @@ class Source:
     licence: str = UNKNOWN
     terms: str = "The owners state no terms that are known here; use it for research alone, and do not pass it on."
     by_name_only: bool = False
-    backbone: str = ""
 
     def value_in(self, path: Path) -> str:
         """The value of the command's option, for a source that lies in `path`: in its place there, else all of it."""

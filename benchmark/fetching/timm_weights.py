@@ -5,24 +5,29 @@ from __future__ import annotations
 from benchmark.fetching.download import Download
 from benchmark.fetching.repository import Repository
 from benchmark.fetching.source import Source
-from benchmark.models.names import TIMM_NAMES
+from benchmark.models.names import PROBES, TIMM_NAMES
 
 APACHE = "Apache-2.0"
 TERMS = "Apache License 2.0: keep its notice where you pass the weights on."
 
 
-def timm_source(alias: str, size: str = "not known") -> Source:
-    """The base model of this alias in timm's repository, in timm's own layout."""
-    repository = Repository(f"timm/{TIMM_NAMES[alias]}", ("config.json", "model.safetensors"), is_model=True)
+def timm_source(alias: str, size: str = "not known", otherwise: str = "") -> Source:
+    """The base model of this alias, or its backbone, in timm's repository, in timm's own layout.
+
+    `otherwise` is another way to it, in words.
+    """
+    name = {**TIMM_NAMES, **PROBES}[alias]
+    repository = Repository(f"timm/{name}", ("config.json", "model.safetensors"), is_model=True, otherwise=otherwise)
     return Source(
         name=alias,
-        content=f"base model, {TIMM_NAMES[alias]}",
+        content=f"{'backbone of ' + alias if alias in PROBES else 'base model'}, {name}",
         command="--base of all commands",
         origin=repository,
         value=f"{alias}={{path}}/model.safetensors",
         size=size,
         licence=f"{APACHE}, {repository.address}",
         terms=TERMS,
+        by_name_only=alias in PROBES,
     )
 
 

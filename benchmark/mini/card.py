@@ -29,7 +29,10 @@ USES = {
 
 
 def fill_tables(assets: Path, plan: Plan, card: Path = CARD) -> None:
-    """Replace the text between ``<!-- SET: name -->`` and ``<!-- end -->`` in the card by the tables of `assets`."""
+    """Replace the text between markers and ``<!-- end -->`` in the card by the tables of `assets`.
+
+    The markers are ``<!-- SET: name -->`` and, for all sets, ``<!-- licences -->``.
+    """
     import pandas as pd
 
     columns = ["group", "group_id", "subset", "drawing"]
@@ -37,12 +40,10 @@ def fill_tables(assets: Path, plan: Plan, card: Path = CARD) -> None:
     splits = {split: pd.read_parquet(file, columns=columns) for split, file in files.items() if file.is_file()}
     notes = (assets / "models" / name / "training.json" for name in (plan.base, plan.rival))
     records = [json.loads(note.read_text(encoding="utf-8")) for note in notes]
-    tables = {"splits": _splits(splits), "groups": _groups(splits), "models": _models(records), "licences": _licences()}
-    tables = {f"{plan.name}: {name}": markdown for name, markdown in tables.items()}
+    own = {"splits": _splits(splits), "groups": _groups(splits), "models": _models(records)}
+    tables = {**{f"{plan.name}: {name}": markdown for name, markdown in own.items()}, "licences": _licences()}
     text = card.read_text(encoding="utf-8")
     for name, markdown in tables.items():
-        if f"<!-- {name} -->\n" not in text:
-            continue  # the licences stand there once
         before, rest = text.split(f"<!-- {name} -->\n", 1)
         text = f"{before}<!-- {name} -->\n{markdown}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
     write_text(card, text)

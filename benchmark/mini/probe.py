@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import cache_folder, like, write_bytes, write_text
+from benchmark.mini.config import timm_config
 from benchmark.mini.emoji import BASE_STYLES, STYLES, render
-from benchmark.mini.views import REGIMES, make_views
+from benchmark.mini.views import REGIMES, make_views, normalise
+from benchmark.models.names import BACKBONE
 
 if TYPE_CHECKING:
     import torch
@@ -29,32 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ARCHITECTURE = "vit_small_patch14_dinov2"
-BACKBONE = f"{ARCHITECTURE}.lvd142m"
+ARCHITECTURE = BACKBONE.partition(".")[0]
 SIDE = 98  # pixels of an image: 7 x 7 patches of 14, and a token of the class
 DRAWN = 120  # pixels of a rendered drawing
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # DINOv2's
-CONFIG: dict[str, Any] = {
-    "architecture": ARCHITECTURE,
-    "num_classes": 1000,
-    "num_features": 384,
-    "global_pool": "token",
-    "model_args": {"img_size": SIDE},
-    "pretrained_cfg": {
-        "input_size": [3, SIDE, SIDE],
-        "fixed_input_size": True,
-        "interpolation": "bicubic",
-        "crop_pct": 1.0,
-        "crop_mode": "center",
-        "mean": list(MEAN),
-        "std": list(STD),
-        "num_classes": 1000,
-        "pool_size": None,
-        "first_conv": "patch_embed.proj",
-        "classifier": "head",
-        "license": "apache-2.0",
-    },
-}
+CONFIG = timm_config(ARCHITECTURE, 384, {"img_size": SIDE}, MEAN, STD, "apache-2.0")
 
 
 @dataclass(frozen=True)
@@ -116,14 +97,6 @@ def load_backbone(file: Path | None) -> tuple[nn.Module, str]:
     return module.eval().requires_grad_(False), hash_backbone(tensors)
 
 
-def normalise(views: torch.Tensor) -> torch.Tensor:
-    """(n, 3, side, side) uint8 -> float32 as the backbone takes it."""
-    import torch
-
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    return (views.float() / 255 - mean) / std
-
-
 def compute_features(module: nn.Module, key: str, pixels: torch.Tensor, recipe: ProbeRecipe) -> torch.Tensor:
     """The inputs of a head for all views of these drawings, (views, n, 384), from the cache where they lie there.
 
@@ -147,7 +120,7 @@ def compute_features(module: nn.Module, key: str, pixels: torch.Tensor, recipe: 
     with torch.inference_mode():
         for regime in views:
             batches = [make_views(batch, REGIMES[regime], random, SIDE) for batch in pixels.split(64)]
-            features.append(torch.cat([module(normalise(batch)) for batch in batches]))
+            features.append(torch.cat([module(normalise(batch, MEAN, STD)) for batch in batches]))
     made = torch.stack(features).clone()
     write_bytes(file, save({"features": made}))
     return made

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.files import cache_folder, write_bytes, write_text
+from benchmark.mini.config import timm_config
 
 if TYPE_CHECKING:
     import torch
@@ -30,20 +31,8 @@ log = logging.getLogger(__name__)
 
 MODEL = "vit_tiny_patch16_224"
 MODEL_ARGS: dict[str, Any] = {"img_size": 64, "patch_size": 16, "embed_dim": 96, "depth": 12, "num_heads": 6}
-PREPROCESSING = {
-    "input_size": [3, 64, 64],
-    "fixed_input_size": True,
-    "interpolation": "bicubic",
-    "crop_pct": 1.0,
-    "crop_mode": "center",
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
-    "num_classes": 1000,
-    "pool_size": None,
-    "first_conv": "patch_embed.proj",
-    "classifier": "head",
-    "license": "cc-by-sa-4.0",
-}
+MEAN = STD = (0.5, 0.5, 0.5)
+CONFIG = timm_config(MODEL, MODEL_ARGS["embed_dim"], MODEL_ARGS, MEAN, STD, "cc-by-sa-4.0")
 
 
 @dataclass(frozen=True)
@@ -102,7 +91,7 @@ def train(recipe: MiniRecipe, pixels: torch.Tensor, labels: torch.Tensor, device
     import torch
     import torch.nn.functional as F
 
-    from benchmark.mini.views import PLAIN, WIDE, make_views
+    from benchmark.mini.views import PLAIN, WIDE, make_views, normalise
 
     model = new_model(recipe.seed).to(device).train()
     matrices = [p for n, p in model.named_parameters() if n.startswith("blocks.") and p.ndim == 2]
@@ -127,7 +116,7 @@ def train(recipe: MiniRecipe, pixels: torch.Tensor, labels: torch.Tensor, device
         views = torch.cat(
             [make_views(pixels[i], r, random) for i, r in ((chosen[:n_wide], WIDE), (chosen[n_wide:], PLAIN)) if len(i)]
         )
-        loss = F.cross_entropy(model(normalise(views).to(device)), labels[chosen].to(device))
+        loss = F.cross_entropy(model(normalise(views, MEAN, STD).to(device)), labels[chosen].to(device))
         loss.backward()
         for optimiser in optimisers:
             optimiser.step()
@@ -139,16 +128,11 @@ def train(recipe: MiniRecipe, pixels: torch.Tensor, labels: torch.Tensor, device
     return model.eval()
 
 
-def normalise(views: torch.Tensor) -> torch.Tensor:
-    """(n, 3, 64, 64) uint8 -> float32 in -1..1, the shipped models' preprocessing."""
-    return (views.float() / 255 - 0.5) / 0.5
-
-
 def measure_accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, regime: str, seed: int) -> float:
     """Share of new views, two of each drawing, that the model gets right."""
     import torch
 
-    from benchmark.mini.views import REGIMES, make_views
+    from benchmark.mini.views import REGIMES, make_views, normalise
 
     device = next(model.parameters()).device
     random = torch.Generator().manual_seed(seed)
@@ -156,7 +140,7 @@ def measure_accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tenso
     with torch.no_grad():
         for rows in torch.arange(len(pixels)).repeat(2).split(256):
             views = make_views(pixels[rows], REGIMES[regime], random)
-            n_right += int((model(normalise(views).to(device)).argmax(1).cpu() == labels[rows]).sum())
+            n_right += int((model(normalise(views, MEAN, STD).to(device)).argmax(1).cpu() == labels[rows]).sum())
     return n_right / (2 * len(pixels))
 
 
@@ -164,17 +148,9 @@ def save(model: nn.Module, record: dict, folder: Path) -> None:
     """Write timm's own local-dir format (config.json, model.safetensors) and training.json, atomically."""
     from safetensors.torch import save as to_bytes
 
-    config = {
-        "architecture": MODEL,
-        "num_classes": 1000,
-        "num_features": MODEL_ARGS["embed_dim"],
-        "global_pool": "token",
-        "model_args": MODEL_ARGS,
-        "pretrained_cfg": PREPROCESSING,
-    }
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     write_bytes(folder / "model.safetensors", to_bytes(weights, {"format": "pt"}))
-    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_text(folder / "config.json", json.dumps(CONFIG, indent=2) + "\n")
     write_text(folder / "training.json", json.dumps(record, indent=2) + "\n")
 
 

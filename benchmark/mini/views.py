@@ -80,6 +80,13 @@ def make_views(drawings: torch.Tensor, regime: Regime, random: torch.Generator, 
     return views.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def normalise(views: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    """(n, 3, side, side) uint8 -> float32 as a model takes it."""
+    import torch
+
+    return (views.float() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
+
 def _make_backgrounds(n: int, uniform, side: int) -> torch.Tensor:
     """(n, 3, side, side): half of them flat, half a linear gradient between two light colours."""
     import torch

@@ -17,7 +17,8 @@ TIMM_NAMES = {
     "clip-vitb16": "vit_base_patch16_clip_224.openai_ft_in1k",
 }
 EMBEDDED = ("mini", "mini-strong")
-PROBES = ("dinov2-mini", "dinov2-mini-strong")  # heads are embedded, their backbone is the Hub's: see `probes`
+BACKBONE = "vit_small_patch14_dinov2.lvd142m"
+PROBES = {"dinov2-mini": BACKBONE, "dinov2-mini-strong": BACKBONE}  # heads are embedded, not backbones: see `probes`
 AS_FILE = f"NAME=FILE, where NAME is {', '.join((*TIMM_NAMES, *EMBEDDED, *PROBES))} or timm's, as vit_base_patch16_224"
 
 

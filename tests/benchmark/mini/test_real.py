@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import load
+from benchmark import load, open_images
 from benchmark.data.dataset import LabelledImages, read_split
 from benchmark.data.packaged import MINI, REAL
 from benchmark.labels import imagenet
 from benchmark.mini.art import PLANS
 from benchmark.mini.emoji import BASE_STYLES, SHIFT_STYLES, STYLES, list_drawings
-from benchmark.mini.probe import BACKBONE, CONFIG, MEAN, SIDE, STD, fit_head
+from benchmark.mini.probe import ARCHITECTURE, CONFIG, MEAN, SIDE, STD, fit_head
+from benchmark.mini.train import CONFIG as MINI_CONFIG
 from benchmark.models.load import load_base
+from benchmark.models.names import EMBEDDED, PROBES, folder_of
 from benchmark.predict.engine import top2
 from tests.backbone import backbone as backbone
 
@@ -89,6 +93,23 @@ def test_it_is_small_and_at_the_resolution_of_the_base() -> None:
     assert load("real").version == PLAN.version and set(load("real-dev").splits) == {"edit", "locality"}
 
 
+def test_a_search_of_its_images_finds_them_again_by_the_title_that_it_wrote_down() -> None:
+    pool = open_images("real")
+    assert open_images(pool.title).stamps == pool.stamps != open_images("mini").stamps
+    assert len(pool) == len(split("edit")) + len(split("dev_edit"))
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [*((name, CONFIG) for name in PROBES), *((m, MINI_CONFIG) for m in EMBEDDED)]
+)
+def test_shipped_configs_and_plans_are_what_the_code_would_write(name: str, config: dict) -> None:
+    folder = folder_of(name)
+    assert folder is not None and json.loads((folder / "config.json").read_text()) == config
+    made = folder.parents[1]
+    plan = PLANS[made.name]
+    assert json.loads((made / "build.json").read_text()) == {"version": plan.version, "plan": asdict(plan)}
+
+
 def test_load_dataset_by_the_call_of_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
@@ -136,7 +157,7 @@ def test_the_backbone_computes_what_the_transformers_library_does(backbone: Path
     from transformers import Dinov2Config, Dinov2Model
 
     tensors = load_file(str(backbone))
-    ours = timm.create_model(BACKBONE.split(".")[0], num_classes=0)
+    ours = timm.create_model(ARCHITECTURE, num_classes=0)
     ours.load_state_dict(tensors)
     theirs = Dinov2Model(Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14))
     loaded = theirs.load_state_dict(_as_transformers(tensors), strict=False)
